@@ -1,0 +1,22 @@
+# Every source below csrc/<stem>/simd is compiled once per instruction set into a namespace of that name.
+set(KXFAST_ISAS baseline)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
+  list(APPEND KXFAST_ISAS avx2 avx512 amx)
+  set(KXFAST_FLAGS_baseline -march=x86-64-v2)
+  set(KXFAST_FLAGS_avx2 -march=x86-64-v3)
+  set(KXFAST_FLAGS_avx512 -march=x86-64-v4 -mprefer-vector-width=512)
+  set(KXFAST_FLAGS_amx -march=sapphirerapids -mprefer-vector-width=512)
+  add_compile_definitions(KXFAST_X86=1)
+endif()
+
+# -ffp-contract=off: a fused multiply-add is written where it is wanted, so that results do not depend on the target.
+function(kxfast_isa_library name)
+  add_library(${name} INTERFACE)
+  foreach(isa IN LISTS KXFAST_ISAS)
+    add_library(${name}_${isa} OBJECT ${ARGN})
+    target_include_directories(${name}_${isa} PRIVATE csrc)
+    target_compile_options(${name}_${isa} PRIVATE ${KXFAST_FLAGS_${isa}} -O3 -ffp-contract=off -fno-math-errno)
+    target_compile_definitions(${name}_${isa} PRIVATE KXFAST_ISA=${isa})
+    target_link_libraries(${name} INTERFACE $<TARGET_OBJECTS:${name}_${isa}>)
+  endforeach()
+endfunction()

@@ -1,0 +1,156 @@
+#include "core/threads.hpp"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <cstdlib>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace kxfast {
+namespace {
+
+thread_local bool inside_task = false;
+
+struct Inside {
+  Inside() { inside_task = true; }
+  ~Inside() { inside_task = false; }
+};
+
+// One loop in flight. Workers hold a reference only while `users` counts them, and the caller waits for that.
+struct Loop {
+  Task task;
+  void* context;
+  int64_t tasks;
+  Job* job;
+  std::atomic<int64_t> next{0};
+  int users = 0;  // workers inside, guarded by the pool's mutex
+
+  void drain(bool caller) {
+    Inside mark;
+    for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) {
+      if (job && job->stopped()) return;
+      task(context, i);
+      if (caller && job) job->tend_if_due();
+    }
+  }
+};
+
+class Pool {
+ public:
+  void run(Loop& loop, int threads) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    if (loop_ || threads <= 1) {  // busy with another caller's loop
+      lock.unlock();
+      loop.drain(true);
+      return;
+    }
+    while (static_cast<int>(workers_.size()) < threads - 1) workers_.emplace_back([this] { work(); });
+    loop_ = &loop;
+    seats_ = static_cast<int>(std::min<int64_t>(threads - 1, loop.tasks - 1));
+    lock.unlock();
+    for (int i = 0, n = seats_; i < n; ++i) wake_.notify_one();
+    loop.drain(true);
+    lock.lock();
+    loop_ = nullptr;  // nobody joins any more
+    while (loop.users > 0) {
+      done_.wait_for(lock, Job::kInterval);
+      if (loop.job) {
+        lock.unlock();
+        loop.job->tend_if_due();
+        lock.lock();
+      }
+    }
+  }
+
+ private:
+  void work() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    for (;;) {
+      wake_.wait(lock, [this] { return loop_ && seats_ > 0; });
+      Loop* loop = loop_;
+      --seats_;
+      ++loop->users;
+      lock.unlock();
+      loop->drain(false);
+      lock.lock();
+      if (--loop->users == 0) done_.notify_all();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_, done_;
+  std::vector<std::thread> workers_;
+  Loop* loop_ = nullptr;
+  int seats_ = 0;
+};
+
+// The pool lives as long as the process: its threads sleep when there is no work. After fork() the child has
+// none of them, so it forgets the pool (a leak of a few hundred bytes) and makes a new one when it first
+// needs it.
+std::atomic<Pool*> shared_pool{nullptr};
+std::atomic<int> chosen_threads{0};
+
+Pool& pool() {
+  static const bool registered = [] {
+    pthread_atfork(nullptr, nullptr, [] {
+      shared_pool.store(nullptr);
+      inside_task = false;
+    });
+    return true;
+  }();
+  (void)registered;
+  Pool* existing = shared_pool.load();
+  if (existing) return *existing;
+  Pool* made = new Pool;
+  if (shared_pool.compare_exchange_strong(existing, made)) return *made;
+  delete made;  // another thread was first; no worker has started in ours
+  return *existing;
+}
+
+int positive_from_environment(const char* name) {
+  const char* text = std::getenv(name);
+  if (!text) return 0;
+  const long value = std::strtol(text, nullptr, 10);  // "4,2" of OMP_NUM_THREADS: the outer level counts
+  return value > 0 && value < 100000 ? static_cast<int>(value) : 0;
+}
+
+}  // namespace
+
+int default_num_threads() {
+  static const int count = [] {
+    if (const int own = positive_from_environment("KXFAST_NUM_THREADS")) return own;
+    if (const int omp = positive_from_environment("OMP_NUM_THREADS")) return omp;
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) == 0) return std::max(1, CPU_COUNT(&allowed));
+    return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  }();
+  return count;
+}
+
+int num_threads() {
+  const int chosen = chosen_threads.load(std::memory_order_relaxed);
+  return chosen > 0 ? chosen : default_num_threads();
+}
+
+void set_num_threads(int n) {
+  chosen_threads.store(std::max(0, n), std::memory_order_relaxed);
+}
+
+void parallel_tasks(int64_t tasks, Task task, void* context, int threads, Job* job) {
+  if (tasks <= 0) return;
+  Loop loop{task, context, tasks, job};
+  if (threads <= 0) threads = num_threads();
+  if (inside_task) {  // a task that calls again works alone
+    for (int64_t i = 0; i < tasks && !(job && job->stopped()); ++i) task(context, i);
+  } else if (threads == 1 || tasks == 1) {
+    loop.drain(true);
+  } else {
+    pool().run(loop, threads);
+  }
+}
+
+}  // namespace kxfast

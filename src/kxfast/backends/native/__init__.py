@@ -1,0 +1,1 @@
+"""The compiled kernels; each module lists what its stem serves."""

@@ -1,0 +1,1 @@
+"""Functions compiled by Numba: users' own, and ports that gain by it."""

@@ -1,0 +1,1 @@
+"""Pure NumPy: the definition of every result, in its shortest readable form."""

@@ -1,0 +1,82 @@
+"""Which backend serves a call: the argument, else `use_backend` or KXFAST_BACKEND, else the fastest that is able.
+
+A backend is the folder ``kxfast.backends.<name>`` with one module per stem, found by name; a function that is not
+there is one the backend cannot serve. A module may name the floating types it serves in ``DTYPES`` (NumPy's type
+characters); without it every type is served. Asked by name, a backend serves or raises; chosen by us, it may be
+passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from kxfast.errors import BackendError
+from kxfast.settings import check_backend_name, forced_backend
+
+_HOST_ORDER = ("native", "numba", "reference")
+_found: dict[tuple[str, str, str | None, str], Callable[..., Any]] = {}
+
+
+def implementation(stem: str, name: str, backend: str | None = None, dtype: str = "") -> Callable[..., Any]:
+    """Return the function that serves ``stem.name`` for arrays of the given type character on the host."""
+    key = (stem, name, backend if backend is not None else forced_backend.get(), dtype)
+    try:
+        return _found[key]
+    except (KeyError, TypeError):
+        function = _find(*key)
+        _found[key] = function
+        return function
+
+
+def _find(stem: str, name: str, backend: str | None, dtype: str) -> Callable[..., Any]:
+    if backend is not None:
+        check_backend_name(backend)
+    for each in _HOST_ORDER if backend is None else (backend,):
+        function = _serve(stem, name, each, dtype)
+        if callable(function):
+            return function
+    able = [each for each in _HOST_ORDER if callable(_serve(stem, name, each, dtype))]
+    reason = _serve(stem, name, backend, dtype) if backend else "no backend serves it"
+    raise BackendError(
+        f"backend {backend!r} cannot serve {stem}.{name}: {reason}; available: {', '.join(able) or 'none'}"
+    )
+
+
+def _serve(stem: str, name: str, backend: str, dtype: str) -> Callable[..., Any] | str:
+    """Return the backend's function, or a phrase that says why there is none."""
+    module = load(stem, backend)
+    if isinstance(module, str):
+        return module
+    function = getattr(module, name, None)
+    if function is None:
+        return f"it has no {name}"
+    types = getattr(module, "DTYPES", "")
+    if dtype and types and dtype not in types:
+        return "it does not compute in that floating type"
+    return function  # type: ignore[no-any-return]
+
+
+@cache
+def load(stem: str, backend: str) -> ModuleType | str:
+    """Return the module of a stem in a backend, or a phrase that says why it cannot be loaded."""
+    name = f"kxfast.backends.{backend}.{stem}"
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if name.startswith(missing):
+            return f"it has no {stem}"
+        return (
+            f"{missing.split('.')[0] if not missing.startswith('kxfast') else 'the compiled module'} is not installed"
+        )
+    except ImportError as error:
+        return str(error)
+
+
+def available(stem: str, name: str) -> tuple[str, ...]:
+    """Return the names of the backends that serve ``stem.name``, fastest first."""
+    return tuple(each for each in _HOST_ORDER if callable(_serve(stem, name, each, "")))
