@@ -9,7 +9,7 @@ ALL = [
     (case, engine, seed)
     for seed in SEEDS
     for case in cases.random_cases(seed)
-    for engine in cases.engines(case.operation)
+    for engine in cases.engines(case)
     if engine != "reference"
 ]
 

@@ -26,7 +26,8 @@ Function pick(const Function (&table)[kIsaCount]) {
 
 }  // namespace kxfast
 
-// KXFAST_PICK(type, function): the function of the set in use; its type, a function pointer, chooses the overload.
+// KXFAST_PICK(type, function): the function of the set in use; its type, a function pointer, chooses the
+// overload.
 #ifdef KXFAST_X86
 #define KXFAST_EACH_ISA(declare) declare(baseline) declare(avx2) declare(avx512) declare(amx)
 #define KXFAST_PICK(type, function) \

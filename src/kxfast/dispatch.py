@@ -78,5 +78,11 @@ def load(stem: str, backend: str) -> ModuleType | str:
 
 
 def available(stem: str, name: str) -> tuple[str, ...]:
-    """Return the names of the backends that serve ``stem.name``, fastest first."""
-    return tuple(each for each in _HOST_ORDER if callable(_serve(stem, name, each, "")))
+    """Return the names of the backends that serve ``stem.name`` or one of its variants ``name_…``, fastest first."""
+    return tuple(backend for backend in _HOST_ORDER if _serves_some(stem, name, backend))
+
+
+def _serves_some(stem: str, name: str, backend: str) -> bool:
+    module = load(stem, backend)
+    names = () if isinstance(module, str) else dir(module)
+    return any(each == name or each.startswith(name + "_") for each in names)

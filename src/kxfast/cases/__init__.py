@@ -72,16 +72,21 @@ class Case:
     compare: Callable[[Any, Any], float] = largest_difference
     amount: float = 0.0
     unit: str = ""
+    port: str = ""  # the backend's function, where it is not named as the operation
+    call: Callable[..., Any] | None = None  # what to call, where it is not the operation itself
 
     def run(self) -> Any:
         """Call the operation."""
+        if self.call is not None:
+            return self.call(*self.args, **self.keywords)
         stem, _, name = self.operation.partition(".")
         return getattr(import_module(f"kxfast.{stem}"), name)(*self.args, **self.keywords)
 
 
-def engines(operation: str) -> tuple[str, ...]:
-    """Return what can serve an operation here: backends, the native one once for each instruction set."""
-    stem, _, name = operation.partition(".")
+def engines(case: Case) -> tuple[str, ...]:
+    """Return what can serve a case here: backends, the native one once for each instruction set."""
+    stem, _, name = case.operation.partition(".")
+    name = case.port or name
     core = settings.native()
     names: list[str] = []
     for backend in dispatch.available(stem, name):

@@ -1,0 +1,35 @@
+// n-gram tables of a corpus: code points with 0 between runs.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/job.hpp"
+
+namespace kxfast::words {
+
+// The characters that occur, as ids 1 .. size in the order of their code points; 0 stays the break.
+struct Alphabet {
+  std::vector<uint32_t> code_of;  // by id; [0] is 0
+  int bits;                       // of an id
+};
+
+struct Table {
+  std::vector<uint32_t> grams;  // n ids each, in lexicographic order
+  std::vector<int64_t> counts;
+};
+
+struct Counted {
+  Alphabet alphabet;
+  std::vector<uint32_t> ids;  // the corpus
+  std::vector<Table> tables;  // [n - 1]
+  int64_t total = 0;          // of the kept 1-grams
+};
+
+constexpr int kMaxOrder = 8;
+
+// Throws std::invalid_argument if max_order ids do not fit into 128 bits.
+Counted count_ngrams(const uint32_t* codes, int64_t size, int max_order, int64_t min_count, int threads,
+                     Job& job);
+
+}  // namespace kxfast::words

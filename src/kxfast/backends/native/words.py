@@ -1,0 +1,15 @@
+"""Word discovery and segmentation, compiled."""
+
+from kxfast._native.words import Segmenter, count_ngrams, discover_cut, discover_strict
+from kxfast._strings import code_points, decode, pieces, runs
+
+__all__ = [
+    "Segmenter",
+    "code_points",
+    "count_ngrams",
+    "decode",
+    "discover_cut",
+    "discover_strict",
+    "pieces",
+    "runs",
+]

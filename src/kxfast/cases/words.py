@@ -1,0 +1,97 @@
+"""Cases of the stem words."""
+
+from __future__ import annotations
+
+import lzma
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kxfast import words
+from kxfast.cases import Case, largest_difference
+
+
+def _text(rng: np.random.Generator, length: int, letters: str) -> str:
+    """Return text in which some strings come more often than chance has it."""
+    parts = [*letters, *(letters[i : i + 2] for i in range(0, len(letters) - 1, 2)), letters[1:5], letters[3:6]]
+    weights = rng.dirichlet(np.ones(len(parts)))
+    return "".join(rng.choice(np.array(parts, object), length, p=weights))
+
+
+def _documents(rng: np.random.Generator) -> list[str]:
+    letters = "科学空间的一是在不了有和人这中大为上个国我以要他abZ09 。，𠀀é"
+    return [_text(rng, int(rng.integers(0, 120)), letters) for _ in range(40)]
+
+
+def _tables_differ(result: Any, expected: Any) -> float:
+    orders = range(1, expected.max_order + 1)
+    return largest_difference(
+        [*map(result.ngrams, orders), result.total], [*map(expected.ngrams, orders), expected.total]
+    )
+
+
+def _cut(lexicon: dict[str, int], tie: str, unknown: float, texts: list[str]) -> Any:
+    segmenter = words.Segmenter(lexicon, tie=tie, unknown=unknown)
+    return segmenter.cut_many(texts), [segmenter.spans(text) for text in texts]
+
+
+def _cut_jieba(lexicon: dict[str, int], texts: list[str]) -> Any:
+    return words.Segmenter.jieba(lexicon).cut_many(texts)
+
+
+def random(rng: np.random.Generator) -> Iterator[Case]:
+    """Yield small fresh cases."""
+    texts = _documents(rng)
+    for corpus in texts, [], ["", "。"], ["科"]:
+        for max_order, min_count in (1, 1), (4, 1), (4, 5), (8, 2):
+            keywords = {"max_order": max_order, "min_count": min_count}
+            label = f"{len(corpus)} documents {max_order=} {min_count=}"
+            yield Case("words.count_ngrams", label, (corpus,), dict(keywords), compare=_tables_differ)
+        bounds: tuple[dict[str, Any], ...] = (
+            {"max_length": 4, "min_count": 3, "min_pmi": (0, 1, 1.5, 2)},
+            {"max_length": 2, "min_count": 1, "min_pmi": 0.5},
+            {"max_length": 6, "min_count": 2, "min_pmi": 1},
+        )
+        for keywords in bounds:
+            label = f"{len(corpus)} documents max_length={keywords['max_length']}"
+            for method in "cut", "strict":
+                more = {**keywords, "method": method}
+                yield Case("words.discover", f"{label} {method}", (corpus,), more, port=f"discover_{method}")
+    count = words.count_ngrams(texts, max_order=3, backend="reference")
+    listed = [gram for n in (1, 2, 3) for gram in count.ngrams(n)[0]]
+    lexicon = {gram: int(rng.integers(0, 9)) for gram in rng.permutation(np.array(listed, object))[:60]}
+    lexicon["科学"] = 3
+    for tie in words.TIES:
+        cut = partial(_cut, lexicon, tie, -20.0)
+        yield Case("words.Segmenter", tie, (texts,), call=cut)
+    mixed = [text + "a1.b\r\n \t%+中c" for text in texts]
+    yield Case("words.Segmenter", "jieba", (mixed,), call=partial(_cut_jieba, lexicon))
+
+
+def read_corpus(data: Path, pattern: str, characters: int) -> list[str]:
+    """Return the first lines of a corpus file of the data folder, about so many characters."""
+    lines = []
+    left = characters
+    with lzma.open(next((data / "text").glob(pattern)), "rt", encoding="utf-8") as file:
+        for line in file:
+            lines.append(line.rstrip("\n"))
+            left -= len(line)
+            if left <= 0:
+                break
+    return lines
+
+
+def real(data: Path, quick: bool) -> Iterator[Case]:
+    """Yield the cases of the benchmark: a novel's n-grams, words, and segmentation with the words found."""
+    corpus = read_corpus(data, "zh_novels*.txt.xz", 100_000 if quick else 10_000_000)
+    size = float(sum(len(line.encode()) for line in corpus))
+    yield Case("words.count_ngrams", "n = 1..4", (corpus,), compare=_tables_differ, amount=size, unit="B")
+    label, keywords = "cut, min_count=8", {"min_count": 8}
+    yield Case("words.discover", label, (corpus,), keywords, amount=size, unit="B", port="discover_cut")
+    lexicon = dict(words.discover(corpus, min_count=8))
+    cut = partial(_cut_jieba, lexicon)
+    label = f"{len(lexicon)} words, jieba's rules"
+    yield Case("words.Segmenter", label, (corpus,), amount=size, unit="B", call=cut)

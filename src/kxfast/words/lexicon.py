@@ -1,0 +1,116 @@
+"""Lexicons: words with their counts."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kxfast import checks
+from kxfast.corpus import lines
+
+
+class Lexicon(Mapping[str, int]):
+    """A mapping from words to counts that keeps the order it was given (`discover`: by falling count).
+
+    Parameters
+    ----------
+    counts : mapping from str to int
+        Words and their counts; words are not empty, hold no white space, and counts are not negative.
+
+    Examples
+    --------
+    >>> import kxfast as kx
+    >>> lex = kx.words.Lexicon({"科学": 3, "空间": 2})
+    >>> lex["科学"], len(lex), "时间" in lex
+    (3, 2, False)
+
+    """
+
+    def __init__(self, counts: Mapping[str, int]) -> None:
+        if not isinstance(counts, Mapping):
+            raise TypeError(f"counts must be a mapping from words to counts; got {type(counts).__name__}")
+        self._counts = dict(counts)
+        for word, count in self._counts.items():
+            if not isinstance(word, str) or not word or len(word.split()) != 1 or word != word.strip():
+                raise ValueError(f"counts must have words without white space as keys; got {word!r}")
+            if type(count) is not int or count < 0:
+                raise ValueError(f"counts must be ints that are at least 0; got {count!r} for {word!r}")
+
+    def __getitem__(self, word: str) -> int:
+        """Return the count of a word."""
+        return self._counts[word]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the words."""
+        return iter(self._counts)
+
+    def __len__(self) -> int:
+        """Return the number of words."""
+        return len(self._counts)
+
+    def __repr__(self) -> str:
+        """Show the first words."""
+        first = ", ".join(f"{word} {count}" for word, count in list(self._counts.items())[:5])
+        return f"<Lexicon of {len(self)} words: {first}{', …' if len(self) > 5 else ''}>"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one ``word count`` a line, which `load` and jieba read; the file appears whole or not at all."""
+        target = Path(path)
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, delete=False) as file:
+            try:
+                file.writelines(f"{word} {count}\n" for word, count in self._counts.items())
+            except BaseException:
+                os.unlink(file.name)
+                raise
+        os.replace(file.name, target)
+
+    def to_dataframe(self) -> Any:
+        """Return a pandas DataFrame with the columns word and count."""
+        try:
+            import pandas
+        except ImportError:
+            raise ImportError("to_dataframe needs pandas; install it") from None
+        return pandas.DataFrame({"word": list(self._counts), "count": list(self._counts.values())})
+
+
+def load(path: str | os.PathLike[str]) -> Lexicon:
+    """Read a lexicon: a word and its count on each line, parted by a tab or spaces; further columns are ignored.
+
+    Parameters
+    ----------
+    path : str or path
+        A text file, also .gz, .xz or .zst; jieba's dictionaries have this form. Empty lines are passed over; of a word
+        that comes twice, the last count holds.
+
+    Returns
+    -------
+    Lexicon
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is missing, is not UTF-8, or a line is not of this form.
+
+    Examples
+    --------
+    >>> import kxfast as kx, tempfile, os
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "words.txt")
+    ...     kx.words.Lexicon({"科学": 3}).save(path)
+    ...     kx.words.load(path)
+    <Lexicon of 1 words: 科学 3>
+
+    """
+    file = checks.readable_file("path", path)
+    counts: dict[str, int] = {}
+    for number, line in enumerate(lines(file, name="path"), 1):
+        columns = line.split()
+        if not columns:
+            continue
+        if len(columns) < 2 or not columns[1].isdecimal():
+            raise ValueError(f"path must hold lines 'word count'; got {line[:40]!r} in line {number} of '{file}'")
+        counts[columns[0]] = int(columns[1])
+    return Lexicon(counts)
