@@ -1,11 +1,34 @@
-"""The command line: ``kxfast info``."""
+"""The command line: ``kxfast info | verify | bench``, one module each."""
 
 from __future__ import annotations
 
+import argparse
+import sys
+from importlib import import_module
+
+COMMANDS = {
+    "info": "print versions, instruction set, threads and backends",
+    "verify": "compare every backend and instruction set with the reference on fresh random inputs",
+    "bench": "time every operation on real input, every backend beside the reference",
+}
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit status."""
-    import kxfast
-
-    print(kxfast.info())
-    return 0
+    """Run the command line and return its exit status: 0, 1 for a failed check, 2 for a wrong call."""
+    parser = argparse.ArgumentParser(prog="kxfast", description="Fast kernels, each defined by a NumPy reference.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, summary in COMMANDS.items():
+        module = import_module(f"kxfast.cli.{name}")
+        command = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    chosen = parser.parse_args(arguments)
+    try:
+        status: int = chosen.run(chosen)
+    except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
+        print(f"kxfast {chosen.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"kxfast {chosen.command}: interrupted", file=sys.stderr)
+        return 130
+    return status
