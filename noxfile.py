@@ -1,20 +1,179 @@
-"""Every check of the project, one session each: ``nox`` runs them all, ``nox -s tests`` one of them."""
+"""Every check of the project: ``nox`` runs them all, ``nox -s tests`` one of them, ``nox -l`` lists them.
+
+Sessions without a Python of their own run in the environment where ``pip install -e '.[dev]'`` was run.
+"""
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
 import nox
 
-nox.options.sessions = ["native"]
+nox.options.sessions = [
+    "lint",
+    "types",
+    "native",
+    "symbols",
+    "stubs",
+    "sanitize",
+    "package",
+    "pythons",
+    "bench",
+    "tests",
+]
+nox.options.error_on_missing_interpreters = False
+nox.options.stop_on_first_error = True
+
+SOURCES = ("src", "tests", "benchmarks", "noxfile.py", "setup.py")
+
+
+def cmake(session: nox.Session, preset: str) -> None:
+    import cython_cmake
+    import pybind11
+
+    session.run(
+        *("cmake", "--preset", preset, f"-DPython_EXECUTABLE={sys.executable}"),
+        f"-DCMAKE_PREFIX_PATH={pybind11.get_cmake_dir()}",
+        f"-DCMAKE_MODULE_PATH={Path(cython_cmake.__path__[0]) / 'cmake'}",
+        silent=True,
+    )
+    session.run("cmake", "--build", "--preset", preset, silent=True)
 
 
 @nox.session(python=False)
 def native(session: nox.Session) -> None:
-    """Build the compiled module into ``src/`` (the fast way while working on a kernel)."""
-    import cython_cmake
-    import pybind11
+    """Build the compiled modules into src/: seconds after a change of one kernel."""
+    cmake(session, "dev")
 
-    modules = f"{next(iter(cython_cmake.__path__))}/cmake"
-    session.run(
-        "cmake", "--preset", "dev", f"-DCMAKE_PREFIX_PATH={pybind11.get_cmake_dir()}", f"-DCMAKE_MODULE_PATH={modules}"
-    )
-    session.run("cmake", "--build", "--preset", "dev")
+
+@nox.session(python=False)
+def lint(session: nox.Session) -> None:
+    """Style of Python and C++, and the layers."""
+    session.run("ruff", "check", *SOURCES)
+    session.run("ruff", "format", "--check", *SOURCES)
+    kernels = [str(path) for path in sorted(Path("csrc").rglob("*.[ch]pp"))]
+    session.run("clang-format", "--dry-run", "--Werror", *kernels, *map(str, Path("benchmarks").rglob("*.cpp")))
+    session.run("lint-imports")
+    long = [f"{path}: {n} lines" for path in tracked() if (n := len(path.read_bytes().splitlines())) > 300]
+    if long:
+        session.error("files over 300 lines: " + ", ".join(long))
+
+
+def tracked() -> list[Path]:
+    """Return the source files under version control, or all where there is none."""
+    suffixes = {".py", ".pyx", ".cpp", ".hpp", ".cu", ".cuh"}
+    try:
+        listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True).stdout.split("\n")
+    except (OSError, subprocess.CalledProcessError):
+        listed = [str(path) for folder in ("src", "csrc", "tests", "benchmarks") for path in Path(folder).rglob("*")]
+    return [path for path in map(Path, listed) if path.suffix in suffixes and path.is_file()]
+
+
+@nox.session(python=False)
+def types(session: nox.Session) -> None:
+    """Types, strictly."""
+    session.run("mypy")
+
+
+@nox.session(python=False)
+def stubs(session: nox.Session) -> None:
+    """The committed stubs of the compiled module are what its bindings say; with the argument `write`, make them so."""
+    with tempfile.TemporaryDirectory() as folder:
+        session.run("pybind11-stubgen", "kxfast._native", "-o", folder, silent=True, env={"PYTHONPATH": "src"})
+        made = Path(folder) / "kxfast" / "_native"
+        for stub in made.glob("*.pyi"):
+            text = stub.read_text()
+            text = re.sub(r"(?m)^__all__.*\n|^from kxfast\._native import .*\n", "", text)
+            text = text.replace("-> tuple:", "-> tuple[typing.Any, ...]:").replace(
+                ": tuple)", ": tuple[typing.Any, ...])"
+            )
+            text = text.replace("-> list:", "-> list[typing.Any]:").replace("-> dict:", "-> dict[str, typing.Any]:")
+            stub.write_text(re.sub(r"(?m)^from \. import (\w+)$", r"from . import \1 as \1", text))
+        session.run("ruff", "check", "--fix", "--select", "I,F401", "--quiet", folder, success_codes=[0, 1])
+        session.run("ruff", "format", "--quiet", folder)
+        kept = Path("src/kxfast/_native")
+        if "write" in session.posargs:
+            shutil.rmtree(kept, ignore_errors=True)
+            shutil.copytree(made, kept)
+        session.run("diff", "-r", str(kept), str(made), external=True)
+
+
+@nox.session(python=False)
+def symbols(session: nox.Session) -> None:
+    """Objects compiled for one instruction set leak no weak symbols: such a copy could be linked in for all."""
+    leaks = []
+    objects = sorted(Path("build/dev").rglob("kxfast_kernels_*.dir/**/*.o"))
+    if not objects:
+        session.error("no objects below build/dev: run nox -s native first")
+    for path in objects:
+        listed = subprocess.run(["nm", "-C", str(path)], capture_output=True, text=True, check=True).stdout
+        leaks += [
+            f"{path.name} of {path.parts[-5:]}: {line}"
+            for line in listed.splitlines()
+            if re.match(r"\w* +[WVu] ", line)
+        ]
+    if leaks:
+        session.error("weak symbols:\n" + "\n".join(leaks))
+    session.log(f"{len(objects)} objects, no weak symbols")
+
+
+@nox.session(python=False)
+def sanitize(session: nox.Session) -> None:
+    """The native tests under the address and undefined-behaviour sanitizers."""
+    cmake(session, "sanitize")
+    site = Path("build/sanitize/site")
+    shutil.copytree("src/kxfast", site / "kxfast", dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.so"))
+    library = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True).stdout
+    environment = {
+        "LD_PRELOAD": str(Path(library.strip()).resolve()),
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+        "PYTHONPATH": str(site.resolve()),
+        "PYTHONMALLOC": "malloc",
+    }
+    names = ("agreement", "contract", "words", "segment", "isa", "native")
+    chosen = [str(path) for name in names if (path := Path(f"tests/test_{name}.py")).exists()]
+    session.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen, env=environment)
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Source archive to wheel to installation to use from another folder."""
+    session.install("build")
+    folder = Path(session.create_tmp()).resolve()
+    session.run("python", "-m", "build", "--outdir", str(folder / "dist"), silent=True)
+    wheel = next((folder / "dist").glob("*.whl"))
+    session.install("--force-reinstall", str(wheel))
+    session.chdir(folder)
+    session.run("python", "-c", "import kxfast; assert 'native' in kxfast.available(); print(kxfast.__file__)")
+    session.run("kxfast", "verify", "--stem", "words")
+
+
+@nox.session(python=["3.11", "3.12", "3.13", "3.14"])
+def pythons(session: nox.Session) -> None:
+    """Build, import and verify with every Python at hand."""
+    session.install(".")
+    session.chdir(session.create_tmp())
+    session.run("kxfast", "verify")
+
+
+@nox.session(python=False)
+def bench(session: nox.Session) -> None:
+    """The benchmark runs (times are not judged)."""
+    session.run("kxfast", "bench", "--quick", "--output", session.create_tmp())
+
+
+@nox.session(python=False)
+def tests(session: nox.Session) -> None:
+    """All tests, doctests and the examples of the README."""
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+if os.environ.get("CI"):
+    nox.options.reuse_existing_virtualenvs = False

@@ -1,0 +1,9 @@
+"""
+Compiled kernels of kxfast, one submodule per stem; callers pass checked, canonical arrays.
+"""
+
+from __future__ import annotations
+
+from . import core as core
+from . import lipschitz as lipschitz
+from . import words as words

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import typing
+
+def get_num_threads() -> int:
+    """
+    Threads that a call uses when it is not told.
+    """
+
+def isa() -> str:
+    """
+    Name of the instruction set in use.
+    """
+
+def isas() -> list[str]:
+    """
+    Names of the instruction sets this processor can run.
+    """
+
+def set_num_threads(n: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    Set that number; 0 for the default.
+    """
+
+def use_isa(name: str) -> None:
+    """
+    Use this instruction set from now on; '' for the best.
+    """

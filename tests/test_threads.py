@@ -1,0 +1,147 @@
+"""Threads: numbers honoured, same results for any, many callers at once, and after fork."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import kxfast as kx
+from kxfast import settings
+
+pytestmark = pytest.mark.skipif(settings.native() is None, reason="the compiled module is not installed")
+RNG = np.random.default_rng(0)
+W, U, V = RNG.standard_normal((700, 900)), RNG.standard_normal(700), np.zeros(900)
+PRINT = "import kxfast as kx; print(kx.get_num_threads())"
+
+
+@pytest.fixture(autouse=True)
+def default_threads():
+    yield
+    kx.set_num_threads(None)
+
+
+def printed(code: str, **environment: str) -> str:
+    clean = {k: v for k, v in os.environ.items() if not k.endswith("NUM_THREADS")}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env={**clean, **environment}, capture_output=True, text=True, check=True).stdout
+
+
+def test_environment_sets_the_number():
+    assert printed(PRINT, KXFAST_NUM_THREADS="3", OMP_NUM_THREADS="5").strip() == "3"
+    assert printed(PRINT, OMP_NUM_THREADS="5,2").strip() == "5"
+    assert printed(PRINT, KXFAST_NUM_THREADS="none").strip() == str(len(os.sched_getaffinity(0)))
+
+
+def test_affinity_limits_the_number():
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); " + PRINT
+    assert printed(code).strip() == "1"
+
+
+def test_threadpoolctl_governs():
+    threadpoolctl = pytest.importorskip("threadpoolctl", reason="threadpoolctl is not installed")
+    kx.set_num_threads(4)
+    with threadpoolctl.threadpool_limits(1):
+        assert kx.get_num_threads() == 1
+    assert kx.get_num_threads() == 4
+    with threadpoolctl.threadpool_limits(2, user_api="kxfast"):
+        assert kx.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 16])
+def test_results_do_not_depend_on_the_number(n):
+    kx.set_num_threads(1)
+    sigma, u, v = kx.lipschitz.power_iteration(W, U, V, 3)
+    kx.set_num_threads(n)
+    again = kx.lipschitz.power_iteration(W, U, V, 3)
+    assert again[0] == sigma
+    np.testing.assert_array_equal(again[1], u)
+    np.testing.assert_array_equal(again[2], v)
+
+
+def test_many_callers_at_once():
+    kx.set_num_threads(3)
+    expected = kx.lipschitz.power_iteration(W, U, V, 2)[1]
+    texts = ["天地玄黄宇宙洪荒" * 500] * 20
+    lexicon = dict(kx.words.discover(texts, min_count=5, min_pmi=0))
+    wrong = []
+
+    def work(number: int) -> None:
+        for _ in range(15):
+            if number % 2:
+                if not np.array_equal(kx.lipschitz.power_iteration(W, U, V, 2)[1], expected):
+                    wrong.append(number)
+            elif dict(kx.words.discover(texts, min_count=5, min_pmi=0)) != lexicon:
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+FORK = """
+import os, sys, numpy as np, kxfast as kx
+kx.set_num_threads(3)
+w, u, v = np.ones((700, 900)), np.ones(700), np.zeros(900)
+before = kx.lipschitz.power_iteration(w, u, v, 2)[0]
+child = os.fork()
+if child == 0:
+    os._exit(0 if kx.lipschitz.power_iteration(w, u, v, 2)[0] == before else 1)
+_, status = os.waitpid(child, 0)
+assert kx.lipschitz.power_iteration(w, u, v, 2)[0] == before
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_a_forked_child_works():
+    subprocess.run([sys.executable, "-c", FORK], check=True, timeout=60)
+
+
+def test_fork_pools_of_multiprocessing_work():
+    code = """
+import multiprocessing, kxfast as kx
+kx.set_num_threads(2)
+texts = ["天地玄黄宇宙洪荒" * 500] * 20
+def count(_): return len(kx.words.discover(texts, min_count=5, min_pmi=0))
+expected = count(0)
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    assert pool.map(count, range(4)) == [expected] * 4
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60)
+
+
+INTERRUPTED = """
+import sys, time, numpy as np, kxfast as kx
+rng = np.random.default_rng(0)
+text = "".join(map(chr, rng.integers(0x4E00, 0x9000, 3_000_000)))
+print("ready", flush=True)
+try:
+    while True:
+        kx.words.count_ngrams([text], max_order=8)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def test_ctrl_c_stops_long_work():
+    with subprocess.Popen([sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(1.0)
+            start = time.perf_counter()
+            process.send_signal(signal.SIGINT)
+            assert process.stdout.readline() == "interrupted\n"
+            assert time.perf_counter() - start < 2.0  # 0.2 s on an idle machine; this only guards against never
+            assert process.wait(10) == 0
+        finally:
+            process.kill()
