@@ -129,9 +129,13 @@ def sanitize(session: nox.Session) -> None:
     cmake(session, "sanitize")
     site = Path("build/sanitize/site")
     shutil.copytree("src/kxfast", site / "kxfast", dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.so"))
-    library = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True).stdout
+    # libstdc++ too: exceptions pass through the sanitizer, which finds the thrower only if it is there from the start.
+    libraries = [
+        str(Path(subprocess.check_output(["g++", f"-print-file-name={name}"], text=True).strip()).resolve())
+        for name in ("libasan.so", "libstdc++.so")
+    ]
     environment = {
-        "LD_PRELOAD": str(Path(library.strip()).resolve()),
+        "LD_PRELOAD": " ".join(libraries),
         "ASAN_OPTIONS": "detect_leaks=0",
         "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
         "PYTHONPATH": str(site.resolve()),
