@@ -1,8 +1,9 @@
-"""The command line: ``kxfast info | verify | bench``, one module each."""
+"""The command line: ``kxfast info | verify | bench | words | segment``, one module each."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib import import_module
 
@@ -10,6 +11,8 @@ COMMANDS = {
     "info": "print versions, instruction set, threads and backends",
     "verify": "compare every backend and instruction set with the reference on fresh random inputs",
     "bench": "time every operation on real input, every backend beside the reference",
+    "words": "find the words of a corpus",
+    "segment": "cut the lines of standard input into the words of a lexicon",
 }
 
 
@@ -25,6 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         status: int = chosen.run(chosen)
+    except BrokenPipeError:  # the reader of our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
         print(f"kxfast {chosen.command}: {error}", file=sys.stderr)
         return 2
