@@ -47,6 +47,18 @@ py::tuple count_ngrams(const Codes& codes, int max_order, int64_t min_count, int
   return py::make_tuple(tables, counted.total);
 }
 
+py::tuple neighbor_entropy(const Codes& codes, const Codes& grams, int threads) {
+  const py::ssize_t rows = grams.shape(0);
+  Array<double> left(rows), right(rows);
+  double *l = left.mutable_data(), *r = right.mutable_data();
+  PythonJob job(2 * codes.size(), py::none());
+  job.run([&] {
+    words::neighbor_entropy(codes.data(), codes.size(), grams.data(), rows, static_cast<int>(grams.shape(1)),
+                            l, r, threads, job);
+  });
+  return py::make_tuple(left, right);
+}
+
 py::tuple discover(const Codes& codes, const words::Rules& rules, int threads) {
   PythonJob job(codes.size(), py::none());
   words::Discovered found;
@@ -94,6 +106,9 @@ KXFAST_BINDINGS(words) {
   m.def("count_ngrams", &count_ngrams, py::arg("codes").noconvert(), py::arg("max_order"),
         py::arg("min_count"), py::arg("threads"),
         "Tables (grams (G, n), counts) of the orders 1 .. max_order, and the total of 1-grams.");
+  m.def("neighbor_entropy", &neighbor_entropy, py::arg("codes").noconvert(), py::arg("grams").noconvert(),
+        py::arg("threads"),
+        "Entropies of the characters left and right of each gram, a row of sorted (G, n) grams.");
   const auto add_discover = [&m](const char* name, bool strict) {
     m.def(
         name,

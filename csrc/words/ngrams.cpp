@@ -9,18 +9,14 @@
 // all orders was tried and lost by a factor of five: nine million distinct keys miss the cache at every step.
 #include "words/ngrams.hpp"
 
-#include <algorithm>
 #include <stdexcept>
 
-#include "core/threads.hpp"
-#include "core/workspace.hpp"
+#include "words/buckets.hpp"
 
 namespace kxfast::words {
-namespace {
 
-__extension__ typedef unsigned __int128 Wide;
-
-void make_alphabet(const uint32_t* codes, int64_t size, Counted& out) {
+Counted read_corpus(const uint32_t* codes, int64_t size) {
+  Counted out;
   constexpr uint32_t kCodes = 0x110000;
   std::vector<uint32_t> id_of(kCodes, 0);
   for (int64_t i = 0; i < size; ++i) id_of[codes[i]] = 1;
@@ -36,29 +32,10 @@ void make_alphabet(const uint32_t* codes, int64_t size, Counted& out) {
   out.ids.resize(static_cast<size_t>(size) + kMaxOrder,
                  0);  // breaks behind the end, so that no look-ahead tests it
   for (int64_t i = 0; i < size; ++i) out.ids[static_cast<size_t>(i)] = id_of[codes[i]];
+  return out;
 }
 
-// Sorts by the bytes in which keys differ, least significant first; `spare` is as long as `keys`.
-template <class Key>
-void sort_keys(Key* keys, Key* spare, int64_t count) {
-  if (count < 256) {
-    std::sort(keys, keys + count);
-    return;
-  }
-  Key any = 0, all = ~Key{0};
-  for (int64_t i = 0; i < count; ++i) any |= keys[i], all &= keys[i];
-  const Key differ = any ^ all;
-  Key *from = keys, *to = spare;
-  for (unsigned shift = 0; shift < 8 * sizeof(Key); shift += 8) {
-    if (!(differ >> shift & 0xFF)) continue;
-    int64_t first[257] = {};
-    for (int64_t i = 0; i < count; ++i) ++first[static_cast<unsigned>(from[i] >> shift & 0xFF) + 1];
-    for (int b = 0; b < 256; ++b) first[b + 1] += first[b];
-    for (int64_t i = 0; i < count; ++i) to[first[static_cast<unsigned>(from[i] >> shift & 0xFF)]++] = from[i];
-    std::swap(from, to);
-  }
-  if (from != keys) std::copy(from, from + count, keys);
-}
+namespace {
 
 template <class Key>
 class Counter {
@@ -109,17 +86,6 @@ class Counter {
   int bits_;
 };
 
-// Consecutive buckets of about this many keys are one task.
-constexpr int64_t kTaskKeys = 1 << 15;
-
-std::vector<uint32_t> task_bounds(const std::vector<int64_t>& first, uint32_t buckets) {
-  std::vector<uint32_t> bounds(1, 1);
-  for (uint32_t b = 1; b < buckets; ++b)
-    if (first[b + 1] - first[bounds.back()] >= kTaskKeys) bounds.push_back(b + 1);
-  if (bounds.back() != buckets) bounds.push_back(buckets);
-  return bounds;
-}
-
 void append(std::vector<std::vector<Table>>&& parts, std::vector<Table>& tables) {
   for (size_t n = 0; n < tables.size(); ++n)
     for (auto& part : parts) {
@@ -132,34 +98,19 @@ void append(std::vector<std::vector<Table>>&& parts, std::vector<Table>& tables)
 
 template <class Key>
 void count_keys(Counted& out, int64_t size, int max_order, int64_t min_count, int threads, Job& job) {
-  const uint32_t buckets = static_cast<uint32_t>(out.alphabet.code_of.size());
   const uint32_t* ids = out.ids.data();
-  std::vector<int64_t> first(buckets + 1, 0);
-  for (int64_t i = 0; i < size; ++i)
-    if (ids[i]) ++first[ids[i] + 1];
-  for (uint32_t b = 1; b <= buckets; ++b) first[b] += first[b - 1];
   const Counter<Key> counter(max_order, min_count, out.alphabet.bits);
-  Buffer<Key> keys(static_cast<size_t>(first[buckets]));
-  std::vector<int64_t> next(first);
-  for (int64_t i = 0; i < size; ++i)
-    if (ids[i]) keys[static_cast<size_t>(next[ids[i]]++)] = counter.pack(ids + i);
-
-  const std::vector<uint32_t> bounds = task_bounds(first, buckets);
-  std::vector<std::vector<Table>> parts(bounds.size() - 1,
-                                        std::vector<Table>(static_cast<size_t>(max_order)));
-  const auto count_task = [&](int64_t task) {
-    const size_t t = static_cast<size_t>(task);
-    int64_t largest = 0;
-    for (uint32_t b = bounds[t]; b < bounds[t + 1]; ++b) largest = std::max(largest, first[b + 1] - first[b]);
-    Buffer<Key> spare(static_cast<size_t>(largest));
-    for (uint32_t b = bounds[t]; b < bounds[t + 1] && !job.stopped(); ++b) {
-      const int64_t count = first[b + 1] - first[b];
-      sort_keys(keys.data() + first[b], spare.data(), count);
-      counter.scan(b, keys.data() + first[b], count, parts[t]);
-      job.advance(count);
-    }
+  const auto accept = [&](int64_t i, Key* key) {
+    if (key) *key = counter.pack(ids + i);
+    return true;
   };
-  parallel_for(static_cast<int64_t>(parts.size()), count_task, threads, &job);
+  Buckets<Key> buckets(ids, size, static_cast<uint32_t>(out.alphabet.code_of.size()), accept);
+  std::vector<std::vector<Table>> parts(static_cast<size_t>(buckets.tasks()),
+                                        std::vector<Table>(static_cast<size_t>(max_order)));
+  const auto scan = [&](int64_t task, uint32_t id, const Key* keys, int64_t count) {
+    counter.scan(id, keys, count, parts[static_cast<size_t>(task)]);
+  };
+  buckets.sort_each(scan, threads, job);
   append(std::move(parts), out.tables);
 }
 
@@ -167,8 +118,7 @@ void count_keys(Counted& out, int64_t size, int max_order, int64_t min_count, in
 
 Counted count_ngrams(const uint32_t* codes, int64_t size, int max_order, int64_t min_count, int threads,
                      Job& job) {
-  Counted out;
-  make_alphabet(codes, size, out);
+  Counted out = read_corpus(codes, size);
   out.tables.resize(static_cast<size_t>(max_order));
   const int bits = out.alphabet.bits * max_order;
   if (bits > 128) throw std::invalid_argument("max_order must be lower for a corpus of so many characters");

@@ -28,8 +28,16 @@ struct Counted {
 
 constexpr int kMaxOrder = 8;
 
+// The corpus as ids, followed by kMaxOrder breaks so that no look-ahead tests for the end; no tables yet.
+Counted read_corpus(const uint32_t* codes, int64_t size);
+
 // Throws std::invalid_argument if max_order ids do not fit into 128 bits.
 Counted count_ngrams(const uint32_t* codes, int64_t size, int max_order, int64_t min_count, int threads,
                      Job& job);
+
+// Entropies (nats) of the characters left and right of each gram, over the occurrences that have both
+// neighbours in their run; `grams` holds `rows` n-grams as code points, in lexicographic order.
+void neighbor_entropy(const uint32_t* codes, int64_t size, const uint32_t* grams, int64_t rows, int order,
+                      double* left, double* right, int threads, Job& job);
 
 }  // namespace kxfast::words

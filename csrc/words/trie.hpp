@@ -17,6 +17,7 @@ class Trie {
   uint32_t size() const { return nodes_; }
 
   uint32_t child(uint32_t node, uint32_t code) const {
+    if (node == 0) return code < root_.size() ? root_[code] : kNone;
     const uint64_t key = key_of(node, code);
     for (size_t at = slot(key);; at = (at + 1) & (edges_.size() - 1)) {
       if (edges_[at].key == key) return edges_[at].child;
@@ -25,6 +26,11 @@ class Trie {
   }
 
   uint32_t add(uint32_t node, uint32_t code) {
+    if (node == 0) {
+      if (code >= root_.size()) root_.resize(code + code / 4 + 1, kNone);
+      if (root_[code] == kNone) root_[code] = nodes_++;
+      return root_[code];
+    }
     const uint64_t key = key_of(node, code);
     size_t at = slot(key);
     for (; edges_[at].key != kFree; at = (at + 1) & (edges_.size() - 1))
@@ -64,6 +70,7 @@ class Trie {
     }
   }
 
+  std::vector<uint32_t> root_;
   std::vector<Edge> edges_;
   uint32_t nodes_ = 1;
 };

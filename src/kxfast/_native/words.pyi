@@ -69,3 +69,12 @@ def discover_strict(
     """
     Words as codes, offsets and counts.
     """
+
+def neighbor_entropy(
+    codes: numpy.typing.NDArray[numpy.uint32],
+    grams: numpy.typing.NDArray[numpy.uint32],
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[typing.Any, ...]:
+    """
+    Entropies of the characters left and right of each gram, a row of sorted (G, n) grams.
+    """

@@ -33,6 +33,11 @@ def _tables_differ(result: Any, expected: Any) -> float:
     )
 
 
+def _entropies(corpus: list[str]) -> Any:
+    ngrams = words.count_ngrams(corpus, max_order=8, min_count=2)
+    return [ngrams.entropies(n) for n in range(1, 9)]
+
+
 def _cut(lexicon: dict[str, int], tie: str, unknown: float, texts: list[str]) -> Any:
     segmenter = words.Segmenter(lexicon, tie=tie, unknown=unknown)
     return segmenter.cut_many(texts), [segmenter.spans(text) for text in texts]
@@ -50,6 +55,8 @@ def random(rng: np.random.Generator) -> Iterator[Case]:
             keywords = {"max_order": max_order, "min_count": min_count}
             label = f"{len(corpus)} documents {max_order=} {min_count=}"
             yield Case("words.count_ngrams", label, (corpus,), dict(keywords), compare=_tables_differ)
+        label = f"entropies, {len(corpus)} documents"
+        yield Case("words.count_ngrams", label, (corpus,), tolerance=1e-12, call=_entropies, port="neighbor_entropy")
         bounds: tuple[dict[str, Any], ...] = (
             {"max_length": 4, "min_count": 3, "min_pmi": (0, 1, 1.5, 2)},
             {"max_length": 2, "min_count": 1, "min_pmi": 0.5},

@@ -29,9 +29,9 @@ class NGrams:
     """
 
     def __init__(
-        self, codes: NDArray[np.uint32], tables: list[tuple[Any, Any]], total: int, backend: str | None
+        self, codes: NDArray[np.uint32], tables: list[tuple[Any, Any]], total: int, threads: int, backend: str | None
     ) -> None:
-        self._codes, self._tables, self._backend = codes, tables, backend
+        self._codes, self._tables, self._threads, self._backend = codes, tables, threads, backend
         self.total = total
         self.max_order = len(tables)
 
@@ -73,7 +73,7 @@ class NGrams:
         """
         n = checks.integer("n", n, 1, self.max_order)
         serve = implementation("words", "neighbor_entropy", self._backend)
-        left, right = serve(self._codes, self._tables[n - 1][0])
+        left, right = serve(self._codes, self._tables[n - 1][0], self._threads)
         return left, right
 
     @cached_property
@@ -149,4 +149,4 @@ def count_ngrams(
         tables, total = implementation("words", "count_ngrams_kenlm", backend)(codes, max_order, min_count)
     else:
         tables, total = implementation("words", "count_ngrams", backend)(codes, max_order, min_count, limit)
-    return NGrams(codes, tables, total, backend)
+    return NGrams(codes, tables, total, limit, backend)

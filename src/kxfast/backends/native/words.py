@@ -1,6 +1,6 @@
 """Word discovery and segmentation, compiled."""
 
-from kxfast._native.words import Segmenter, count_ngrams, discover_cut, discover_strict
+from kxfast._native.words import Segmenter, count_ngrams, discover_cut, discover_strict, neighbor_entropy
 from kxfast._strings import code_points, decode, pieces, runs
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "decode",
     "discover_cut",
     "discover_strict",
+    "neighbor_entropy",
     "pieces",
     "runs",
 ]

@@ -43,7 +43,9 @@ def count_ngrams_kenlm(codes: Codes, max_order: int, min_count: int) -> tuple[li
     return tables, sum(kept.values())
 
 
-def neighbor_entropy(codes: Codes, grams: NDArray[np.uint32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def neighbor_entropy(
+    codes: Codes, grams: NDArray[np.uint32], threads: int = 1
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Entropy of the characters left and right of each gram, over occurrences that have both neighbours (section 3)."""
     n = grams.shape[1]
     left: dict[str, Counter[str]] = {text(gram): Counter() for gram in grams}
