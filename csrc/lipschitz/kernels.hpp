@@ -7,12 +7,15 @@
 
 namespace kxfast::lipschitz {
 
-#define KXFAST_DECLARE(set)                                                                          \
-  namespace set {                                                                                    \
-  void rows_times_vector(const float* w, int64_t rows, int64_t cols, const float* v, float* out);    \
-  void rows_times_vector(const double* w, int64_t rows, int64_t cols, const double* v, double* out); \
-  void add_weighted_rows(const float* w, int64_t rows, int64_t cols, const float* u, float* out);    \
-  void add_weighted_rows(const double* w, int64_t rows, int64_t cols, const double* u, double* out); \
+// Each adds to `t`, where it has one; rows_and_back also sets u = W v, and t += W' u.
+#define KXFAST_DECLARE(set)                                                                               \
+  namespace set {                                                                                         \
+  void rows_times_vector(const float* w, int64_t rows, int64_t cols, const float* v, float* u);           \
+  void rows_times_vector(const double* w, int64_t rows, int64_t cols, const double* v, double* u);        \
+  void add_weighted_rows(const float* w, int64_t rows, int64_t cols, const float* u, float* t);           \
+  void add_weighted_rows(const double* w, int64_t rows, int64_t cols, const double* u, double* t);        \
+  void rows_and_back(const float* w, int64_t rows, int64_t cols, const float* v, float* u, float* t);     \
+  void rows_and_back(const double* w, int64_t rows, int64_t cols, const double* v, double* u, double* t); \
   }
 KXFAST_EACH_ISA(KXFAST_DECLARE)
 #undef KXFAST_DECLARE

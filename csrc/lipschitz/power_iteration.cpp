@@ -1,6 +1,9 @@
-// Dense power iteration: blocks of rows of about 128 KB are the tasks, so a small matrix never wakes a
-// thread. Each block adds its part of W' u to a row of its own and the rows are summed in block order: the
-// result does not depend on the number of threads.
+// Dense power iteration with n + 1 reads of W for n steps.
+//
+// Lengths are scalars, so W' u of the next step can be taken from W v before it is normalised: one read of W
+// yields u = W v and t = W' u, and sigma = u' W v is the length of W v, found on the way. Blocks of rows of
+// about 128 KB are the tasks, so a small matrix never wakes a thread; each adds to a row of its own and the
+// rows are summed in block order: the result does not depend on the number of threads.
 #include <algorithm>
 #include <cmath>
 
@@ -11,56 +14,111 @@
 namespace kxfast::lipschitz {
 namespace {
 
-// Norms are summed in double: squares of a float neither overflow nor vanish there.
+// Lengths are summed in double: squares of a float neither overflow nor vanish there.
 template <class T>
-void normalize(T* z, int64_t n, T eps) {
+T length(const T* z, int64_t n) {
   double sum = 0;
   for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(z[i]) * static_cast<double>(z[i]);
-  const T scale = std::max(static_cast<T>(std::sqrt(sum)), eps);
-  for (int64_t i = 0; i < n; ++i) z[i] /= scale;
+  return static_cast<T>(std::sqrt(sum));
+}
+
+template <class T>
+void divide(T* z, int64_t n, T by) {
+  for (int64_t i = 0; i < n; ++i) z[i] /= by;
 }
 
 template <class T>
 using Product = void (*)(const T*, int64_t, int64_t, const T*, T*);
+template <class T>
+using Both = void (*)(const T*, int64_t, int64_t, const T*, T*, T*);
+
+// W in blocks of rows.
+template <class T>
+class Blocks {
+ public:
+  Blocks(const T* w, int64_t rows, int64_t cols, int threads)
+      : w_(w), rows_(rows), cols_(cols), threads_(threads) {
+    constexpr int64_t kBytes = 128 << 10;
+    height_ = std::max<int64_t>(4, kBytes / (cols * static_cast<int64_t>(sizeof(T))) / 4 * 4);
+    count_ = (rows + height_ - 1) / height_;
+    parts_ = Buffer<T>(static_cast<size_t>(count_ * cols));
+  }
+
+  void times(const T* v, T* u) const {
+    const auto product = KXFAST_PICK(Product<T>, rows_times_vector);
+    each([&](const T* w, int64_t height, int64_t row, T*) { product(w, height, cols_, v, u + row); });
+  }
+
+  // t = W' u
+  void transposed(const T* u, T* t) {
+    const auto product = KXFAST_PICK(Product<T>, add_weighted_rows);
+    each([&](const T* w, int64_t height, int64_t row, T* part) {
+      std::fill(part, part + cols_, T{0});
+      product(w, height, cols_, u + row, part);
+    });
+    sum(t);
+  }
+
+  // u = W v, t = W' u
+  void there_and_back(const T* v, T* u, T* t) {
+    const auto product = KXFAST_PICK(Both<T>, rows_and_back);
+    each([&](const T* w, int64_t height, int64_t row, T* part) {
+      std::fill(part, part + cols_, T{0});
+      product(w, height, cols_, v, u + row, part);
+    });
+    sum(t);
+  }
+
+ private:
+  template <class Body>
+  void each(Body&& body) const {
+    const auto task = [&](int64_t b) {
+      const int64_t row = b * height_;
+      T* part = const_cast<T*>(parts_.data()) + b * cols_;
+      body(w_ + row * cols_, std::min(height_, rows_ - row), row, part);
+    };
+    parallel_for(count_, task, threads_);
+  }
+  void sum(T* t) const {
+    std::copy(parts_.data(), parts_.data() + cols_, t);
+    for (int64_t b = 1; b < count_; ++b)
+      for (int64_t j = 0; j < cols_; ++j) t[j] += parts_[static_cast<size_t>(b * cols_ + j)];
+  }
+
+  const T* w_;
+  int64_t rows_, cols_, height_, count_;
+  int threads_;
+  Buffer<T> parts_;
+};
 
 }  // namespace
 
 template <class T>
 T power_iteration(const T* w, int64_t rows, int64_t cols, T* u, T* v, int64_t n_iter, T eps, int threads) {
   if (rows == 0 || cols == 0) return 0;
-  const auto multiply = KXFAST_PICK(Product<T>, rows_times_vector);
-  const auto accumulate = KXFAST_PICK(Product<T>, add_weighted_rows);
-  constexpr int64_t kBlockBytes = 128 << 10;
-  const int64_t block = std::max<int64_t>(4, kBlockBytes / (cols * static_cast<int64_t>(sizeof(T))) / 4 * 4);
-  const int64_t blocks = (rows + block - 1) / block;
-  Buffer<T> parts(static_cast<size_t>(blocks * cols)), product(static_cast<size_t>(rows));
-  const auto rows_of = [&](int64_t b) { return std::min(block, rows - b * block); };
-  const auto apply = [&](T* out) {
-    parallel_for(
-        blocks, [&](int64_t b) { multiply(w + b * block * cols, rows_of(b), cols, v, out + b * block); },
-        threads);
-  };
-  for (int64_t step = 0; step < n_iter; ++step) {
-    parallel_for(
-        blocks,
-        [&](int64_t b) {
-          T* part = parts.data() + b * cols;
-          std::fill(part, part + cols, T{0});
-          accumulate(w + b * block * cols, rows_of(b), cols, u + b * block, part);
-        },
-        threads);
-    std::copy(parts.data(), parts.data() + cols, v);
-    for (int64_t b = 1; b < blocks; ++b)
-      for (int64_t j = 0; j < cols; ++j) v[j] += parts[static_cast<size_t>(b * cols + j)];
-    normalize(v, cols, eps);
-    apply(u);
-    normalize(u, rows, eps);
+  Blocks<T> blocks(w, rows, cols, threads);
+  if (n_iter == 0) {
+    Buffer<T> product(static_cast<size_t>(rows));
+    blocks.times(v, product.data());
+    double sigma = 0;
+    for (int64_t i = 0; i < rows; ++i)
+      sigma += static_cast<double>(u[i]) * static_cast<double>(product[static_cast<size_t>(i)]);
+    return static_cast<T>(sigma);
   }
-  apply(product.data());
-  double sigma = 0;
-  for (int64_t i = 0; i < rows; ++i)
-    sigma += static_cast<double>(u[i]) * static_cast<double>(product[static_cast<size_t>(i)]);
-  return static_cast<T>(sigma);
+  Buffer<T> next(static_cast<size_t>(cols));
+  blocks.transposed(u, v);
+  divide(v, cols, std::max(length(v, cols), eps));
+  for (int64_t step = 1; step < n_iter; ++step) {
+    blocks.there_and_back(v, u, next.data());
+    const T scale = std::max(length(u, rows), eps);
+    std::copy(next.begin(), next.end(), v);
+    divide(v, cols, scale);
+    divide(v, cols, std::max(length(v, cols), eps));
+  }
+  blocks.times(v, u);
+  const T sigma = length(u, rows), scale = std::max(sigma, eps);
+  divide(u, rows, scale);
+  return sigma * (sigma / scale);
 }
 
 template float power_iteration(const float*, int64_t, int64_t, float*, float*, int64_t, float, int);

@@ -54,6 +54,15 @@ void accumulate(const T* w, int64_t rows, int64_t cols, const T* u, T* __restric
     for (int64_t j = 0; j < cols; ++j) out[j] += u[i] * w[i * cols + j];
 }
 
+template <class T>
+void multiply_and_back(const T* w, int64_t rows, int64_t cols, const T* v, T* u, T* t) {
+  for (int64_t i = 0; i < rows; i += 4) {
+    const int64_t count = rows - i < 4 ? rows - i : 4;
+    multiply(w + i * cols, count, cols, v, u + i);
+    accumulate(w + i * cols, count, cols, u + i, t);
+  }
+}
+
 }  // namespace
 
 void rows_times_vector(const float* w, int64_t rows, int64_t cols, const float* v, float* out) {
@@ -67,6 +76,13 @@ void add_weighted_rows(const float* w, int64_t rows, int64_t cols, const float* 
 }
 void add_weighted_rows(const double* w, int64_t rows, int64_t cols, const double* u, double* out) {
   accumulate(w, rows, cols, u, out);
+}
+
+void rows_and_back(const float* w, int64_t rows, int64_t cols, const float* v, float* u, float* t) {
+  multiply_and_back(w, rows, cols, v, u, t);
+}
+void rows_and_back(const double* w, int64_t rows, int64_t cols, const double* v, double* u, double* t) {
+  multiply_and_back(w, rows, cols, v, u, t);
 }
 
 }  // namespace kxfast::lipschitz::KXFAST_ISA
