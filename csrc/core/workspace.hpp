@@ -36,6 +36,8 @@ class Buffer {
   const T& operator[](size_t i) const { return data_[i]; }
   T* begin() { return data_; }
   T* end() { return data_ + size_; }
+  const T* begin() const { return data_; }
+  const T* end() const { return data_ + size_; }
   T* release() {
     size_ = 0;
     return std::exchange(data_, nullptr);

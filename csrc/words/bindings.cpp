@@ -34,15 +34,14 @@ py::tuple count_ngrams(const Codes& codes, int max_order, int64_t min_count, int
   words::Counted counted;
   job.run([&] {
     counted = words::count_ngrams(codes.data(), codes.size(), max_order, min_count, threads, job);
-    for (words::Table& table : counted.tables)
-      for (uint32_t& id : table.grams) id = counted.alphabet.code_of[id];
+    if (!job.stopped()) words::to_code_points(counted, threads, job);
   });
   py::list tables;
   for (size_t n = 1; n <= counted.tables.size(); ++n) {
     words::Table& table = counted.tables[n - 1];
     const auto rows = static_cast<py::ssize_t>(table.counts.size());
-    auto grams = to_array(std::move(table.grams), {rows, static_cast<py::ssize_t>(n)});
-    tables.append(py::make_tuple(std::move(grams), to_array(std::move(table.counts))));
+    auto grams = kxfast::to_array(std::move(table.grams), {rows, static_cast<py::ssize_t>(n)});
+    tables.append(py::make_tuple(std::move(grams), kxfast::to_array(std::move(table.counts), {rows})));
   }
   return py::make_tuple(tables, counted.total);
 }

@@ -37,6 +37,12 @@ Counted read_corpus(const uint32_t* codes, int64_t size) {
 
 namespace {
 
+// The n-grams of one order that a task found.
+struct Rows {
+  std::vector<uint32_t> grams;
+  std::vector<int64_t> counts;
+};
+
 template <class Key>
 class Counter {
  public:
@@ -44,7 +50,7 @@ class Counter {
       : order_(max_order), min_count_(min_count), bits_(bits) {}
 
   // Adds the n-grams that begin with id `head`, given their sorted rests.
-  void scan(uint32_t head, const Key* keys, int64_t count, std::vector<Table>& tables) const {
+  void scan(uint32_t head, const Key* keys, int64_t count, std::vector<Rows>& tables) const {
     int64_t begin[kMaxOrder + 1] = {};
     for (int64_t i = 1; i <= count; ++i) {
       const int equal = i < count ? equal_ids(keys[i - 1], keys[i]) : 0;
@@ -75,7 +81,7 @@ class Counter {
     while (n < order_ && id(a, n + 1) == id(b, n + 1)) ++n;
     return n;
   }
-  void emit(uint32_t head, Key key, int n, int64_t count, Table& table) const {
+  void emit(uint32_t head, Key key, int n, int64_t count, Rows& table) const {
     table.grams.push_back(head);
     for (int k = 2; k <= n; ++k) table.grams.push_back(id(key, k));
     table.counts.push_back(count);
@@ -86,14 +92,24 @@ class Counter {
   int bits_;
 };
 
-void append(std::vector<std::vector<Table>>&& parts, std::vector<Table>& tables) {
-  for (size_t n = 0; n < tables.size(); ++n)
-    for (auto& part : parts) {
-      Table& t = part[n];
-      tables[n].grams.insert(tables[n].grams.end(), t.grams.begin(), t.grams.end());
-      tables[n].counts.insert(tables[n].counts.end(), t.counts.begin(), t.counts.end());
-      t = Table();
+// Joins what the tasks found, in their order; each part is freed as soon as it is copied.
+void join(std::vector<std::vector<Rows>>& parts, std::vector<Table>& tables, int threads, Job& job) {
+  std::vector<std::vector<size_t>> first(tables.size(), std::vector<size_t>(1, 0));  // row of each part
+  for (size_t n = 0; n < tables.size(); ++n) {
+    for (const auto& part : parts) first[n].push_back(first[n].back() + part[n].counts.size());
+    tables[n].grams = Buffer<uint32_t>(first[n].back() * (n + 1));
+    tables[n].counts = Buffer<int64_t>(first[n].back());
+  }
+  const auto copy = [&](int64_t task) {
+    const size_t t = static_cast<size_t>(task);
+    for (size_t n = 0; n < tables.size(); ++n) {
+      const Rows& rows = parts[t][n];
+      std::copy(rows.grams.begin(), rows.grams.end(), tables[n].grams.data() + first[n][t] * (n + 1));
+      std::copy(rows.counts.begin(), rows.counts.end(), tables[n].counts.data() + first[n][t]);
     }
+    parts[t] = std::vector<Rows>();
+  };
+  parallel_for(static_cast<int64_t>(parts.size()), copy, threads, &job);
 }
 
 template <class Key>
@@ -105,16 +121,28 @@ void count_keys(Counted& out, int64_t size, int max_order, int64_t min_count, in
     return true;
   };
   Buckets<Key> buckets(ids, size, static_cast<uint32_t>(out.alphabet.code_of.size()), accept);
-  std::vector<std::vector<Table>> parts(static_cast<size_t>(buckets.tasks()),
-                                        std::vector<Table>(static_cast<size_t>(max_order)));
+  std::vector<std::vector<Rows>> parts(static_cast<size_t>(buckets.tasks()),
+                                       std::vector<Rows>(static_cast<size_t>(max_order)));
   const auto scan = [&](int64_t task, uint32_t id, const Key* keys, int64_t count) {
     counter.scan(id, keys, count, parts[static_cast<size_t>(task)]);
   };
   buckets.sort_each(scan, threads, job);
-  append(std::move(parts), out.tables);
+  if (!job.stopped()) join(parts, out.tables, threads, job);
 }
 
 }  // namespace
+
+void to_code_points(Counted& counted, int threads, Job& job) {
+  constexpr size_t kChunk = 1 << 18;
+  for (Table& table : counted.tables) {
+    const auto convert = [&](int64_t chunk) {
+      const size_t begin = static_cast<size_t>(chunk) * kChunk,
+                   end = std::min(begin + kChunk, table.grams.size());
+      for (size_t k = begin; k < end; ++k) table.grams[k] = counted.alphabet.code_of[table.grams[k]];
+    };
+    parallel_for(static_cast<int64_t>((table.grams.size() + kChunk - 1) / kChunk), convert, threads, &job);
+  }
+}
 
 Counted count_ngrams(const uint32_t* codes, int64_t size, int max_order, int64_t min_count, int threads,
                      Job& job) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/job.hpp"
+#include "core/workspace.hpp"
 
 namespace kxfast::words {
 
@@ -15,8 +16,8 @@ struct Alphabet {
 };
 
 struct Table {
-  std::vector<uint32_t> grams;  // n ids each, in lexicographic order
-  std::vector<int64_t> counts;
+  Buffer<uint32_t> grams;  // n ids each, in lexicographic order
+  Buffer<int64_t> counts;
 };
 
 struct Counted {
@@ -34,6 +35,9 @@ Counted read_corpus(const uint32_t* codes, int64_t size);
 // Throws std::invalid_argument if max_order ids do not fit into 128 bits.
 Counted count_ngrams(const uint32_t* codes, int64_t size, int max_order, int64_t min_count, int threads,
                      Job& job);
+
+// Puts code points in the place of ids in all tables.
+void to_code_points(Counted& counted, int threads, Job& job);
 
 // Entropies (nats) of the characters left and right of each gram, over the occurrences that have both
 // neighbours in their run; `grams` holds `rows` n-grams as code points, in lexicographic order.

@@ -1,10 +1,11 @@
-// W v and W' u for a row-major W (rows, cols), the two reads of a power iteration.
+// W v, W' u, and both in one read (u = W v, t += W' u) for a row-major W (rows, cols).
 //
-// Both walk W row by row, so memory is read once, in order, and bandwidth is the limit from L2 on. The dot
-// product keeps 4 x 64 bytes of partial sums in a fixed order: enough independent chains to hide the latency
-// of an addition, and the same bits on every instruction set, since nothing is contracted to a fused
-// multiply-add. W' u adds four rows at a time to `out`, which then is read and written once per four rows
-// instead of once per row.
+// All walk W row by row, so memory is read once, in order, and bandwidth is the limit from L2 on: what counts
+// is the number of reads. The fused form takes four rows, which stay in the L1 or L2 cache between their
+// inner products with v and their addition to t. Inner products keep 4 x 64 bytes of partial sums in a fixed
+// order: enough independent chains to hide the latency of an addition, and the same bits on every instruction
+// set, since nothing is contracted to a fused multiply-add. Four rows at a time are added to t, which is read
+// and written once for them. Fetching the next four rows ahead by hand was tried and gained nothing.
 #include "lipschitz/kernels.hpp"
 
 namespace kxfast::lipschitz::KXFAST_ISA {
