@@ -114,6 +114,18 @@ def test_even_kernels_put_the_extra_zero_at_the_end():
     np.testing.assert_array_equal(kx.conv.dilated_conv1d(x, w)[0, :, 0], [21, 32, 43, 4])
 
 
+@pytest.mark.parametrize(
+    ("dilations", "expected"), [((1, 2, 4, 8, 16, 1), 65), ((1, 2, 5, 1, 2, 5, 1, 2, 5, 1, 1, 1), 55)]
+)
+def test_receptive_field_of_a_stack(rng, dilations, expected):
+    layers = [kx.conv.GatedLayer(rng.standard_normal((3, 2, 4)), dilation=r) for r in dilations]
+    x = rng.standard_normal((1, 99, 2))
+    changed = x.copy()
+    changed[:, 49] += 1
+    moved = (kx.conv.dgcnn(changed, layers) != kx.conv.dgcnn(x, layers)).any((0, 2))
+    assert np.flatnonzero(moved).tolist() == list(range(49 - expected // 2, 50 + expected // 2))
+
+
 # Edges
 
 

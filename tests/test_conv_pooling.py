@@ -133,7 +133,15 @@ def test_spans_of_tokens_are_tuples():
 
 
 @pytest.mark.parametrize(
-    ("scores", "expected"), [([0.7], 0.288235294), ([0.2] * 4, 0.088888889), ([0.9, 0.3], 0.409090909)]
+    ("scores", "expected"),
+    [
+        ([0.7], 0.288235294),
+        ([0.2] * 4, 0.088888889),
+        ([0.9, 0.3], 0.409090909),
+        ([0.6, 0.2], 0.222222222),
+        ([0.3, 0.7], 0.29),
+        ([0.1, 0.1], 0.016666667),
+    ],
 )
 def test_worked_votes(scores, expected):
     answer, votes = kx.conv.vote([{"a": score} for score in scores])

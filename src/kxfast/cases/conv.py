@@ -60,7 +60,10 @@ def _gated(
         keywords["shortcut"] = (_normal(rng, kind, d, f), _normal(rng, kind, f) if variant != "D" else None)
     if variant == "D":
         keywords["norm"] = (_normal(rng, kind, f), _normal(rng, kind, f), 0.7)
-    for more in {}, {"mask": None, "mask_input": None}, {"drop_gate": 0.3, "seed": 5}:
+    changes: list[dict[str, Any]] = [{}]
+    if size in (SIZES[1], SIZES[-1]):
+        changes += [{"mask": None, "mask_input": None}, {"drop_gate": 0.3, "seed": 5}]
+    for more in changes:
         label = f"{variant} {size} {kind} {' '.join(more)}"
         arguments = {**keywords, **more}
         yield Case("conv.dilated_gated_conv1d", label, (x, weight, bias), arguments, tolerance)

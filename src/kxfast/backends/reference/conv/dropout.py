@@ -35,5 +35,5 @@ def gate_scale(shape: tuple[int, ...], rate: float, seed: int, dtype: np.dtype[A
         return 1.0
     batch, length, channels = shape
     index, part = np.arange(batch * length)[:, None], np.arange(-(-channels // 4))[None]
-    words = philox(seed, index, part).reshape(batch, length, -1)[..., :channels]
+    words = philox(seed, index, part).reshape(batch, length, 4 * part.size)[..., :channels]
     return np.where(words < np.uint64(round(rate * 2**32)), 0, 1 / (1 - rate)).astype(dtype)
