@@ -127,12 +127,12 @@ def test_ties_go_to_the_lower_flat_index():
 
 
 def test_finished_beams_that_are_not_the_best_are_dropped():
-    """Ends are second best at every step: the beam shrinks to one and goes on to the greatest length."""
+    """An end is second best at the first step: the beam shrinks to one sequence and stays so."""
     widths = []
 
     def step(ids, rows):
         widths.append(len(ids))
-        return np.tile([0.4, 0.6], (len(ids), 1))
+        return np.tile([0.1, 0.5, 0.4] if ids.shape[1] else [0.3, 0.5, 0.2], (len(ids), 1))
 
     ids, _ = kx.attention.beam_search(step, end_id=0, max_length=4, beam=2)
     assert ids.tolist() == [1, 1, 1, 1]
@@ -185,6 +185,7 @@ def test_a_trie_knows_what_follows_in_any_passage(rng):
 
 def test_a_trie_restricts_beams_and_samples_to_pieces(rng):
     trie = kx.attention.Trie(PASSAGES)
+    longest = 0
     for _ in range(20):
         step = language(rng, 7)
         outputs = [kx.attention.beam_search(step, end_id=0, max_length=5, beam=3, trie=trie, start=[6, 5])[0]]
@@ -192,6 +193,8 @@ def test_a_trie_restricts_beams_and_samples_to_pieces(rng):
         for ids in outputs:
             assert ids[:2].tolist() == [6, 5]
             assert is_piece(ids[2:-1] if ids[-1] == 0 else ids[2:])
+            longest = max(longest, len(ids) - 2)
+    assert longest == 5
 
 
 def test_where_nothing_allowed_is_probable_the_end_comes():

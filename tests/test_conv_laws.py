@@ -157,6 +157,27 @@ def test_masked_rows_are_what_the_specification_says():
     assert conv(X, W, BIAS, mask=mask, skip="add", norm=NORM).all()
 
 
+@pytest.mark.parametrize("gate", ["last", "first"])
+def test_stored_padding_does_not_reach_what_does_not_read_it(rng, gate):
+    """Without masked input, trailing NaN stays out of causal results and of all gradients but its own."""
+    x, w, b, _ = problem(rng)
+    shortcut = rng.standard_normal((3, 3)), rng.standard_normal(3)
+    keywords = {"gate": gate, "mask_input": False, "padding": "causal", "dilation": 2, "shortcut": shortcut}
+    grad = rng.standard_normal(x.shape)
+    *expected, (ds, dt) = conv(x, w, b, **keywords), *backward(grad, x, w, b, **keywords)
+    longer, wider = (np.concatenate([each, np.full((2, 4, 3), np.nan)], 1) for each in (x, grad))
+    keywords["mask"] = np.arange(10) < [[6], [6]]
+    y, dx, *rest, (ds2, dt2) = conv(longer, w, b, **keywords), *backward(wider, longer, w, b, **keywords)
+    for result, each in zip((y[:, :6], dx[:, :6], *rest, ds2, dt2), (*expected, ds, dt), strict=True):
+        np.testing.assert_allclose(result, each, atol=1e-13)
+
+
+def test_a_share_far_below_one_keeps_its_digits():
+    x, bias = np.full((1, 1, 1), 1e12, np.float32), np.array([0, 30], np.float32)
+    y = conv(x, np.zeros((1, 1, 2), np.float32), bias)
+    assert y.item() == pytest.approx(1e12 * np.exp(-30), rel=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_gates_beyond_the_range_of_exp(dtype):
     x = np.array([[[3.0]]], dtype)

@@ -89,7 +89,7 @@ def scaled_dot_product_attention_backward(
     allowed = ~np.isneginf(s) & some
     p = np.where(allowed, np.exp(np.where(allowed, s - np.where(some, lse[..., None], 0), 0)), q.dtype.type(0))
     dout = np.where(some, working(grad), q.dtype.type(0))
-    share = np.sum(dout * np.where(some, working(out), 0), -1, keepdims=True)
+    share = np.sum(dout * working(out), -1, keepdims=True)
     with np.errstate(invalid="ignore"):
         ds = np.where(allowed, p * (dout @ v.swapaxes(2, 3) - share), q.dtype.type(0))
     dbias = ds * q.dtype.type(scale)

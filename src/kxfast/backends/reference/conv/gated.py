@@ -80,9 +80,8 @@ def _forward(layer: _Layer, x: Array, mask: Array | None, drop: float, seed: int
 
 def _backward(layer: _Layer, dy: Array, x: Array, mask: Array | None, drop: float, seed: int) -> tuple[Any, ...]:
     s = _open(layer, x, mask, drop, seed)
-    masked = layer.skip != "add"
-    if masked:
-        dy = select(dy, mask)
+    counted = mask if layer.skip != "add" else None  # which positions of the result are not 0
+    dy = select(dy, counted)
     du = dy
     extra: list[Any] = []
     if layer.norm is not None:
@@ -90,15 +89,11 @@ def _backward(layer: _Layer, dy: Array, x: Array, mask: Array | None, drop: floa
         extra.append(dnorm)
     other = s.candidate - s.projected if layer.skip == "gated" else s.candidate
     dcandidate, dgate = du * s.opens, du * other * s.opens * s.keeps * s.scale
-    dh = np.concatenate([dcandidate, dgate] if layer.gate == "last" else [dgate, dcandidate], -1)
-    if masked:
-        dh = select(dh, mask)
-    dx, dweight, dbias = convolve_backward(dh, s.inner, layer.weight, layer.dilation, layer.padding)
+    dh = select(np.concatenate([dcandidate, dgate] if layer.gate == "last" else [dgate, dcandidate], -1), counted)
+    dx, dweight, dbias = convolve_backward(dh, s.inner, layer.weight, counted, layer.dilation, layer.padding)
     dx = select(dx, mask) if layer.mask_input else dx
     if layer.skip != "none":
-        dskip = dy * s.keeps if layer.skip == "gated" else dy
-        if masked:
-            dskip = select(dskip, mask)
+        dskip = select(dy * s.keeps if layer.skip == "gated" else dy, counted)
         if layer.shortcut is not None:
             dskip, dshortcut = _shortcut_backward(layer.shortcut, dskip, s.skipped)
             extra.insert(0, dshortcut)

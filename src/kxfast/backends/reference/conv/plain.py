@@ -53,12 +53,18 @@ def convolve(x: Array, weight: Array, bias: Array | None, dilation: int, padding
     return h if bias is None else h + bias
 
 
-def convolve_backward(dh: Array, x: Array, weight: Array, dilation: int, padding: str) -> tuple[Array, Array, Array]:
-    """Return the gradients for the input, the weight and the bias (spec section 5)."""
+def convolve_backward(
+    dh: Array, x: Array, weight: Array, mask: Array | None, dilation: int, padding: str
+) -> tuple[Array, Array, Array]:
+    """Return the gradients for the input, the weight and the bias (spec section 5).
+
+    Where the mask is False `dh` is 0, and what was read there is left out.
+    """
     dx, dweight = np.zeros_like(x), np.zeros_like(weight)
     for a, written, read in taps(x.shape[1], len(weight), dilation, padding):
         dx[:, read] += dh[:, written] @ weight[a].T
-        dweight[a] = np.tensordot(x[:, read], dh[:, written], ([0, 1], [0, 1]))
+        seen = select(x[:, read], None if mask is None else mask[:, written])
+        dweight[a] = np.tensordot(seen, dh[:, written], ([0, 1], [0, 1]))
     return dx, dweight, dh.sum((0, 1))
 
 
