@@ -103,6 +103,7 @@ CALLS = [
         TypeError,
         "seed must be the int or SeedSequence of the forward call; got NoneType",
     ),
+    (lambda: c.dilated_conv1d(X, W, activation=""), ValueError, "activation must be one of"),
     (
         lambda: c.dilated_conv1d(X, W, activation="tanh"),
         ValueError,

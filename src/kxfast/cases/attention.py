@@ -83,7 +83,8 @@ def _others(rng: np.random.Generator, kind: Any, tolerance: float) -> Iterator[C
     normal = partial(_normal, rng, kind)
     for inverse in False, True:
         options = {"inverse": inverse}
-        yield Case("attention.rotary", f"{kind} {options}", (normal(2, 3, 7, 6), rng.integers(0, 999, 7)), options)
+        arguments = (normal(2, 3, 7, 6), rng.integers(0, 999, 7))
+        yield Case("attention.rotary", f"{kind} {options}", arguments, options, tolerance)
     for layout in "interleaved", "blocks":
         positions = rng.integers(0, 99, (3, 5)).astype(kind)
         yield Case("attention.sinusoidal", f"{kind} {layout}", (positions, 6), {"layout": layout}, tolerance)

@@ -43,7 +43,7 @@ def real(data: Path, quick: bool) -> Iterator[Case]:
     b, count, length, d = (1, 12, 512, 64) if quick else (4, 12, 512, 64)
     x = text.full(data, b, length, count * d)
     lengths = text.lengths(data, b, length)
-    packed = np.repeat(np.arange(length), text.lengths(data, 64, length // 4).repeat(length)[:length])[:length]
+    packed = np.repeat(np.arange(64), text.lengths(data, 64, length // 4))[:length]
     rng = np.random.default_rng(1)
     blocks = -(-length // 64)
     named = {

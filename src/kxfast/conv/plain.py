@@ -63,7 +63,8 @@ def dilated_conv1d(
 
     """
     array, m = sequence(x, mask)
-    activation = activation and checks.choice("activation", activation, ("relu", "relu_pair_sum"))
+    if activation is not None:
+        checks.choice("activation", activation, ("relu", "relu_pair_sum"))
     pairs = activation == "relu_pair_sum"
     w, b = kernel("weight", weight, bias, array.shape[2], "x's", "2*F" if pairs else "F")
     step = checks.integer("dilation", dilation, low=1)
