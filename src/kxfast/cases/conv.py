@@ -49,12 +49,18 @@ def _normal(rng: np.random.Generator, kind: Any, *shape: int) -> Array:
     return rng.standard_normal(shape).astype(kind)
 
 
+def _weight(rng: np.random.Generator, kind: Any, k: int, d: int, out: int) -> Array:
+    """Return a kernel that keeps the size of its input."""
+    weight: Array = rng.standard_normal((k, d, out)) / np.sqrt(k * d)
+    return weight.astype(kind)
+
+
 def _gated(
     rng: np.random.Generator, kind: Any, tolerance: float, variant: str, options: dict[str, Any], size: tuple[int, ...]
 ) -> Iterator[Case]:
     b, length, d, f, k, dilation = size
     x, grad = _normal(rng, kind, b, length, d), _normal(rng, kind, b, length, f)
-    weight, bias = _normal(rng, kind, k, d, 2 * f) / np.sqrt(k * d).astype(kind), _normal(rng, kind, 2 * f)
+    weight, bias = _weight(rng, kind, k, d, 2 * f), _normal(rng, kind, 2 * f)
     keywords = {**options, "dilation": dilation, "mask": rng.random((b, length)) < 0.8}
     if d != f and options.get("skip") != "none":
         keywords["shortcut"] = (_normal(rng, kind, d, f), _normal(rng, kind, f) if variant != "D" else None)
@@ -72,11 +78,12 @@ def _gated(
 
 def _stack(rng: np.random.Generator, kind: Any, tolerance: float) -> Iterator[Case]:
     normal = partial(_normal, rng, kind)
+    weight = partial(_weight, rng, kind)
     layers = [
-        GatedLayer(normal(3, 5, 16), normal(16), 1, shortcut=(normal(5, 8), normal(8))),
-        GatedLayer(normal(2, 8, 16), None, 5, gate="first"),
-        GatedLayer(normal(3, 8, 16), normal(16), 2, "add", norm=(normal(8), normal(8), 0.3)),
-        GatedLayer(normal(1, 8, 12), normal(12), 1, "none", padding="causal"),
+        GatedLayer(weight(3, 5, 16), normal(16), 1, shortcut=(normal(5, 8), normal(8))),
+        GatedLayer(weight(2, 8, 16), None, 5, gate="first"),
+        GatedLayer(weight(3, 8, 16), normal(16), 2, "add", norm=(normal(8), normal(8), 0.3)),
+        GatedLayer(weight(1, 8, 12), normal(12), 1, "none", padding="causal"),
     ]
     x, grad, mask = normal(3, 40, 5), normal(3, 40, 6), rng.random((3, 40)) < 0.8
     for more in {}, {"drop_gate": 0.1, "seed": 9}:
