@@ -159,8 +159,28 @@ def common_float(**named: Array) -> tuple[Array, ...]:
     kinds = {x.dtype for x in named.values()}
     if len(kinds) == 1:
         return tuple(named.values())
-    kind = np.result_type(*kinds)
+    try:
+        kind = np.result_type(*kinds)
+    except TypeError:
+        given = ", ".join(f"{name} {x.dtype}" for name, x in named.items())
+        raise TypeError(f"arrays must have a common floating type; got {given}") from None
     return tuple(x.astype(kind, copy=False) for x in named.values())
+
+
+def output(value: Any, expected: Sequence[int], dtype: np.dtype[Any], **inputs: Array | None) -> Array | None:
+    """Return ``out=`` if the result can be written into it; it must not share memory with `inputs`."""
+    if value is None:
+        return None
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"out must be a NumPy array; got {_shown(value)}")
+    if value.dtype != dtype or value.shape != tuple(expected):
+        raise ValueError(f"out must be {dtype} of shape {tuple(expected)}; got {value.dtype} of shape {value.shape}")
+    if not (value.flags.carray and value.dtype.isnative):
+        raise ValueError("out must be writable, C-contiguous, aligned and in native byte order")
+    for name, x in inputs.items():
+        if x is not None and np.may_share_memory(value, x):
+            raise ValueError(f"out must not share memory with {name}")
+    return value
 
 
 def integer(name: str, value: Any, low: int | None = None, high: int | None = None) -> int:

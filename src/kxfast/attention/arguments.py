@@ -1,0 +1,78 @@
+"""What attention accepts: heads, masks and biases become canonical, or one line says what is wrong."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kxfast import checks
+from kxfast.masks import Mask
+
+Array = NDArray[Any]
+
+
+class Call(NamedTuple):
+    """Checked arguments of one attention."""
+
+    q: Array
+    k: Array
+    v: Array
+    mask: Array | None  # booleans in four dimensions that broadcast to (B, H, Lq, Lk)
+    bias: Array | None  # in four dimensions that broadcast likewise
+    scale: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the result."""
+        return (*self.q.shape[:3], self.v.shape[3])
+
+
+def attention_call(q: Any, k: Any, v: Any, mask: Any, bias: Any, scale: Any) -> Call:
+    """Check the arguments that forward and backward share."""
+    a = checks.floating("q", q, ndim=4, half=True)
+    b = checks.floating("k", k, ndim=4, half=True)
+    c = checks.floating("v", v, ndim=4, half=True)
+    batch, heads, q_len, dim = a.shape
+    groups, k_len = b.shape[1:3]
+    letters = f"({batch}, Hkv, Lk, {dim})"
+    checks.shape("k", b, (batch, groups, k_len, dim), letters, "to match q's batch and head size")
+    letters = f"({batch}, {groups}, {k_len}, Dv)"
+    checks.shape("v", c, (batch, groups, k_len, c.shape[3]), letters, "to match k")
+    if groups == 0 or heads == 0 or heads % groups:
+        raise ValueError(f"q must have a multiple of k's {groups} heads; got {heads}")
+    full = (batch, heads, q_len, k_len)
+    m = None if mask is None else pattern(mask, full)
+    d = None if bias is None else four_dimensions("bias", checks.floating("bias", bias, half=True), full)
+    if d is None:
+        a, b, c = checks.common_float(q=a, k=b, v=c)
+    else:
+        a, b, c, d = checks.common_float(q=a, k=b, v=c, bias=d)
+    factor = max(dim, 1) ** -0.5 if scale is None else checks.number("scale", scale)
+    return Call(a, b, c, m, d, factor)
+
+
+def pattern(mask: Any, full: tuple[int, int, int, int]) -> Array:
+    """Return a mask in four dimensions that broadcast to (B, H, Lq, Lk)."""
+    if isinstance(mask, Mask):
+        return mask.pattern(*full)
+    return four_dimensions("mask", checks.booleans("mask", mask), full)
+
+
+def four_dimensions(name: str, x: Array, full: tuple[int, ...]) -> Array:
+    """Put axes of length 1 before `x`, which must broadcast to `full`."""
+    wide = x.reshape((1,) * (4 - x.ndim) + x.shape)
+    if wide.ndim != 4 or any(a not in (1, b) for a, b in zip(wide.shape, full, strict=True)):
+        hint = ""
+        if x.ndim < 4 and x.shape[:1] == full[:1] and x.shape[-1:] in (full[3:], (1,)):
+            hint = f"; insert axes for heads (and queries): {name}[:, None{', None' if x.ndim == 2 else ''}]"
+        raise ValueError(f"{name} must broadcast to (B, H, Lq, Lk) = {full}; got shape {x.shape}{hint}")
+    return wide
+
+
+def result_like(name: str, value: Any, shape: tuple[int, ...], kind: np.dtype[Any], letters: str) -> Array:
+    """Return an array of the shape of the result (or of its log-sum-exp) in a given type."""
+    x = checks.floating(name, value, ndim=len(shape), half=True)
+    checks.shape(name, x, shape, str(shape), f"{letters} to match q and v")
+    return x.astype(kind, copy=False)

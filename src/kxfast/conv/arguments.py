@@ -1,0 +1,163 @@
+"""What the functions of this stem accept: masks, layers and seeds become canonical, or one line says what is wrong."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kxfast import checks
+
+Array = NDArray[Any]
+
+
+class Layer(NamedTuple):
+    """A checked layer, as backends receive it."""
+
+    weight: Array
+    bias: Array | None
+    dilation: int
+    padding: str
+    skip: str
+    gate: str
+    mask_input: bool
+    shortcut: tuple[Array, Array | None] | None
+    norm: tuple[Array, Array, float] | None
+
+    @property
+    def channels(self) -> int:
+        """Number of channels out, F."""
+        return int(self.weight.shape[2]) // 2
+
+    def arrays(self) -> list[Array]:
+        """Return every array there is."""
+        pair, norm = self.shortcut or (None, None), self.norm or (None, None)
+        return [each for each in (self.weight, self.bias, *pair, *norm[:2]) if each is not None]
+
+    def astype(self, kind: np.dtype[Any]) -> Layer:
+        """Return the layer with every array in one type."""
+
+        def cast(each: Any) -> Any:
+            return None if each is None else each.astype(kind, copy=False)
+
+        pair, norm = self.shortcut, self.norm
+        return self._replace(
+            weight=cast(self.weight),
+            bias=cast(self.bias),
+            shortcut=pair and (cast(pair[0]), cast(pair[1])),
+            norm=norm and (cast(norm[0]), cast(norm[1]), norm[2]),
+        )
+
+
+def sequence(x: Any, mask: Any) -> tuple[Array, Array | None]:
+    """Return x (B, L, D) and its mask (B, L), or None."""
+    array = checks.floating("x", x, ndim=3, half=True)
+    return array, None if mask is None else positions(mask, array.shape)
+
+
+def positions(mask: Any, shape: tuple[int, ...]) -> Array:
+    """Return a mask (B, L) from one of (B, L) or (B, L, 1)."""
+    array = checks.booleans("mask", mask)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    checks.shape("mask", array, shape[:2], f"({shape[0]}, {shape[1]})", "to match x's batch and length")
+    return array
+
+
+def kernel(name: str, weight: Any, bias: Any, channels: int, owner: str, out: str) -> tuple[Array, Array | None]:
+    """Return the weight (K, D, `out`) and the bias (`out`,) of a convolution of `channels` channels."""
+    w = checks.floating(name, weight, ndim=3, half=True)
+    paired = out == "2*F"
+    if w.shape[1] != channels or not w.shape[0] or not w.shape[2] or (paired and w.shape[2] % 2):
+        reason = f"to match {owner} {channels} channels"
+        raise ValueError(f"{name} must have shape (K, {channels}, {out}) {reason}; got {w.shape}")
+    if bias is None:
+        return w, None
+    place = name.removesuffix("weight") + "bias"
+    b = checks.floating(place, bias, ndim=1, half=True)
+    checks.shape(place, b, w.shape[2:], f"({w.shape[2]},)", f"to match {name}'s {w.shape[2]} channels out")
+    return w, b
+
+
+def gated_layer(place: str, channels: int, has_mask: bool, fields: Any) -> Layer:
+    """Return a checked layer; `place` precedes argument names in messages ("" or "layers[3].")."""
+    owner = "its input's" if place else "x's"
+    weight, bias = kernel(f"{place}weight", fields.weight, fields.bias, channels, owner, "2*F")
+    skip = checks.choice(f"{place}skip", fields.skip, ("gated", "none", "add"))
+    if fields.mask_input is not None and checks.boolean(f"{place}mask_input", fields.mask_input) and not has_mask:
+        raise ValueError(f"{place}mask_input must be None or False without a mask; got True")
+    out = weight.shape[2] // 2
+    return Layer(
+        weight,
+        bias,
+        checks.integer(f"{place}dilation", fields.dilation, low=1),
+        checks.choice(f"{place}padding", fields.padding, ("same", "causal")),
+        skip,
+        checks.choice(f"{place}gate", fields.gate, ("last", "first")),
+        has_mask and fields.mask_input is not False,
+        _shortcut(place, fields.shortcut, skip, channels, out),
+        _norm(place, fields.norm, skip, out),
+    )
+
+
+def _shortcut(place: str, value: Any, skip: str, channels: int, out: int) -> tuple[Array, Array | None] | None:
+    name = f"{place}shortcut"
+    if value is None:
+        if skip != "none" and channels != out:
+            raise ValueError(f"{name} must be given for skip={skip!r} from {channels} to {out} channels; got None")
+        return None
+    if skip == "none":
+        raise ValueError(f"{name} must be None with skip='none', which has no skip connection")
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise TypeError(f"{name} must be a pair (weight, bias or None); got {type(value).__name__}")
+    weight = checks.floating(f"{name}[0]", value[0], ndim=2, half=True)
+    checks.shape(f"{name}[0]", weight, (channels, out), f"({channels}, {out})", "to match the channels in and out")
+    if value[1] is None:
+        return weight, None
+    bias = checks.floating(f"{name}[1]", value[1], ndim=1, half=True)
+    checks.shape(f"{name}[1]", bias, (out,), f"({out},)", "to match the channels out")
+    return weight, bias
+
+
+def _norm(place: str, value: Any, skip: str, out: int) -> tuple[Array, Array, float] | None:
+    name = f"{place}norm"
+    if value is None:
+        return None
+    if skip != "add":
+        raise ValueError(f"{name} must be None unless skip='add' (variant D); got skip={skip!r}")
+    if not isinstance(value, (tuple, list)) or len(value) != 3:
+        raise TypeError(f"{name} must be a triple (gamma, beta, alpha); got {type(value).__name__}")
+    gamma, beta = (checks.floating(f"{name}[{i}]", value[i], ndim=1, half=True) for i in (0, 1))
+    for i, each in enumerate((gamma, beta)):
+        checks.shape(f"{name}[{i}]", each, (out,), f"({out},)", "to match the channels out")
+    return gamma, beta, checks.number(f"{name}[2]", value[2])
+
+
+def unify(arrays: list[Array], layers: list[Layer]) -> tuple[list[Array], list[Layer]]:
+    """Bring arrays and layers to their common floating type."""
+    everything = arrays + [each for layer in layers for each in layer.arrays()]
+    kind = everything[0].dtype
+    if all(each.dtype is kind for each in everything):
+        return arrays, layers
+    kind = checks.common_float(**{f"argument {i}": each for i, each in enumerate(everything)})[0].dtype
+    return [each.astype(kind, copy=False) for each in arrays], [layer.astype(kind) for layer in layers]
+
+
+def dropout(drop_gate: Any, seed: Any, *, backward: bool = False) -> tuple[float, int]:
+    """Return the rate and a 64-bit key; backward needs the seed that forward had."""
+    rate = checks.number("drop_gate", drop_gate, low=0)
+    if rate >= 1:
+        raise ValueError(f"drop_gate must be below 1; got {rate:g}")
+    if rate == 0:
+        return 0.0, 0
+    if backward and (seed is None or isinstance(seed, np.random.Generator)):
+        raise TypeError(f"seed must be the int or SeedSequence of the forward call; got {type(seed).__name__}")
+    return rate, checks.seed(seed)
+
+
+def gradient(grad: Any, shape: tuple[int, ...]) -> Array:
+    """Return the gradient of a result of shape (B, L, F)."""
+    array = checks.floating("grad", grad, ndim=3, half=True)
+    checks.shape("grad", array, shape, str(shape), "to match the result")
+    return array

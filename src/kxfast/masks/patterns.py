@@ -1,0 +1,234 @@
+"""The patterns themselves: small frozen values, each with its rule in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kxfast.masks.mask import Booleans, Grid, Integers, Mask
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Named(Mask):
+    """A mask that shows itself as the call that made it."""
+
+    def __repr__(self) -> str:
+        """Show the constructor and what differs from its defaults."""
+        shown = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not field.default:
+                shown.append(f"{field.name}={_short(value)}")
+        return f"{_CONSTRUCTOR[type(self)]}({', '.join(shown)})"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return str(value) if value.ndim < 2 and value.size <= 8 else f"<{' x '.join(map(str, value.shape))}>"
+    return getattr(value, "__name__", None) or repr(value)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Causal(_Named):
+    """Keys up to the query's own position."""
+
+    align: str = "end"
+
+    def allowed(self, grid: Grid) -> Booleans:
+        """See `Mask.allowed`."""
+        return grid.index(3) <= grid.position(self.align)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Padding(_Named):
+    """Real keys: those before a length, or those an array marks."""
+
+    lengths: Integers | None = None  # () or (B,)
+    real: Booleans | None = None  # (L,) or (B, L)
+
+    def allowed(self, grid: Grid) -> Booleans:
+        """See `Mask.allowed`."""
+        if self.real is not None:
+            return _keys("real", self.real, grid)
+        lengths = np.atleast_1d(self.lengths)  # type: ignore[arg-type]
+        return grid.index(3) < _rows("lengths", lengths, grid)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Unilm(_Named):
+    """Keys of segments counted no later than the query's: the rule on cumulative sums."""
+
+    counts: Integers  # (L,) or (B, L): cumulative sums of segment ids
+
+    def allowed(self, grid: Grid) -> Booleans:
+        """See `Mask.allowed`."""
+        return _keys("segment_ids", self.counts, grid) <= _queries("segment_ids", self.counts, grid)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PrefixLM(_Named):
+    """The prefix, and keys up to the query's own position."""
+
+    prefix_lengths: Integers  # () or (B,)
+
+    def allowed(self, grid: Grid) -> Booleans:
+        """See `Mask.allowed`."""
+        lengths = _rows("prefix_lengths", np.atleast_1d(self.prefix_lengths), grid)
+        return (grid.index(3) < lengths) | (grid.index(3) <= grid.position("end"))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SlidingWindow(_Named):
+    """Keys from `left` before to `right` after the query's position."""
+
+    left: int
+    right: int = 0
+    align: str = "end"
+
+    def allowed(self, grid: Grid) -> Booleans:
+        """See `Mask.allowed`."""
+        distance = grid.index(3) - grid.position(self.align)
+        return (-self.left <= distance) & (distance <= self.right)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Documents(_Named):
+    """Keys of the query's own document."""
+
+    ids: Integers  # (L,) or (B, L)
+
+    def allowed(self, grid: Grid) -> Booleans:
+        """See `Mask.allowed`."""
+        same: Booleans = _keys("ids", self.ids, grid) == _queries("ids", self.ids, grid)
+        return same
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Permutation(_Named):
+    """Keys generated before the query, and the query itself if it may see itself."""
+
+    order: Integers  # (L,) or (B, L)
+    include_self: bool = False
+
+    def allowed(self, grid: Grid) -> Booleans:
+        """See `Mask.allowed`."""
+        keys, queries = _keys("order", self.order, grid), _queries("order", self.order, grid)
+        return keys <= queries if self.include_self else keys < queries
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Strided(_Named):
+    """Keys whose distance is a multiple of the rate."""
+
+    rate: int
+    align: str = "end"
+
+    def allowed(self, grid: Grid) -> Booleans:
+        """See `Mask.allowed`."""
+        multiple: Booleans = (grid.position(self.align) - grid.index(3)) % self.rate == 0
+        return multiple
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BlockSparse(_Named):
+    """Whole blocks of queries and keys."""
+
+    layout: Booleans  # (..., query blocks, key blocks)
+    block_size: int
+
+    def allowed(self, grid: Grid) -> Booleans:
+        """See `Mask.allowed`."""
+        size, layout = self.block_size, self.layout
+        expected = (-(-grid.q_len // size), -(-grid.k_len // size))
+        layout = layout.reshape((1,) * (4 - layout.ndim) + layout.shape)
+        if layout.shape[2:] != expected or not _fits(layout.shape[:2], (grid.batch, grid.heads)):
+            wanted = (
+                f"(..., {expected[0]}, {expected[1]}) for {grid.q_len} queries, {grid.k_len} keys, blocks of {size}"
+            )
+            raise ValueError(f"layout must have shape {wanted}; got {self.layout.shape}")
+        rows, columns = np.arange(grid.q_len) // size, np.arange(grid.k_len) // size
+        return layout[:, :, rows[:, None], columns[None]]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dense(_Named):
+    """Any pattern, as an array."""
+
+    array: Booleans
+
+    def allowed(self, grid: Grid) -> Booleans:
+        """See `Mask.allowed`."""
+        full = (grid.batch, grid.heads, grid.q_len, grid.k_len)
+        array = self.array.reshape((1,) * (4 - self.array.ndim) + self.array.shape)
+        if not _fits(array.shape, full):
+            raise ValueError(f"array must broadcast to {full} (batch, heads, queries, keys); got {self.array.shape}")
+        return array
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Function(_Named):
+    """What a function of (b, h, i, j) allows."""
+
+    f: Callable[[int, int, int, int], bool]
+
+    def allowed(self, grid: Grid) -> Booleans:
+        """See `Mask.allowed`."""
+        called = np.frompyfunc(self.f, 4, 1)(*(grid.index(axis) for axis in range(4)))
+        return np.asarray(called).astype(np.bool_)
+
+
+_CONSTRUCTOR: dict[type, str] = {
+    Causal: "causal",
+    Padding: "padding",
+    Unilm: "unilm",
+    PrefixLM: "prefix_lm",
+    SlidingWindow: "sliding_window",
+    Documents: "documents",
+    Permutation: "permutation",
+    Strided: "strided",
+    BlockSparse: "block_sparse",
+    Dense: "dense",
+    Function: "function",
+}
+
+
+def _fits(shape: tuple[int, ...], full: tuple[int, ...]) -> bool:
+    return all(a in (1, b) for a, b in zip(shape, full, strict=True))
+
+
+def _rows(name: str, values: Integers, grid: Grid) -> Integers:
+    """Return one value per batch row, broadcasting over the rest."""
+    if len(values) not in (1, grid.batch):
+        raise ValueError(f"{name} must have shape ({grid.batch},) to match the batch; got {values.shape}")
+    return values[:, None, None, None]
+
+
+def _tokens(name: str, values: Array, grid: Grid) -> Array:
+    if values.shape[-1] != grid.k_len or (values.ndim == 2 and len(values) not in (1, grid.batch)):
+        wanted = f"({grid.k_len},) or ({grid.batch}, {grid.k_len})"
+        raise ValueError(f"{name} must have shape {wanted} to match the keys; got {values.shape}")
+    return values.reshape(-1, grid.k_len) if values.ndim == 1 else values
+
+
+def _keys(name: str, values: Array, grid: Grid) -> Array:
+    return _tokens(name, values, grid)[:, None, None, :]
+
+
+def _queries(name: str, values: Array, grid: Grid) -> Array:
+    """Return the values of the queries, which are the last q_len of the tokens."""
+    if grid.q_len > grid.k_len:
+        raise ValueError(f"q_len must be at most k_len = {grid.k_len} for a mask of {name}; got {grid.q_len}")
+    return _tokens(name, values, grid)[:, None, grid.k_len - grid.q_len :, None]
+
+
+def kept(array: Array) -> Array:
+    """Return a copy that cannot be written."""
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy

@@ -1,0 +1,32 @@
+"""What tests of several stems use."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def numbers(printed: str) -> np.ndarray:
+    """Numbers as a specification prints them."""
+    return np.array(printed.split(), dtype=float)
+
+
+def numerical_gradient(function, arrays, place, grad, step=1e-3):
+    """Gradient of sum(grad * function(*arrays)) for one of `arrays`, by a central difference of sixth order."""
+    result = np.zeros_like(arrays[place])
+    for index in np.ndindex(arrays[place].shape):
+        for k, weight in (1, 3 / 4), (2, -3 / 20), (3, 1 / 60):
+            for sign in 1, -1:
+                moved = list(arrays)
+                moved[place] = arrays[place].copy()
+                moved[place][index] += sign * k * step
+                result[index] += sign * weight / step * np.sum(grad * function(*moved))
+    return result
+
+
+def assert_gradients(function, arrays, grad, gradients, tolerance=1e-7):
+    """Assert that `gradients` are those of sum(grad * function(*arrays)), relative to the largest of each array."""
+    for place, gradient in enumerate(gradients):
+        expected = numerical_gradient(function, arrays, place, grad)
+        assert np.shape(gradient) == expected.shape
+        scale = max(np.max(np.abs(expected)), 1e-3)
+        np.testing.assert_allclose(gradient, expected, atol=tolerance * scale, rtol=0)
