@@ -48,6 +48,7 @@ View<const T, N> view(const Array<T>& array) {
 template <class T>
 Array<T> to_array(Buffer<T>&& buffer, std::vector<py::ssize_t> shape) {
   T* data = buffer.release();
+  if (!data) return Array<T>(std::move(shape));  // of size 0; a capsule holds no null pointer
   py::capsule owner(data, [](void* memory) { std::free(memory); });
   return Array<T>(std::move(shape), data, owner);
 }

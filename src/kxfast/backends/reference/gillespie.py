@@ -36,19 +36,20 @@ def evaluate(ops: Array, numbers: Array, counts: Array) -> float:
     return float(stack[0])
 
 
+@np.errstate(all="ignore")
 def propensities(network: Network, counts: Array) -> Array:
     """a_j = c_j prod_i C(n_i, l_ji), the binomials as products of ratios; or the value of the expression."""
     _, reactants, _, rates, begin, ops, numbers = network
     a = rates.copy()
     for k in range(reactants.max(initial=0)):
         a *= np.where(reactants > k, (counts - k) / (k + 1), 1.0).prod(axis=1)
-    with np.errstate(all="ignore"):
-        for j in np.flatnonzero(np.diff(begin)):
-            program = slice(begin[j], begin[j + 1])
-            a[j] = evaluate(ops[program], numbers[program], counts)
+    for j in np.flatnonzero(np.diff(begin)):
+        program = slice(begin[j], begin[j + 1])
+        a[j] = evaluate(ops[program], numbers[program], counts)
     return a
 
 
+@np.errstate(all="ignore")
 def checked_propensities(network: Network, counts: Array, t: float) -> Array:
     if counts.min() < 0:
         s = int(np.argmax(counts < 0))
@@ -66,6 +67,7 @@ def checked_propensities(network: Network, counts: Array, t: float) -> Array:
     return a
 
 
+@np.errstate(all="ignore")
 def direct_step(a: Array, u1: float, u2: float) -> tuple[float, int]:
     """Waiting time and reaction from uniforms in (0, 1] and [0, 1); a reaction with a_j = 0 is never chosen."""
     sums = np.cumsum(a)
@@ -73,6 +75,7 @@ def direct_step(a: Array, u1: float, u2: float) -> tuple[float, int]:
     return -np.log(u1) / sums[-1], int(above[0] if above.size else np.flatnonzero(a)[-1])
 
 
+@np.errstate(all="ignore")
 def waiting_times(a: Array, u: Array) -> Array:
     """-ln(u_j) / a_j, infinite where a_j = 0."""
     return np.where(a > 0, -np.log(u) / np.where(a > 0, a, 1), np.inf)
