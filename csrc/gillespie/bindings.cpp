@@ -1,6 +1,4 @@
 // kxfast._native.gillespie
-#include <algorithm>
-
 #include "core/python.hpp"
 #include "gillespie/ensemble.hpp"
 
@@ -75,14 +73,9 @@ py::tuple events(const py::tuple& arrays, double t_end, int64_t max_events, cons
   gillespie::Log log;
   PythonJob job(max_events, py::none());
   job.run([&] { log = gillespie::events(network, seed, t_end, max_events, job); });
-  Array<double> times(log.events);
-  Array<int32_t> reactions(log.events);
-  int64_t at = 0;
-  for (size_t i = 0; i < log.sizes.size(); at += log.sizes[i++]) {
-    std::copy_n(log.times[i].data(), log.sizes[i], times.mutable_data() + at);
-    std::copy_n(log.reactions[i].data(), log.sizes[i], reactions.mutable_data() + at);
-  }
-  return py::make_tuple(times, reactions, log.absorbed);
+  const auto events = static_cast<int64_t>(log.times.size());
+  return py::make_tuple(to_array(std::move(log.times), {events}),
+                        to_array(std::move(log.reactions), {events}), log.absorbed);
 }
 
 }  // namespace

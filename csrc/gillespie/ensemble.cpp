@@ -6,89 +6,18 @@
 #include "gillespie/ensemble.hpp"
 
 #include <algorithm>
-#include <cfloat>
-#include <cmath>
-#include <cstdio>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <string>
 
 #include "core/threads.hpp"
+#include "gillespie/walker.hpp"
 
 namespace kxfast::gillespie {
 namespace {
 
-constexpr double kLargestCount =
-    0x1p52;  // doubles are exact to 2^53; a stretch cannot pass from one to the other
-
 __extension__ typedef unsigned __int128 Wide;
-
-// Sums over blocks of propensities are made anew at the start of a stretch, which should cost little.
-int64_t stretch(const Model& m) {
-  return std::max<int64_t>(4096, 8 * m.reactions);
-}
-
-// One trajectory and the memory it needs; used for one after another.
-class Walker {
- public:
-  explicit Walker(const Network& network)
-      : network_(network),
-        x_(network.initial().size()),
-        work_(static_cast<size_t>(work_size(network.model().reactions))),
-        area_(2 * network.initial().size()) {}
-
-  Walk& begin(uint64_t seed, int64_t index) {
-    stream_ = Stream(seed, static_cast<uint64_t>(index));
-    std::copy(network_.initial().begin(), network_.initial().end(), x_.begin());
-    walk = Walk{};
-    walk.stream = &stream_;
-    walk.x = x_.data();
-    walk.work = work_.data();
-    walk.x0 = network_.initial().data();
-    return walk;
-  }
-
-  void average() {
-    std::fill(area_.begin(), area_.end(), 0.0);
-    walk.area = area_.data();
-    walk.area2 = area_.data() + network_.model().species;
-  }
-
-  Status go_on(int64_t budget) {
-    const Model& m = network_.model();
-    const auto run = KXFAST_PICK(Status (*)(const Model&, Walk&, int64_t), run);
-    const Status status = run(m, walk, budget);
-    for (int64_t s = 0; s < m.species && status <= Status::finished; ++s)
-      if (walk.x[s] > kLargestCount) return walk.culprit = s, walk.value = walk.x[s], Status::too_large;
-    return status;
-  }
-
-  Walk walk;
-
- private:
-  const Network& network_;
-  Stream stream_{0, 0};
-  Buffer<double> x_, work_, area_;
-};
-
-std::string describe(Status status, const Walk& walk) {
-  char text[160];
-  const long long culprit = walk.culprit;
-  if (status == Status::negative_count)
-    std::snprintf(text, sizeof text, "the count of species %lld must stay at least 0; got %g at t = %g",
-                  culprit, walk.value, walk.t);
-  else if (status == Status::too_large)
-    std::snprintf(text, sizeof text, "the count of species %lld must stay at most 2**52; got %g at t = %g",
-                  culprit, walk.value, walk.t);
-  else if (culprit < 0)
-    std::snprintf(text, sizeof text, "the sum of all propensities must be finite; got inf at t = %g", walk.t);
-  else
-    std::snprintf(text, sizeof text,
-                  "the propensity of reactions[%lld] must be finite and at least 0; got %g at t = %g",
-                  culprit, walk.value, walk.t);
-  return text;
-}
 
 // The first trajectory that failed, of those that were looked at.
 class Failure {
@@ -254,45 +183,6 @@ int64_t moments(const Ensemble& e, double* mean, double* variance) {
     variance[i] = std::max(0.0, static_cast<double>(about) - remainder * (remainder / n)) / (n - 1);
   }
   return sums.events;
-}
-
-Log events(const Network& network, uint64_t seed, double t_end, int64_t max_events, Job& job) {
-  constexpr int64_t kLargestPiece = int64_t{1} << 22;
-  const Model& m = network.model();
-  Walker walker(network);
-  Walk& walk = walker.begin(seed, 0);
-  std::vector<int64_t> fired(static_cast<size_t>(m.reactions));
-  walk.fired = fired.data();
-  walk.end = std::min(t_end, DBL_MAX);
-  const int64_t piece = stretch(m);
-  Log log;
-  Status status = Status::running;
-  for (int64_t room = 0, filled = 0; status == Status::running && walk.events < max_events;) {
-    if (filled + piece > room) {
-      room = std::clamp(walk.events / piece * piece, piece, std::max(piece, kLargestPiece / piece * piece));
-      log.times.emplace_back(static_cast<size_t>(room));
-      log.reactions.emplace_back(static_cast<size_t>(room));
-      log.sizes.push_back(0);
-      filled = 0;
-    }
-    walk.log_time = log.times.back().data() + filled;
-    walk.log_reaction = log.reactions.back().data() + filled;
-    const int64_t before = walk.events;
-    status = walker.go_on(std::min(piece, max_events - walk.events));
-    filled = log.sizes.back() += walk.events - before;
-    if (!job.advance(walk.events - before)) return log;
-  }
-  if (status > Status::finished) throw std::domain_error(describe(status, walk) + " in trajectory 0");
-  log.events = walk.events;
-  log.absorbed = walk.absorbed;
-  if (status == Status::running) {  // one event more would tell whether one is possible
-    double time;
-    int32_t reaction;
-    walk.log_time = &time;
-    walk.log_reaction = &reaction;
-    log.absorbed = walker.go_on(1) == Status::finished && walk.absorbed;
-  }
-  return log;
 }
 
 }  // namespace kxfast::gillespie

@@ -1,8 +1,6 @@
 // Ensembles of trajectories, their moments, and the log of one trajectory.
 #pragma once
 
-#include <vector>
-
 #include "core/job.hpp"
 #include "core/workspace.hpp"
 #include "gillespie/network.hpp"
@@ -26,12 +24,10 @@ void simulate(const Ensemble& ensemble, int64_t* counts, int64_t* fired, double*
 // mean, variance (T, S) over trajectories, divisor n - 1; returns the number of events.
 int64_t moments(const Ensemble& ensemble, double* mean, double* variance);
 
-// Events of one trajectory in pieces, until t_end or max_events, whichever is first.
+// The events of one trajectory until t_end or max_events, whichever is first.
 struct Log {
-  std::vector<Buffer<double>> times;
-  std::vector<Buffer<int32_t>> reactions;
-  std::vector<int64_t> sizes;
-  int64_t events = 0;
+  Buffer<double> times;
+  Buffer<int32_t> reactions;
   bool absorbed = false;
 };
 Log events(const Network& network, uint64_t seed, double t_end, int64_t max_events, Job& job);

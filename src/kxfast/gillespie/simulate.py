@@ -15,6 +15,7 @@ from kxfast import checks
 from kxfast.gillespie.calls import check_memory, check_network, check_times, function, serving
 from kxfast.gillespie.network import ReactionNetwork
 from kxfast.gillespie.trajectories import EventLog, Moments, Trajectories
+from kxfast.settings import get_num_threads
 
 Progress = bool | Callable[[int, int, str], Any]
 
@@ -172,7 +173,7 @@ def moments(
 
     Notes
     -----
-    Memory: 24 bytes for each time, species and thread. The sums are kept as integers, so the result does not
+    Memory: 32 bytes for each time, species and thread. The sums are kept as integers, so the result does not
     depend on threads. Source: D. T. Gillespie, J. Phys. Chem. 81 (1977) 2340.
 
     Examples
@@ -190,7 +191,7 @@ def moments(
     chosen, method = serving("moments", method, backend)
     key = checks.seed(seed)
     report = checks.progress(progress, "sample")
-    check_memory(48 * len(grid) * len(net.species))
+    check_memory((16 + 32 * (workers or get_num_threads())) * len(grid) * len(net.species))
     run = function(chosen, "moments")
     mean, variance, events = run(net.arrays(), grid, method=method, seed=key, n=n, threads=workers, progress=report)
     return Moments(grid, mean, variance, net.species, n, events)
