@@ -64,7 +64,7 @@ def test_direct_method_on_given_uniforms():
     for (u1, u2), (wanted, wanted_tau, wanted_reaction, wanted_t, wanted_counts) in zip(
         uniforms, expected, strict=True
     ):
-        a = reference.propensities(WORKED.arrays(), counts)
+        a = reference.propensities(WORKED.arrays, counts)
         np.testing.assert_allclose(a, wanted, rtol=1e-14)
         tau, j = reference.direct_step(a, u1, u2)
         t += tau
@@ -75,7 +75,7 @@ def test_direct_method_on_given_uniforms():
 
 
 def test_first_reaction_method_on_given_uniforms():
-    a = reference.propensities(WORKED.arrays(), WORKED.initial)
+    a = reference.propensities(WORKED.arrays, WORKED.initial)
     tau = reference.waiting_times(a, np.array([0.3, 0.6, 0.8]))
     np.testing.assert_allclose(tau, [2.675495121, 0.851376040, 0.148762368], atol=5e-10)
     assert np.argmin(tau) + 1 == 3
@@ -92,7 +92,7 @@ def test_a_reaction_that_cannot_fire_is_never_chosen():
 def test_propensity_conventions_differ_by_factorials():
     reactions = ["3 A + 2 B -> 0 @ 2", "A -> 0 @ 2"]
     binomial, falling = (g.ReactionNetwork({"A": 5, "B": 4}, reactions, propensity=p) for p in ("binomial", "falling"))
-    a, b = (reference.propensities(net.arrays(), net.initial) for net in (binomial, falling))
+    a, b = (reference.propensities(net.arrays, net.initial) for net in (binomial, falling))
     np.testing.assert_allclose(a, [2 * 10 * 6, 10], rtol=1e-14)
     np.testing.assert_allclose(b, [2 * 60 * 12, 10], rtol=1e-14)
 

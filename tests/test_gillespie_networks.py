@@ -45,14 +45,14 @@ def test_networks_from_strings_arrays_and_files_are_the_same(tmp_path):
 def test_every_example_runs(shared_data):
     for name in EXAMPLES:
         ours, theirs = g.example(name), g.read_json(shared_data / "ssa_models" / f"{name}.json")
-        assert same([*ours.arrays()], [*theirs.arrays()])
+        assert same([*ours.arrays], [*theirs.arrays])
         assert len(g.simulate_events(ours, max_events=9, seed=1)) == 9
 
 
 def test_expressions_are_arithmetic():
     def value(text):
         net = g.ReactionNetwork({"A": 7, "B": 2}, [f"0 -> A @ {text}"], {"k": 3.0})
-        return reference.propensities(net.arrays(), net.initial)[0]
+        return reference.propensities(net.arrays, net.initial)[0]
 
     assert value("k") == 3
     assert value("-k ** 2 + 10 + 0 * A") == 1

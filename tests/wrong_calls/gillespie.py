@@ -108,6 +108,7 @@ CALLS = [
     (lambda: g.example("nothing"), ValueError, "name must be one of 'birth_death', 'dimerisation'"),
     (lambda: g.read_json("no/such/file.json"), FileNotFoundError, "path must be an existing file; got 'no/such/file"),
     (lambda: g.read_json(__file__), ValueError, "gillespie.py: the file must be JSON; got Extra data"),
+    (lambda: g.read_sbml("no/such/file.xml"), FileNotFoundError, "path must be an existing file; got 'no/such/file"),
     (lambda: g.System(0), ValueError, "num_elements must be at least 1; got 0"),
     (system(1.0, [1], [0, 1]), ValueError, "num_lefts must have shape (2,) to match 2 elements; got (1,)"),
     (system(1.0, [1, 0], [0, 1, 0]), ValueError, "num_rights must have shape (2,) to match 2 elements; got (3,)"),

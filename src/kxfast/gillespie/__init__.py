@@ -2,6 +2,7 @@
 
 from kxfast.gillespie.models import example, read_json
 from kxfast.gillespie.network import ReactionNetwork, from_arrays
+from kxfast.gillespie.sbml import read_sbml
 from kxfast.gillespie.simulate import moments, simulate, simulate_events
 from kxfast.gillespie.system import System
 from kxfast.gillespie.trajectories import EventLog, Moments, Trajectories
@@ -16,6 +17,7 @@ __all__ = [
     "from_arrays",
     "moments",
     "read_json",
+    "read_sbml",
     "simulate",
     "simulate_events",
 ]

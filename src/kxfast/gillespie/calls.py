@@ -48,6 +48,8 @@ def check_times(t: Any) -> Reals:
 
 def check_memory(needed: int) -> None:
     """Raise MemoryError if a result of `needed` bytes cannot fit into the memory that is available."""
+    if needed < 2**26:
+        return  # not worth a look
     available = _available_memory()
     if needed > available:
         raise MemoryError(f"the result needs {needed} bytes; {available} are available: fewer times, or moments()?")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from math import factorial
 from typing import Any
 
@@ -138,8 +139,9 @@ class ReactionNetwork:
         """Whether some reaction's propensity is an expression."""
         return any(self._programs)
 
+    @cached_property
     def arrays(self) -> tuple[NDArray[Any], ...]:
-        """Return what backends take: initial, reactants, products, binomial rates, and all programs in one.
+        """What backends take: initial, reactants, products, binomial rates, and all programs in one.
 
         The program of reaction r is ``ops[begin[r]:begin[r + 1]]`` with as many ``numbers``; it is empty if the
         propensity is the rate times binomials.

@@ -106,7 +106,7 @@ def simulate(
     key = checks.seed(seed)
     report = checks.progress(progress, "sample")
     check_memory(8 * n * (len(grid) * len(net.species) + len(net.rates)))
-    call = partial(_range, chosen, net.arrays(), grid, method=method, seed=key, averages=averages)
+    call = partial(_range, chosen, net.arrays, grid, method=method, seed=key, averages=averages)
     if executor is None:
         counts, fired, mean, variance = call(n=n, first=0, threads=workers, progress=report)
     else:
@@ -193,7 +193,7 @@ def moments(
     report = checks.progress(progress, "sample")
     check_memory((16 + 32 * (workers or get_num_threads())) * len(grid) * len(net.species))
     run = function(chosen, "moments")
-    mean, variance, events = run(net.arrays(), grid, method=method, seed=key, n=n, threads=workers, progress=report)
+    mean, variance, events = run(net.arrays, grid, method=method, seed=key, n=n, threads=workers, progress=report)
     return Moments(grid, mean, variance, net.species, n, events)
 
 
@@ -250,5 +250,5 @@ def simulate_events(
     chosen, method = serving("simulate_events", method, backend)
     run = function(chosen, "simulate_events")
     key = checks.seed(seed)
-    times, reaction, absorbed = run(net.arrays(), t_end=end, max_events=most, method=method, seed=key)
+    times, reaction, absorbed = run(net.arrays, t_end=end, max_events=most, method=method, seed=key)
     return EventLog(times, reaction, net.initial, net.products - net.reactants, net.species, absorbed)
