@@ -223,3 +223,25 @@ def test_gene_expression_of_the_article(engine):
     assert np.all(np.abs(mom.variance[0] / [20, 112.5] - 1) < BOUND * np.sqrt(2.2 / mom.n))
     np.testing.assert_allclose(res.time_mean[0], [20, 50], rtol=0.02)
     np.testing.assert_allclose(res.time_variance[0], [20, 112.5], rtol=0.08)
+
+
+@every_method
+def test_many_reactions_that_run_out(engine, method):
+    net = g.ReactionNetwork({f"X{i}": 20 for i in range(30)}, [f"X{i} -> 0 @ {1 + i}" for i in range(30)])
+    with cases.engine(engine):
+        log = g.simulate_events(net, max_events=10_000, method=method, seed=1)
+    assert log.absorbed
+    assert len(log) == 600
+    assert np.all(log.counts()[-1] == 0)
+
+
+@every_native
+def test_sums_survive_the_end_of_the_fastest_reactions(engine):
+    """22 reactions of which one, at first 1e15 times as fast as the other, is over at once."""
+    never = [f"S -> S + F @ {i} * 0" for i in range(20)]
+    net = g.ReactionNetwork({"F": 1000, "S": 1}, ["F -> 0 @ 1e9", "S -> 0 @ 1e-3", *never])
+    with cases.engine(engine):
+        left = g.simulate(net, [1.0, 500.0], n=20_000, seed=1).counts
+    assert np.all(left[:, :, 0] == 0)
+    alive = np.exp(-0.5)
+    assert abs(left[:, 1, 1].mean() - alive) < BOUND * np.sqrt(alive * (1 - alive) / 20_000)
