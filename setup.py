@@ -6,5 +6,5 @@ setup(
     cmake_source_dir=".",
     packages=find_packages("src"),
     package_dir={"": "src"},
-    package_data={"kxfast": ["py.typed", "*.pyi", "_native/*.pyi", "data/*"]},
+    package_data={"kxfast": ["py.typed", "*.pyi", "_native/*.pyi", "data/*", "data/*/*"]},
 )

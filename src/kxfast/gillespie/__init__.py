@@ -1,3 +1,23 @@
 """Exact stochastic simulation of reaction networks (article 5607 of kexue.fm)."""
 
-__all__: list[str] = []
+from kxfast.gillespie.models import example, read_json
+from kxfast.gillespie.network import ReactionNetwork, from_arrays
+from kxfast.gillespie.sbml import read_sbml
+from kxfast.gillespie.simulate import moments, simulate, simulate_events
+from kxfast.gillespie.system import System
+from kxfast.gillespie.trajectories import EventLog, Moments, Trajectories
+
+__all__ = [
+    "EventLog",
+    "Moments",
+    "ReactionNetwork",
+    "System",
+    "Trajectories",
+    "example",
+    "from_arrays",
+    "moments",
+    "read_json",
+    "read_sbml",
+    "simulate",
+    "simulate_events",
+]

@@ -1,0 +1,95 @@
+// kxfast._native.gillespie
+#include "core/python.hpp"
+#include "gillespie/ensemble.hpp"
+
+namespace {
+
+using namespace kxfast;
+using gillespie::Network;
+
+// (initial, reactants, products, rates, begin, ops, numbers), see gillespie/network.hpp.
+class NetworkTuple {
+ public:
+  explicit NetworkTuple(const py::tuple& t)
+      : initial_(t[0]),
+        reactants_(t[1]),
+        products_(t[2]),
+        rates_(t[3]),
+        begin_(t[4]),
+        ops_(t[5]),
+        numbers_(t[6]) {}
+  Network prepare() const {
+    return Network({view<1>(initial_), view<2>(reactants_), view<2>(products_), view<1>(rates_),
+                    view<1>(begin_), view<1>(ops_), view<1>(numbers_)});
+  }
+
+ private:
+  Array<int64_t> initial_, reactants_, products_;
+  Array<double> rates_;
+  Array<int64_t> begin_, ops_;
+  Array<double> numbers_;
+};
+
+size_t product(std::initializer_list<int64_t> sizes) {
+  size_t all = 1;
+  for (const int64_t size : sizes) all *= static_cast<size_t>(size);
+  return all;
+}
+
+py::tuple simulate(const py::tuple& arrays, const Array<double>& t, const std::string&, uint64_t seed,
+                   bool averages, int64_t n, int64_t first, int threads, py::object progress) {
+  const Network network = NetworkTuple(arrays).prepare();
+  const int64_t S = network.model().species, R = network.model().reactions, T = t.shape(0);
+  Buffer<int64_t> counts(product({n, T, S})), fired(product({n, R}));
+  Buffer<double> mean(averages ? product({n, S}) : 0), variance(mean.size());
+  PythonJob job(n * T, std::move(progress));
+  job.run([&] {
+    gillespie::simulate({network, view<1>(t), first, n, seed, threads, job}, counts.data(), fired.data(),
+                        averages ? mean.data() : nullptr, averages ? variance.data() : nullptr);
+  });
+  py::object average = py::none(), spread = py::none();
+  if (averages) average = to_array(std::move(mean), {n, S}), spread = to_array(std::move(variance), {n, S});
+  return py::make_tuple(to_array(std::move(counts), {n, T, S}), to_array(std::move(fired), {n, R}), average,
+                        spread);
+}
+
+py::tuple moments(const py::tuple& arrays, const Array<double>& t, const std::string&, uint64_t seed,
+                  int64_t n, int threads, py::object progress) {
+  const Network network = NetworkTuple(arrays).prepare();
+  const int64_t S = network.model().species, T = t.shape(0);
+  Array<double> mean({T, S}), variance({T, S});
+  double *mean_data = mean.mutable_data(), *variance_data = variance.mutable_data();
+  int64_t events = 0;
+  PythonJob job(n * T, std::move(progress));
+  job.run([&] {
+    events = gillespie::moments({network, view<1>(t), 0, n, seed, threads, job}, mean_data, variance_data);
+  });
+  return py::make_tuple(mean, variance, events);
+}
+
+py::tuple events(const py::tuple& arrays, double t_end, int64_t max_events, const std::string&,
+                 uint64_t seed) {
+  const Network network = NetworkTuple(arrays).prepare();
+  gillespie::Log log;
+  PythonJob job(max_events, py::none());
+  job.run([&] { log = gillespie::events(network, seed, t_end, max_events, job); });
+  const auto events = static_cast<int64_t>(log.times.size());
+  return py::make_tuple(to_array(std::move(log.times), {events}),
+                        to_array(std::move(log.reactions), {events}), log.absorbed);
+}
+
+}  // namespace
+
+// `method` is "direct", the only one here; Python has checked it.
+KXFAST_BINDINGS(gillespie) {
+  m.def("simulate", &simulate, py::arg("network"), py::arg("t").noconvert(), py::arg("method"),
+        py::arg("seed"), py::arg("averages"), py::arg("n"), py::arg("first"), py::arg("threads"),
+        py::arg("progress"),
+        "Trajectories first .. first + n at the times t: counts, firings, and averages over time or None.");
+  m.def("moments", &moments, py::arg("network"), py::arg("t").noconvert(), py::arg("method"), py::arg("seed"),
+        py::arg("n"), py::arg("threads"), py::arg("progress"),
+        "Mean and variance over n trajectories, and the events.");
+  m.def("simulate_events", &events, py::arg("network"), py::arg("t_end"), py::arg("max_events"),
+        py::arg("method"), py::arg("seed"),
+        "Times and reactions of trajectory 0, and whether nothing can fire after them.");
+}

@@ -1,0 +1,35 @@
+// Ensembles of trajectories, their moments, and the log of one trajectory.
+#pragma once
+
+#include "core/job.hpp"
+#include "core/workspace.hpp"
+#include "gillespie/network.hpp"
+
+namespace kxfast::gillespie {
+
+// Trajectories first .. first + n of a seed, sampled at `grid`; a job counts samples. Throws
+// std::domain_error where a rate or a count is not one.
+struct Ensemble {
+  const Network& network;
+  View<const double, 1> grid;
+  int64_t first, n;
+  uint64_t seed;
+  int threads;
+  Job& job;
+};
+
+// counts (n, T, S), fired (n, R); mean and variance (n, S) over time, or null.
+void simulate(const Ensemble& ensemble, int64_t* counts, int64_t* fired, double* mean, double* variance);
+
+// mean, variance (T, S) over trajectories, divisor n - 1; returns the number of events.
+int64_t moments(const Ensemble& ensemble, double* mean, double* variance);
+
+// The events of one trajectory until t_end or max_events, whichever is first.
+struct Log {
+  Buffer<double> times;
+  Buffer<int32_t> reactions;
+  bool absorbed = false;
+};
+Log events(const Network& network, uint64_t seed, double t_end, int64_t max_events, Job& job);
+
+}  // namespace kxfast::gillespie

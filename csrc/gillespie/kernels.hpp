@@ -1,0 +1,99 @@
+// Kernels of the stem gillespie, one set per instruction set: a network in flat arrays, a trajectory in
+// progress, and the function that walks it a stretch of events further.
+#pragma once
+
+#include <cstdint>
+
+#include "core/isa.hpp"
+#include "core/random.hpp"
+
+namespace kxfast::gillespie {
+
+// One step of a rate expression in postfix order; the numbers are those of kxfast.gillespie.expressions.
+enum Op : int32_t {
+  kNumber,
+  kSpecies,
+  kAdd,
+  kSubtract,
+  kMultiply,
+  kDivide,
+  kPower,
+  kNegate,
+  kExp,
+  kLog,
+  kSqrt,
+  kAbs,
+  kMin,
+  kMax
+};
+struct Instruction {
+  int32_t op;
+  int32_t species;
+  double number;
+};
+constexpr int kMaxDepth = 32;  // of an expression's stack; Python refuses deeper ones
+
+// (x[species] - less) / over: C(x, l) is the product of l of these.
+struct Factor {
+  int32_t species;
+  double less, over;
+};
+
+// A network as kernels read it. Counts are doubles, exact below 2^53, in an array of species + 2: x[species]
+// is the constant 1, the species of a factor that is not there, and x[species + 1] takes changes that only
+// fill up a row. Up to second order a propensity is rate * x[one] * (x[other] - less); a reaction of higher
+// order has `factors`, one with an expression a `program`.
+struct Model {
+  int64_t species, reactions;
+  const double *rate, *less;
+  const int32_t *one, *other;
+  bool plain;    // every reaction is of second order at most
+  bool checked;  // some rate is an expression: counts and rates must be looked at
+  const int32_t *factor_begin, *program_begin;
+  const Factor* factors;
+  const Instruction* program;
+  int64_t width;  // changes of a reaction, filled up to the longest
+  const int32_t* change_species;
+  const double* change_by;
+  const int32_t *affected_begin, *affected;  // reactions to look at after a reaction
+};
+
+enum class Status : int { running, finished, bad_propensity, negative_count, too_large };
+
+// One trajectory. The kernel reads and writes all of it; null pointers are outputs nobody asked for.
+struct Walk {
+  Stream* stream;
+  double t, end;
+  double *x, *work;          // (species + 2,), (work_size(model),)
+  const double* grid;        // (samples,)
+  int64_t samples, sample;   // of the grid, and the next to be written
+  int64_t* out;              // (samples, species)
+  int64_t* fired;            // (reactions,)
+  double *log_time, window;  // events' times; where the time average begins
+  int32_t* log_reaction;
+  int64_t events;        // so far
+  double *area, *area2;  // (species,) integrals of x - x0 and its square over the window
+  const double* x0;
+  bool absorbed;
+  int64_t culprit;  // of a status that is an error: the reaction or species, and its rate or count
+  double value;
+};
+
+// Up to this many reactions every propensity is computed anew after each event.
+constexpr int64_t kRecomputeUpTo = 20;
+inline int64_t blocks_of_16(int64_t n) {
+  return (n + 15) / 16;
+}
+inline int64_t work_size(int64_t reactions) {
+  const int64_t blocks = blocks_of_16(reactions), groups = blocks_of_16(blocks);
+  return 16 * (blocks + groups + blocks_of_16(groups));
+}
+
+#define KXFAST_DECLARE(set)                                   \
+  namespace set {                                             \
+  Status run(const Model& model, Walk& walk, int64_t budget); \
+  }
+KXFAST_EACH_ISA(KXFAST_DECLARE)
+#undef KXFAST_DECLARE
+
+}  // namespace kxfast::gillespie

@@ -1,0 +1,112 @@
+// From dense reactant and product counts to the flat arrays of kernels.hpp.
+#include "gillespie/network.hpp"
+
+#include <algorithm>
+
+namespace kxfast::gillespie {
+
+Network::Network(const NetworkArrays& arrays) {
+  const int64_t species = arrays.initial.size[0], reactions = arrays.rates.size[0];
+  for (int64_t s = 0; s < species; ++s) initial_.push_back(static_cast<double>(arrays.initial(s)));
+  initial_.push_back(1);
+  initial_.push_back(0);
+  factor_begin_.push_back(0);
+  program_begin_.push_back(0);
+  for (int64_t r = 0; r < reactions; ++r) add_reaction(arrays, r);
+  add_changes(arrays);
+  add_affected(arrays);
+  model_.species = species;
+  model_.reactions = reactions;
+  model_.rate = rate_.data();
+  model_.less = less_.data();
+  model_.one = one_.data();
+  model_.other = other_.data();
+  model_.plain = factors_.empty() && program_.empty();
+  model_.checked = !program_.empty();
+  model_.factor_begin = factor_begin_.data();
+  model_.program_begin = program_begin_.data();
+  model_.factors = factors_.data();
+  model_.program = program_.data();
+  model_.change_species = change_species_.data();
+  model_.change_by = change_by_.data();
+  model_.affected_begin = affected_begin_.data();
+  model_.affected = affected_.data();
+}
+
+void Network::add_reaction(const NetworkArrays& arrays, int64_t r) {
+  const auto nobody = static_cast<int32_t>(arrays.initial.size[0]);
+  std::vector<Factor> factors;
+  for (int32_t s = 0; s < nobody; ++s)
+    for (int64_t k = 0; k < arrays.reactants(r, s); ++k)
+      factors.push_back({s, static_cast<double>(k), static_cast<double>(k + 1)});
+  double rate = arrays.rates(r);
+  if (factors.size() <= 2) {
+    for (const Factor& each : factors) rate /= each.over;
+    one_.push_back(factors.empty() ? nobody : factors[0].species);
+    other_.push_back(factors.size() < 2 ? nobody : factors[1].species);
+    less_.push_back(factors.size() < 2 ? 0 : factors[1].less);
+  } else {
+    one_.push_back(nobody);
+    other_.push_back(nobody);
+    less_.push_back(0);
+    factors_.insert(factors_.end(), factors.begin(), factors.end());
+  }
+  rate_.push_back(rate);
+  factor_begin_.push_back(static_cast<int32_t>(factors_.size()));
+  for (int64_t i = arrays.begin(r); i < arrays.begin(r + 1); ++i) {
+    const auto op = static_cast<int32_t>(arrays.ops(i));
+    const double number = arrays.numbers(i);
+    program_.push_back({op, op == kSpecies ? static_cast<int32_t>(number) : 0, number});
+  }
+  program_begin_.push_back(static_cast<int32_t>(program_.size()));
+}
+
+void Network::add_changes(const NetworkArrays& arrays) {
+  const int64_t species = arrays.initial.size[0], reactions = arrays.rates.size[0];
+  const auto filler = static_cast<int32_t>(species + 1);
+  std::vector<std::vector<int32_t>> changed(static_cast<size_t>(reactions));
+  size_t width = 0;
+  for (int64_t r = 0; r < reactions; ++r) {
+    auto& row = changed[static_cast<size_t>(r)];
+    for (int32_t s = 0; s < species; ++s)
+      if (arrays.reactants(r, s) != arrays.products(r, s)) row.push_back(s);
+    width = std::max(width, row.size());
+  }
+  for (int64_t r = 0; r < reactions; ++r) {
+    auto& row = changed[static_cast<size_t>(r)];
+    for (const int32_t s : row)
+      change_by_.push_back(static_cast<double>(arrays.products(r, s) - arrays.reactants(r, s)));
+    row.resize(width, filler);
+    change_species_.insert(change_species_.end(), row.begin(), row.end());
+    change_by_.resize(change_species_.size(), 0);
+  }
+  model_.width = static_cast<int64_t>(width);
+}
+
+void Network::add_affected(const NetworkArrays& arrays) {
+  const int64_t species = arrays.initial.size[0], reactions = arrays.rates.size[0];
+  std::vector<std::vector<int32_t>> readers(static_cast<size_t>(species));  // reactions whose rate reads it
+  for (int32_t r = 0; r < reactions; ++r) {
+    const int32_t first = program_begin_[static_cast<size_t>(r)],
+                  last = program_begin_[static_cast<size_t>(r) + 1];
+    for (int32_t i = first; i < last; ++i)
+      if (program_[static_cast<size_t>(i)].op == kSpecies)
+        readers[static_cast<size_t>(program_[static_cast<size_t>(i)].species)].push_back(r);
+    for (int64_t s = 0; s < species && first == last; ++s)
+      if (arrays.reactants(r, s)) readers[static_cast<size_t>(s)].push_back(r);
+  }
+  affected_begin_.push_back(0);
+  for (int64_t r = 0; r < reactions; ++r) {
+    std::vector<int32_t> row;
+    for (int64_t c = r * model_.width; c < (r + 1) * model_.width; ++c) {
+      const auto s = static_cast<size_t>(change_species_[static_cast<size_t>(c)]);
+      if (s < readers.size()) row.insert(row.end(), readers[s].begin(), readers[s].end());
+    }
+    std::sort(row.begin(), row.end());
+    row.erase(std::unique(row.begin(), row.end()), row.end());
+    affected_.insert(affected_.end(), row.begin(), row.end());
+    affected_begin_.push_back(static_cast<int32_t>(affected_.size()));
+  }
+}
+
+}  // namespace kxfast::gillespie

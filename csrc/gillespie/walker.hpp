@@ -1,0 +1,82 @@
+// One trajectory, the memory that it needs, and the words for what can go wrong in it.
+#pragma once
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+
+#include "core/workspace.hpp"
+#include "gillespie/network.hpp"
+
+namespace kxfast::gillespie {
+
+// Doubles are exact up to 2^53; a stretch of events cannot lead from here to there.
+constexpr double kLargestCount = 0x1p52;
+
+// Sums over blocks of propensities are made anew at the start of a stretch, which should cost little.
+inline int64_t stretch(const Model& m) {
+  return std::max<int64_t>(4096, 8 * m.reactions);
+}
+
+// One trajectory and the memory it needs; used for one after another.
+class Walker {
+ public:
+  explicit Walker(const Network& network)
+      : network_(network),
+        x_(network.initial().size()),
+        work_(static_cast<size_t>(work_size(network.model().reactions))),
+        area_(2 * network.initial().size()) {}
+
+  Walk& begin(uint64_t seed, int64_t index) {
+    stream_ = Stream(seed, static_cast<uint64_t>(index));
+    std::copy(network_.initial().begin(), network_.initial().end(), x_.begin());
+    walk = Walk{};
+    walk.stream = &stream_;
+    walk.x = x_.data();
+    walk.work = work_.data();
+    walk.x0 = network_.initial().data();
+    return walk;
+  }
+
+  void average() {
+    std::fill(area_.begin(), area_.end(), 0.0);
+    walk.area = area_.data();
+    walk.area2 = area_.data() + network_.model().species;
+  }
+
+  Status go_on(int64_t budget) {
+    const Model& m = network_.model();
+    const auto run = KXFAST_PICK(Status (*)(const Model&, Walk&, int64_t), run);
+    const Status status = run(m, walk, budget);
+    for (int64_t s = 0; s < m.species && status <= Status::finished; ++s)
+      if (walk.x[s] > kLargestCount) return walk.culprit = s, walk.value = walk.x[s], Status::too_large;
+    return status;
+  }
+
+  Walk walk;
+
+ private:
+  const Network& network_;
+  Stream stream_{0, 0};
+  Buffer<double> x_, work_, area_;
+};
+
+inline std::string describe(Status status, const Walk& walk) {
+  char text[160];
+  const long long culprit = walk.culprit;
+  if (status == Status::negative_count)
+    std::snprintf(text, sizeof text, "the count of species %lld must stay at least 0; got %g at t = %g",
+                  culprit, walk.value, walk.t);
+  else if (status == Status::too_large)
+    std::snprintf(text, sizeof text, "the count of species %lld must stay at most 2**52; got %g at t = %g",
+                  culprit, walk.value, walk.t);
+  else if (culprit < 0)
+    std::snprintf(text, sizeof text, "the sum of all propensities must be finite; got inf at t = %g", walk.t);
+  else
+    std::snprintf(text, sizeof text,
+                  "the propensity of reactions[%lld] must be finite and at least 0; got %g at t = %g",
+                  culprit, walk.value, walk.t);
+  return text;
+}
+
+}  // namespace kxfast::gillespie

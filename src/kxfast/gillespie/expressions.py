@@ -1,0 +1,112 @@
+"""Rate expressions: arithmetic text becomes a checked program of postfix steps, never Python code."""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+# The numbers are those of csrc/gillespie/kernels.hpp and of the reference backend.
+NUMBER, SPECIES = 0, 1
+_BINARY: dict[type[ast.AST], int] = {ast.Add: 2, ast.Sub: 3, ast.Mult: 4, ast.Div: 5, ast.Pow: 6}
+_NEGATE = 7
+_FUNCTIONS = {"exp": (8, 1), "log": (9, 1), "sqrt": (10, 1), "abs": (11, 1), "min": (12, 2), "max": (13, 2)}
+_FOLD: dict[int, Callable[..., Any]] = {
+    2: operator.add, 3: operator.sub, 4: operator.mul, 5: operator.truediv, 6: operator.pow, 7: operator.neg,
+    8: math.exp, 9: math.log, 10: math.sqrt, 11: abs, 12: min, 13: max,
+}  # fmt: skip
+_MAX_DEPTH = 32
+_MAX_LENGTH = 10_000
+
+
+class Step(NamedTuple):
+    """Push `value` (a number, or the index of a species), or apply the operation `op` to the top of the stack."""
+
+    op: int
+    value: float = 0.0
+
+
+Program = tuple[Step, ...]
+
+
+def compile_expression(text: str, species: Mapping[str, int], parameters: Mapping[str, float], name: str) -> Program:
+    """Return the program of an arithmetic expression of species and parameters.
+
+    Numbers, ``+ - * / **``, parentheses and ``exp log sqrt abs min max pow`` are accepted; parts without a species
+    are computed at once. `name` says in errors whose expression it is.
+    """
+    if len(text) > _MAX_LENGTH:
+        raise ValueError(f"{name} must have at most {_MAX_LENGTH} characters; got {len(text)}")
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+        program = tuple(_Compiler(species, parameters, name).steps(tree))
+    except (SyntaxError, RecursionError, MemoryError):
+        raise ValueError(f"{name} must be an arithmetic expression; got {_short(text)}") from None
+    if _depth(program) > _MAX_DEPTH:
+        raise ValueError(f"{name} must need a stack of at most {_MAX_DEPTH} values; got {_depth(program)}")
+    return program
+
+
+class _Compiler:
+    def __init__(self, species: Mapping[str, int], parameters: Mapping[str, float], name: str) -> None:
+        self.species, self.parameters, self.name = species, parameters, name
+
+    def steps(self, node: ast.AST) -> list[Step]:
+        if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
+            return [Step(NUMBER, self._float(node.value))]
+        if isinstance(node, ast.Name):
+            return [self._name(node.id)]
+        if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
+            return self._apply(_BINARY[type(node.op)], node.left, node.right)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
+            return self._apply(_NEGATE, node.operand) if isinstance(node.op, ast.USub) else self.steps(node.operand)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
+            return self._call(node.func.id, node.args)
+        raise ValueError(f"{self.name} must be arithmetic (+ - * / ** and functions); got {_short(ast.unparse(node))}")
+
+    def _float(self, value: int | float) -> float:
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError(f"{self.name} must have finite numbers; got {_short(str(value))}") from None
+
+    def _name(self, name: str) -> Step:
+        if name in self.species:
+            return Step(SPECIES, float(self.species[name]))
+        if name in self.parameters:
+            return Step(NUMBER, self.parameters[name])
+        if name == "t":
+            raise ValueError(f"{self.name} must not depend on the time t: only rates constant between events are exact")
+        raise ValueError(f"{self.name} must name species and parameters; got {name!r}")
+
+    def _call(self, name: str, arguments: list[ast.expr]) -> list[Step]:
+        op, count = (_BINARY[ast.Pow], 2) if name == "pow" else _FUNCTIONS.get(name, (-1, 0))
+        if op < 0:
+            raise ValueError(f"{self.name} must call one of {', '.join([*_FUNCTIONS, 'pow'])}; got {name!r}")
+        if len(arguments) != count:
+            raise ValueError(f"{self.name} must give {name} {count} argument(s); got {len(arguments)}")
+        return self._apply(op, *arguments)
+
+    def _apply(self, op: int, *operands: ast.AST) -> list[Step]:
+        parts = [self.steps(each) for each in operands]
+        if not all(len(part) == 1 and part[0].op == NUMBER for part in parts):
+            return [*(step for part in parts for step in part), Step(op)]
+        try:
+            return [Step(NUMBER, float(_FOLD[op](*(part[0].value for part in parts))))]
+        except (ArithmeticError, ValueError, TypeError) as error:
+            raise ValueError(f"{self.name} must have a value; got an error: {error}") from None
+
+
+def _depth(program: Program) -> int:
+    depth = deepest = 0
+    for step in program:
+        depth += 1 if step.op <= SPECIES else -1 if step.op in (2, 3, 4, 5, 6, 12, 13) else 0
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return repr(text if len(text) <= 60 else text[:57] + "...")

@@ -1,0 +1,254 @@
+"""Exact simulation of reaction networks: sampled trajectories, moments of ensembles, logs of events."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from kxfast import checks
+from kxfast.gillespie.calls import check_memory, check_network, check_times, function, serving
+from kxfast.gillespie.network import ReactionNetwork
+from kxfast.gillespie.trajectories import EventLog, Moments, Trajectories
+from kxfast.settings import get_num_threads
+
+Progress = bool | Callable[[int, int, str], Any]
+
+
+def simulate(
+    net: ReactionNetwork,
+    t: Any,
+    *,
+    n: int = 1,
+    method: str = "auto",
+    seed: Any = None,
+    threads: int | None = None,
+    averages: bool = False,
+    progress: Progress = False,
+    backend: str | None = None,
+    executor: Executor | None = None,
+) -> Trajectories:
+    """Simulate `n` independent trajectories from time 0 and sample them at the times `t`.
+
+    A sample is the state after the last event with time at most t. All methods are exact: they draw from the law of
+    the master equation.
+
+    Parameters
+    ----------
+    net : ReactionNetwork
+    t : array, shape (T,)
+        Increasing times, at least 0; one time gives the final state alone.
+    n : int
+        Number of trajectories.
+    method : str
+        "auto" (the backend's fastest exact method), "direct", "first_reaction" or "next_reaction". The names
+        "sorting_direct", "composition_rejection", "rssa" and "tau_leaping" are kept for methods that no backend has
+        yet; they raise BackendError.
+    seed : int, SeedSequence or Generator, optional
+        Trajectory i draws from a stream of its own, keyed by (seed, i): the same seed gives the same result on any
+        number of threads, and the first trajectories of a larger ensemble are those of a smaller one. Backends and
+        methods agree in law, not number by number.
+    threads : int, optional
+        See `kxfast.get_num_threads`.
+    averages : bool
+        Also average each trajectory over the time from ``t[0]`` to ``t[-1]``.
+    progress : bool or callable
+        Called as ``progress(done, total, "sample")``.
+    backend : str, optional
+        See `kxfast.use_backend`.
+    executor : concurrent.futures.Executor, optional
+        Ranges of trajectories are submitted to it, each on `threads` threads (default 1); the result is the same.
+
+    Returns
+    -------
+    Trajectories
+        ``counts`` (n, T, S), ``events`` (n,), ``fired`` (n, R) and more.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, shape or range, or a rate expression gives no rate during the run.
+    MemoryError
+        If the result cannot fit into memory; the message says how many bytes it needs.
+    BackendError
+        If the backend cannot serve the method; the message says which methods it has.
+
+    Notes
+    -----
+    Cost of the direct method: R propensities an event (a few where a large network is sparse). Source: D. T.
+    Gillespie, J. Phys. Chem. 81 (1977) 2340; M. A. Gibson and J. Bruck, J. Phys. Chem. A 104 (2000) 1876; article
+    5607 of kexue.fm.
+
+    Examples
+    --------
+    >>> import numpy as np, kxfast as kx
+    >>> net = kx.gillespie.ReactionNetwork({"A": 20}, ["0 -> A @ 5", "A -> 0 @ 0.5"])
+    >>> res = kx.gillespie.simulate(net, np.linspace(0, 3, 7), n=1000, seed=1)
+    >>> res.counts.shape, bool(abs(res.mean()[-1, 0] - 12.2313) < 0.5)
+    ((1000, 7, 1), True)
+
+    """
+    check_network(net)
+    grid = check_times(t)
+    n = checks.integer("n", n, low=1)
+    averages = checks.boolean("averages", averages)
+    if averages and len(grid) < 2:
+        raise ValueError("t must have at least two times to average between; got 1")
+    workers = checks.threads(threads)
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise TypeError(f"executor must be a concurrent.futures.Executor or None; got {type(executor).__name__}")
+    chosen, method = serving("simulate", method, backend)
+    key = checks.seed(seed)
+    report = checks.progress(progress, "sample")
+    check_memory(8 * n * (len(grid) * len(net.species) + len(net.rates)))
+    call = partial(_range, chosen, net.arrays, grid, method=method, seed=key, averages=averages)
+    if executor is None:
+        counts, fired, mean, variance = call(n=n, first=0, threads=workers, progress=report)
+    else:
+        parts = _spread(executor, partial(call, threads=workers or 1, progress=None), n, len(grid), report)
+        counts, fired = (np.concatenate(each) for each in zip(*(part[:2] for part in parts), strict=True))
+        mean, variance = (
+            np.concatenate(each) if averages else None for each in zip(*(part[2:] for part in parts), strict=True)
+        )
+    return Trajectories(grid, counts, net.species, fired.sum(axis=1), fired, mean, variance)
+
+
+def _range(backend: str, *arguments: Any, **keywords: Any) -> Any:
+    return function(backend, "simulate")(*arguments, **keywords)  # found by name: executors may be other processes
+
+
+def _spread(
+    executor: Executor, call: Callable[..., Any], n: int, times: int, report: Callable[[int, int], None] | None
+) -> list[Any]:
+    edges = np.linspace(0, n, min(n, 4 * (os.cpu_count() or 1)) + 1).astype(int).tolist()
+    futures = [executor.submit(call, n=last - first, first=first) for first, last in pairwise(edges)]
+    parts = []
+    try:
+        for future, done in zip(futures, edges[1:], strict=True):
+            parts.append(future.result())
+            if report:
+                report(done * times, n * times)
+    finally:
+        for future in futures:
+            future.cancel()
+    return parts
+
+
+def moments(
+    net: ReactionNetwork,
+    t: Any,
+    *,
+    n: int,
+    method: str = "auto",
+    seed: Any = None,
+    threads: int | None = None,
+    progress: Progress = False,
+    backend: str | None = None,
+) -> Moments:
+    """Return mean and variance over `n` trajectories at the times `t`, without storing the trajectories.
+
+    The trajectories are those of `simulate` with the same arguments.
+
+    Parameters
+    ----------
+    net, t, method, seed, threads, progress, backend
+        See `simulate`.
+    n : int
+        Number of trajectories, at least 2.
+
+    Returns
+    -------
+    Moments
+        ``mean`` and ``variance`` (T, S), molecules and molecules squared; the variance has the divisor n - 1.
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError, BackendError
+        As `simulate` does.
+
+    Notes
+    -----
+    Memory: 32 bytes for each time, species and thread. The sums are kept as integers, so the result does not
+    depend on threads. Source: D. T. Gillespie, J. Phys. Chem. 81 (1977) 2340.
+
+    Examples
+    --------
+    >>> import kxfast as kx
+    >>> mom = kx.gillespie.moments(kx.gillespie.example("birth_death"), [10, 20], n=2000, seed=1)
+    >>> bool(abs(mom.mean[1, 0] - 100) < 2)
+    True
+
+    """
+    check_network(net)
+    grid = check_times(t)
+    n = checks.integer("n", n, low=2)
+    workers = checks.threads(threads)
+    chosen, method = serving("moments", method, backend)
+    key = checks.seed(seed)
+    report = checks.progress(progress, "sample")
+    check_memory((16 + 32 * (workers or get_num_threads())) * len(grid) * len(net.species))
+    run = function(chosen, "moments")
+    mean, variance, events = run(net.arrays, grid, method=method, seed=key, n=n, threads=workers, progress=report)
+    return Moments(grid, mean, variance, net.species, n, events)
+
+
+def simulate_events(
+    net: ReactionNetwork,
+    t_end: float | None = None,
+    *,
+    max_events: int | None = None,
+    method: str = "auto",
+    seed: Any = None,
+    backend: str | None = None,
+) -> EventLog:
+    """Simulate one trajectory from time 0 and return every event, until `t_end`, `max_events` or the last possible one.
+
+    Parameters
+    ----------
+    net : ReactionNetwork
+    t_end : float, optional
+        Events up to and at this time are kept.
+    max_events : int, optional
+        At most this many. One of the two must be given.
+    method, seed, backend
+        See `simulate`; the trajectory is number 0 of the seed.
+
+    Returns
+    -------
+    EventLog
+        ``times`` (E,), ``reaction`` (E,), ``counts()`` (E + 1, S); 12 bytes an event.
+
+    Raises
+    ------
+    TypeError, ValueError, BackendError
+        As `simulate` does.
+
+    Notes
+    -----
+    An average over events is not an average over time: weight each state by how long it holds, or ask `simulate`
+    for ``averages``. Source: D. T. Gillespie, J. Phys. Chem. 81 (1977) 2340; article 5607 of kexue.fm.
+
+    Examples
+    --------
+    >>> import kxfast as kx
+    >>> net = kx.gillespie.ReactionNetwork({"A": 3}, ["A -> 0 @ 1"])
+    >>> log = kx.gillespie.simulate_events(net, max_events=10, seed=1)
+    >>> len(log), log.counts()[:, 0].tolist(), log.absorbed
+    (3, [3, 2, 1, 0], True)
+
+    """
+    check_network(net)
+    if t_end is None and max_events is None:
+        raise ValueError("t_end or max_events must be given; got neither")
+    end = np.inf if t_end is None else checks.number("t_end", t_end, low=0)
+    most = 2**62 if max_events is None else checks.integer("max_events", max_events, low=0, high=2**62)
+    chosen, method = serving("simulate_events", method, backend)
+    run = function(chosen, "simulate_events")
+    key = checks.seed(seed)
+    times, reaction, absorbed = run(net.arrays, t_end=end, max_events=most, method=method, seed=key)
+    return EventLog(times, reaction, net.initial, net.products - net.reactants, net.species, absorbed)
