@@ -48,7 +48,7 @@ def test_verify_fails_where_a_backend_is_wrong(capsys, monkeypatch):
     for dtype in "fd":
         key = ("lipschitz", "power_iteration", "native", dtype)
         monkeypatch.setitem(dispatch._found, key, wrong)
-    engines = cases.engines(cases.Case("lipschitz.power_iteration", "", ()))
+    engines = cases.engines("lipschitz.power_iteration")
     if engines == ("reference",):
         pytest.skip("the compiled module is not installed")
     assert cli.main(["verify", "--stem", "lipschitz", "--seed", "1"]) == 1

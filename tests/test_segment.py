@@ -15,7 +15,7 @@ import kxfast as kx
 from kxfast import cases
 
 LEXICON = {"a": 3, "b": 2, "ab": 5, "abc": 2, "c": 2, "bc": 4}
-ENGINES = cases.engines(cases.Case("words.Segmenter", "", ()))
+ENGINES = cases.engines("words.Segmenter")
 TOTAL = sum(LEXICON.values())
 
 

@@ -11,7 +11,7 @@ import kxfast as kx
 from kxfast import cases
 
 LINES = ["abcab", "abxab", "xyzab", "abcxyz", "zabc"]
-ENGINES = ["reference", *(e for e in cases.engines(cases.Case("words.count_ngrams", "", ())) if e != "reference")]
+ENGINES = ["reference", *(e for e in cases.engines("words.count_ngrams") if e != "reference")]
 
 
 @pytest.fixture(params=ENGINES)

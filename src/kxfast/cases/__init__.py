@@ -83,13 +83,13 @@ class Case:
         return getattr(import_module(f"kxfast.{stem}"), name)(*self.args, **self.keywords)
 
 
-def engines(case: Case) -> tuple[str, ...]:
-    """Return what can serve a case here: backends, the native one once for each instruction set."""
-    stem, _, name = case.operation.partition(".")
-    name = case.port or name
+def engines(case: Case | str) -> tuple[str, ...]:
+    """Return what can serve a case or an operation here: backends, the native one once for each instruction set."""
+    operation, port = (case, "") if isinstance(case, str) else (case.operation, case.port)
+    stem, _, name = operation.partition(".")
     core = settings.native()
     names: list[str] = []
-    for backend in dispatch.available(stem, name):
+    for backend in dispatch.available(stem, port or name):
         names += [f"native/{isa}" for isa in core.isas()] if backend == "native" and core else [backend]
     return tuple(names)
 

@@ -64,7 +64,7 @@ class ReactionNetwork:
 
     """
 
-    def __init__(  # noqa: D107  (the class's docstring)
+    def __init__(
         self,
         species: Mapping[str, int],
         reactions: Iterable[str],

@@ -51,7 +51,7 @@ class System:
 
     """
 
-    def __init__(self, num_elements: int) -> None:  # noqa: D107  (the class's docstring)
+    def __init__(self, num_elements: int) -> None:
         self.num_elements = checks.integer("num_elements", num_elements, low=1)
         self.t: list[float] = []
         self.n: list[NDArray[np.int64]] = []

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import typing
+
+import numpy
+import numpy.typing
+
+def moments(
+    network: tuple[typing.Any, ...],
+    t: numpy.typing.NDArray[numpy.float64],
+    method: str,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    n: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+    progress: typing.Any,
+) -> tuple[typing.Any, ...]:
+    """
+    Mean and variance over n trajectories, and the events.
+    """
+
+def simulate(
+    network: tuple[typing.Any, ...],
+    t: numpy.typing.NDArray[numpy.float64],
+    method: str,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    averages: bool,
+    n: typing.SupportsInt | typing.SupportsIndex,
+    first: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+    progress: typing.Any,
+) -> tuple[typing.Any, ...]:
+    """
+    Trajectories first .. first + n at the times t: counts, firings, and averages over time or None.
+    """
+
+def simulate_events(
+    network: tuple[typing.Any, ...],
+    t_end: typing.SupportsFloat | typing.SupportsIndex,
+    max_events: typing.SupportsInt | typing.SupportsIndex,
+    method: str,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[typing.Any, ...]:
+    """
+    Times and reactions of trajectory 0, and whether nothing can fire after them.
+    """
