@@ -1,0 +1,230 @@
+"""Enclosures of spectral norms: dense matrices, convolutions, any linear map (spec, sections 1 and 2)."""
+
+from __future__ import annotations
+
+from math import gcd, inf
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kxfast.backends.reference.lipschitz.convolution import (
+    Geometry,
+    Shape,
+    adjoint,
+    convolve,
+    frequency_blocks,
+    matrix,
+    output_shape,
+)
+from kxfast.backends.reference.lipschitz.enclosure import ROUND, GolubKahan, Map, enclose, proven_above
+
+Array = NDArray[Any]
+_WRITTEN_OUT = 2**20  # operators with no more entries are treated as matrices
+
+
+class Ends(NamedTuple):
+    """What is known of a norm: its ends, the work, and vectors with ``u' A v >= lower``."""
+
+    lower: float
+    upper: float
+    steps: int
+    u: Array
+    v: Array
+
+
+def spectral_norm(
+    a: Array, tol: float, upper: str | None, failure: float, start: Array | None, key: int
+) -> list[Ends]:  # fmt: skip
+    """Enclose the norms of a stack of matrices (N, m, n); `start` is (N, n)."""
+    rng = np.random.default_rng(key)
+    return [
+        _matrix_norm(each, tol, upper, failure, None if start is None else start[i], rng) for i, each in enumerate(a)
+    ]
+
+
+def _matrix_norm(
+    a: Array, tol: float, upper: str | None, failure: float, start: Array | None, rng: np.random.Generator
+) -> Ends:
+    m, n = a.shape
+    largest = np.max(np.abs(a), initial=0.0)
+    if largest == 0:
+        return Ends(0.0, inf if upper is None else 0.0, 0, np.zeros(m), np.zeros(n))
+    exponent = int(np.frexp(np.float64(largest))[1])
+    a = np.ldexp(a.astype(np.float64), -exponent)
+    frobenius = float(np.sum(a * a))
+    margin = ROUND * (m + n + 16) * np.sqrt(frobenius)
+    gram: list[Array] = []
+
+    def prove(value: float, widest: float) -> float:
+        if not gram:
+            gram.append((a @ a.T if m < n else a.T @ a)[None])
+        return _certify(gram[0], np.array([frobenius]), max(m, n), value, widest - 4 * margin)[0]
+
+    maps = (lambda x: a @ x), (lambda y: a.T @ y)
+    proof = prove if upper == "proof" else None
+    value, top, steps, v = _from_both_sides(maps, (m, n), tol, upper, failure, start, rng, proof)
+    return _ends(maps, v, value, top, steps, margin, exponent)
+
+
+def _from_both_sides(
+    maps: tuple[Map, Map], shape: tuple[int, int], tol: float, upper: str | None, failure: float,
+    start: Array | None, rng: np.random.Generator, prove: Any,
+) -> tuple[float, float, int, Array]:  # fmt: skip
+    """Run Lanczos from the shorter side; return the value, the upper end, the steps and the input-side vector."""
+    apply, back = maps
+    turned = shape[0] < shape[1]
+    if turned:
+        start = None if start is None else apply(start)
+        apply, back = back, apply
+    if start is None or not np.any(start):
+        start = rng.standard_normal(min(shape))
+    lanczos = GolubKahan(apply, back, start, max(shape), rng)
+    value, top, v = enclose(lanczos, tol, upper, failure, prove)
+    while prove is not None and not np.isfinite(top):
+        tol *= 2  # asked for less than the roundings allow to prove
+        top = prove(value, value * (1 + tol))
+    return value, top, lanczos.steps, apply(v) if turned else v
+
+
+def _certify(grams: Array, frobenius: Array, inner: int, value: float, widest: float) -> tuple[float, Array]:
+    """Prove an upper end near `widest` for the largest of some Gram matrices; also return which failed."""
+    slack = proven_slack(grams, frobenius, inner, widest**2)
+    squared = max(widest**2 * (1 - 8 * ROUND) - slack, value**2 + slack)
+    passed, exact_slack = proven_above(grams, squared, inner, frobenius)
+    top = float(np.sqrt(squared + np.max(exact_slack, initial=0.0)) * (1 + 4 * ROUND))
+    return (top if np.all(passed) else inf), ~passed
+
+
+def proven_slack(grams: Array, frobenius: Array, inner: int, squared: float) -> float:
+    return float(np.max(proven_above(grams[:0], squared, inner, frobenius)[1], initial=0.0))
+
+
+def _ends(maps: tuple[Map, Map], v: Array, value: float, top: float, steps: int, margin: float, exponent: int) -> Ends:
+    """Evaluate the lower end at the vector found, and undo the scaling by a power of two."""
+    v = v / (np.linalg.norm(v) or 1.0)
+    image = maps[0](v)
+    u = image / (np.linalg.norm(image) or 1.0)
+    back = maps[1](u)
+    lower = max(float(np.linalg.norm(back)) - margin, 0.0)
+    v = back / (np.linalg.norm(back) or 1.0)
+    top = max(top, lower)
+    with np.errstate(over="ignore", under="ignore"):
+        low, high = float(np.ldexp(lower, exponent)), float(np.ldexp(top, exponent))
+    tiny = np.finfo(np.float64).tiny
+    low = min(low if low > tiny else float(np.nextafter(low, 0)), float(np.finfo(np.float64).max))
+    return Ends(low, high if high > tiny else float(np.nextafter(high, inf)), steps, u, v)
+
+
+def operator_spectral_norm(
+    apply: Map, back: Map, shape: tuple[int, int], tol: float, upper: str | None, failure: float, eps: float, key: int
+) -> Ends:
+    """Enclose the norm of a map given by its applications to flat vectors, which carry roundings of size `eps`."""
+    rng = np.random.default_rng(key)
+    if 0 in shape:
+        return Ends(0.0, inf if upper is None else 0.0, 0, np.zeros(shape[0]), np.zeros(shape[1]))
+    value, top, steps, v = _from_both_sides((apply, back), shape, tol, upper, failure, None, rng, None)
+    margin = value * eps * 4 * np.sqrt(sum(shape))
+    return _ends((apply, back), v, value, top + margin, steps, margin, 0)
+
+
+def conv_spectral_norm(
+    weight: Array, input_shape: Shape, geometry: Geometry, tol: float, upper: str | None, failure: float, key: int
+) -> Ends:
+    """Enclose the norm of a convolution; the vectors have the shapes of its output and input."""
+    outer = (weight.shape[0], *output_shape(input_shape, weight.shape[2:], geometry))
+    inner = (weight.shape[1] * geometry.groups, *input_shape)
+    largest = np.max(np.abs(weight), initial=0.0)
+    size = int(np.prod(outer)), int(np.prod(inner))
+    if largest == 0 or 0 in size:
+        return Ends(0.0, inf if upper is None else 0.0, 0, np.zeros(outer), np.zeros(inner))
+    rng = np.random.default_rng(key)
+    torus, exact, factor = _torus(input_shape, outer[1:], weight.shape[2:], geometry)
+    if not exact and size[0] * size[1] <= _WRITTEN_OUT:
+        written = matrix(weight.astype(np.float64), input_shape, geometry)
+        ends = _matrix_norm(written, tol, upper, failure, None, rng)
+        return ends._replace(u=ends.u.reshape(outer), v=ends.v.reshape(inner))
+    exponent = int(np.frexp(np.float64(largest))[1])
+    w = np.ldexp(weight.astype(np.float64), -exponent)
+
+    def apply(x: Array) -> Array:
+        return convolve(x.reshape(1, *inner), w, geometry).ravel()
+
+    def back(y: Array) -> Array:
+        return adjoint(y.reshape(1, *outer), w, input_shape, geometry).ravel()
+
+    taps = int(np.prod(w.shape[2:]))
+    margin = ROUND * (4 * taps * w.shape[1] + sum(size)) * float(np.sqrt(taps * np.sum(w * w)))
+    way = None if upper == "proof" else upper
+    value, top, steps, v = _from_both_sides((apply, back), size, tol / 8, way, failure, None, rng, None)
+    if upper == "proof":
+        round_geometry = geometry._replace(stride=tuple(gcd(n, s) for n, s in zip(torus, geometry.stride, strict=True)))
+        blocks = _Blocks(w, torus, round_geometry)
+        top, value, where = blocks.enclose(value, tol, margin)
+        top *= factor
+        if where is not None and exact:
+            v = blocks.wave(where, inner).ravel()
+    ends = _ends((apply, back), v, value, top, steps, margin, exponent)
+    return ends._replace(u=ends.u.reshape(outer), v=ends.v.reshape(inner))
+
+
+def _torus(input_shape: Shape, outputs: Shape, kernel: Shape, geometry: Geometry) -> tuple[Shape, bool, float]:
+    """Return a torus whose circular operator times a factor is at least this one, and whether it is this one.
+
+    Zeros: with sides n + p, rounded up to the stride, the wrapped windows meet only zeros, so the operator is a corner
+    of the circular one. Circular: the outputs sit at multiples of gcd(n, s); each place is used `times` at most.
+    """
+    if geometry.padding_mode == "circular":
+        places = [n // gcd(n, s) for n, s in zip(input_shape, geometry.stride, strict=True)]
+        times = [-(-o // place) for o, place in zip(outputs, places, strict=True)]
+        return input_shape, outputs == tuple(places), float(np.sqrt(np.prod(times)))
+    spans = [d * (k - 1) for d, k in zip(geometry.dilation, kernel, strict=True)]
+    sides = [n + min(p, span) for n, p, span in zip(input_shape, geometry.padding, spans, strict=True)]
+    torus = tuple(-(-side // s) * s for side, s in zip(sides, geometry.stride, strict=True))
+    return torus, torus == outputs == input_shape, 1.0
+
+
+class _Blocks:
+    """The blocks of a circular operator at all frequencies, and the largest of their norms."""
+
+    def __init__(self, weight: Array, torus: Shape, geometry: Geometry) -> None:
+        self.torus, self.geometry = torus, geometry
+        self.all = frequency_blocks(weight, torus, geometry)
+        self.flat = self.all.reshape(-1, *self.all.shape[-2:])
+        taps = int(np.prod(weight.shape[2:]))
+        self.error = ROUND * (taps + 64) * float(np.sqrt(taps * np.sum(weight * weight)))
+
+    def enclose(self, value: float, tol: float, margin: float) -> tuple[float, float, int | None]:
+        """Return a proven upper end, the largest norm seen and the block where it was seen, if not by the caller."""
+        k = self.flat
+        wide = k.shape[1] < k.shape[2]
+        grams = k @ k.conj().swapaxes(1, 2) if wide else k.conj().swapaxes(1, 2) @ k
+        frobenius = np.sum(np.abs(k) ** 2, axis=(1, 2))
+        open_, where, top = np.arange(len(k)), None, inf
+        while not np.isfinite(top):
+            widest = value * (1 + tol) - 4 * margin - self.error
+            top, failed = _certify(grams[open_], frobenius[open_], max(k.shape[1:]), value, widest)
+            open_ = open_[failed] if failed.any() else open_
+            if not np.isfinite(top):
+                norms = np.linalg.svd(k[open_], compute_uv=False)[:, 0]
+                if norms.max() > value:
+                    value, where = float(norms.max()), int(open_[np.argmax(norms)])
+                else:
+                    tol *= 2
+        return top + self.error, value, where
+
+    def wave(self, where: int, inner: Shape) -> Array:
+        """Return the real plane wave on which the operator has the norm of a block."""
+        *frequency, group = np.unravel_index(where, self.all.shape[:-2])
+        q = np.linalg.svd(self.flat[where])[2][0].conj()
+        q = (q * np.exp(-1j * np.angle(q[np.argmax(np.abs(q))]))).reshape(*self.geometry.stride, -1)
+        x = np.zeros(inner)
+        channels = slice(group * q.shape[-1], (group + 1) * q.shape[-1])
+        for place in np.ndindex(*self.torus):
+            turns = 0.0
+            for f, j, s, n in zip(frequency, place, self.geometry.stride, self.torus, strict=True):
+                turns += f * (j // s) * s / n
+            rest = tuple(j % s for j, s in zip(place, self.geometry.stride, strict=True))
+            at = ((j - p) % n for j, p, n in zip(place, self.geometry.padding, self.torus, strict=True))
+            x[(channels, *at)] = (q[rest] * np.exp(2j * np.pi * turns)).real
+        return x
