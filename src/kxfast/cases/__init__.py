@@ -80,11 +80,16 @@ class Case:
 
 
 def engines(operation: str) -> tuple[str, ...]:
-    """Return what can serve an operation here: backends, the native one once for each instruction set."""
+    """Return what can serve an operation here: backends, the native one once for each instruction set.
+
+    ``KERNELS`` in the stem's cases names what an operation dispatches to, where that is not its own name alone.
+    """
     stem, _, name = operation.partition(".")
+    kernels = getattr(import_module(f"{__name__}.{stem}"), "KERNELS", {}).get(name, (name,))
+    able = [dispatch.available(stem, kernel) for kernel in kernels]
     core = settings.native()
     names: list[str] = []
-    for backend in dispatch.available(stem, name):
+    for backend in (each for each in able[0] if all(each in others for others in able)):
         names += [f"native/{isa}" for isa in core.isas()] if backend == "native" and core else [backend]
     return tuple(names)
 

@@ -1,7 +1,12 @@
 """Spectral norms, Lipschitz bounds and invertible residual blocks (articles 6051 and 6482 of kexue.fm)."""
 
 from kxfast.lipschitz.bounds import expm_logdet, jacobian_norm, jacobian_product_lognorms, lipschitz_bounds
-from kxfast.lipschitz.convolutions import clip_conv_norm, conv_singular_values, conv_spectral_norm
+from kxfast.lipschitz.convolutions import (
+    clip_conv_norm,
+    conv_power_iteration,
+    conv_singular_values,
+    conv_spectral_norm,
+)
 from kxfast.lipschitz.flows import actnorm, actnorm_init, injective_pad, injective_unpad, squeeze, unsqueeze
 from kxfast.lipschitz.interval import Interval
 from kxfast.lipschitz.layers import Activation, Conv1d, Conv2d, Layer, Linear
@@ -25,6 +30,7 @@ __all__ = [
     "actnorm",
     "actnorm_init",
     "clip_conv_norm",
+    "conv_power_iteration",
     "conv_singular_values",
     "conv_spectral_norm",
     "expm_logdet",

@@ -9,8 +9,78 @@ import numpy as np
 from kxfast import checks
 from kxfast.dispatch import implementation
 from kxfast.lipschitz.geometry import geometry, input_size, kernel, output_size
-from kxfast.lipschitz.interval import KINDS, Interval
-from kxfast.lipschitz.norms import ends
+from kxfast.lipschitz.interval import KINDS, Interval, ends
+
+
+def conv_power_iteration(
+    weight: Any,
+    u: Any,
+    v: Any,
+    n_iter: int = 1,
+    *,
+    input_shape: Any,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+    eps: float = 1e-12,
+    backend: str | None = None,
+) -> tuple[Any, Any, Any]:
+    """Run power iteration with a convolution as the operator: ``power_iteration(..., conv=dict(...))``.
+
+    Parameters
+    ----------
+    weight : array, shape (F, D / groups, K) or (F, D / groups, K, K)
+        The kernel.
+    u, v : arrays, shapes (F, ...) and (D, ...)
+        Start vectors of the shapes of one output and one input; `v` is used as it is only when `n_iter` is 0.
+    n_iter : int
+        Number of steps.
+    input_shape, stride, padding, dilation, groups, padding_mode
+        As in `conv_spectral_norm`.
+    eps : float
+        Least length a vector is divided by.
+    backend : str, optional
+        See `kxfast.use_backend`.
+
+    Returns
+    -------
+    sigma : scalar of the arrays' type
+    u, v : arrays of the shapes of `u` and `v`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, shape or range, or is not finite.
+
+    Notes
+    -----
+    Source: i-ResNet, arXiv:1811.00995.
+
+    Examples
+    --------
+    >>> import numpy as np, kxfast as kx
+    >>> w, u, v = np.array([[[.25, .5, .3]]]), np.ones((1, 6)), np.zeros((1, 6))
+    >>> round(float(kx.lipschitz.conv_power_iteration(w, u, v, 5, input_shape=(6,), padding=1)[0]), 9)
+    0.995716559
+
+    """
+    w = kernel(weight)
+    shape = input_size(w, input_shape)
+    moves = geometry(w, stride, padding, dilation, groups, padding_mode)
+    outer = (w.shape[0], *output_size(w, shape, moves))
+    inner = (w.shape[1] * moves.groups, *shape)
+    a, b = checks.floating("u", u), checks.floating("v", v)
+    checks.shape("u", a, outer, str(outer), "to match the output of one sample")
+    checks.shape("v", b, inner, str(inner), "to match the input of one sample")
+    w, a, b = checks.common_float(weight=w, u=a, v=b)
+    for name, x in ("weight", w), ("u", a), ("v", b):
+        checks.finite(name, x)
+    n_iter, eps = checks.integer("n_iter", n_iter, low=0), checks.number("eps", eps, above=0)
+    run = implementation("lipschitz", "conv_power_iteration", backend, w.dtype.char)
+    sigma, a, b = run(w, a, b, n_iter, eps, moves)
+    return w.dtype.type(sigma), checks.like(a, weight), checks.like(b, weight)
 
 
 def conv_spectral_norm(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from kxfast import checks
+from kxfast.dispatch import implementation
 
 
 def _images(name: str, value: Any) -> checks.Array:
@@ -16,7 +15,7 @@ def _images(name: str, value: Any) -> checks.Array:
     return x
 
 
-def actnorm_init(x: Any, *, eps: float = 1e-5) -> tuple[Any, Any]:
+def actnorm_init(x: Any, *, eps: float = 1e-5, backend: str | None = None) -> tuple[Any, Any]:
     """Return the log-scales and shifts with which `actnorm` gives each channel mean 0 and variance 1.
 
     Parameters
@@ -25,6 +24,8 @@ def actnorm_init(x: Any, *, eps: float = 1e-5) -> tuple[Any, Any]:
         A first batch.
     eps : float
         Added to the variances.
+    backend : str, optional
+        See `kxfast.use_backend`.
 
     Returns
     -------
@@ -54,13 +55,13 @@ def actnorm_init(x: Any, *, eps: float = 1e-5) -> tuple[Any, Any]:
     eps = checks.number("eps", eps, above=0)
     if a.size == 0:
         raise ValueError(f"x must have entries; got shape {a.shape}")
-    axes = (0, *range(2, a.ndim))
-    log_scale = -0.5 * np.log(a.var(axis=axes) + a.dtype.type(eps))
-    shift = -a.mean(axis=axes) * np.exp(log_scale)
+    log_scale, shift = implementation("lipschitz", "actnorm_init", backend, a.dtype.char)(a, eps)
     return checks.like(log_scale, x), checks.like(shift, x)
 
 
-def actnorm(x: Any, log_scale: Any, shift: Any, *, inverse: bool = False) -> tuple[Any, Any]:
+def actnorm(
+    x: Any, log_scale: Any, shift: Any, *, inverse: bool = False, backend: str | None = None
+) -> tuple[Any, Any]:
     """Scale and shift each channel: ``x exp(s) + b``, or its inverse.
 
     Parameters
@@ -69,6 +70,8 @@ def actnorm(x: Any, log_scale: Any, shift: Any, *, inverse: bool = False) -> tup
     log_scale, shift : arrays, shape (D,)
     inverse : bool
         Undo it.
+    backend : str, optional
+        See `kxfast.use_backend`.
 
     Returns
     -------
@@ -98,15 +101,12 @@ def actnorm(x: Any, log_scale: Any, shift: Any, *, inverse: bool = False) -> tup
     for name, each in ("log_scale", s), ("shift", b):
         checks.shape(name, each, (a.shape[1],), f"({a.shape[1]},)", f"to match x's {a.shape[1]} channels")
     a, s, b = checks.common_float(x=a, log_scale=s, shift=b)
-    column = (-1, *[1] * (a.ndim - 2))
-    factor, offset = np.exp(s).reshape(column), b.reshape(column)
-    logdet = s.sum() * a.dtype.type(np.prod(a.shape[2:]))
-    if checks.boolean("inverse", inverse):
-        return checks.like((a - offset) / factor, x), -logdet
-    return checks.like(a * factor + offset, x), logdet
+    inverse = checks.boolean("inverse", inverse)
+    y, logdet = implementation("lipschitz", "actnorm", backend, a.dtype.char)(a, s, b, inverse)
+    return checks.like(y, x), logdet
 
 
-def squeeze(x: Any, factor: int = 2) -> Any:
+def squeeze(x: Any, factor: int = 2, *, backend: str | None = None) -> Any:
     """Move blocks of pixels into channels: (B, D, H, W) to (B, D f^2, H / f, W / f).
 
     Channel ``(d f + i) f + j`` of the result is pixel (i, j) of the blocks of channel d. A permutation: its
@@ -117,6 +117,8 @@ def squeeze(x: Any, factor: int = 2) -> Any:
     x : array, shape (B, D, H, W)
     factor : int
         f; divides H and W.
+    backend : str, optional
+        See `kxfast.use_backend`.
 
     Returns
     -------
@@ -139,14 +141,12 @@ def squeeze(x: Any, factor: int = 2) -> Any:
 
     """
     a, f = checks.floating("x", x, ndim=4), checks.integer("factor", factor, low=1)
-    b, d, h, w = a.shape
-    if h % f or w % f:
+    if a.shape[2] % f or a.shape[3] % f:
         raise ValueError(f"x must have a height and width that {f} divides; got shape {a.shape}")
-    y = a.reshape(b, d, h // f, f, w // f, f).transpose(0, 1, 3, 5, 2, 4).reshape(b, d * f * f, h // f, w // f)
-    return checks.like(np.ascontiguousarray(y), x)
+    return checks.like(implementation("lipschitz", "squeeze", backend, a.dtype.char)(a, f), x)
 
 
-def unsqueeze(x: Any, factor: int = 2) -> Any:
+def unsqueeze(x: Any, factor: int = 2, *, backend: str | None = None) -> Any:
     """Move channels back into blocks of pixels: the inverse of `squeeze`.
 
     Parameters
@@ -154,6 +154,8 @@ def unsqueeze(x: Any, factor: int = 2) -> Any:
     x : array, shape (B, D f^2, H, W)
     factor : int
         f; its square divides the channels.
+    backend : str, optional
+        See `kxfast.use_backend`.
 
     Returns
     -------
@@ -173,14 +175,12 @@ def unsqueeze(x: Any, factor: int = 2) -> Any:
 
     """
     a, f = checks.floating("x", x, ndim=4), checks.integer("factor", factor, low=1)
-    b, d, h, w = a.shape
-    if d % (f * f):
+    if a.shape[1] % (f * f):
         raise ValueError(f"x must have a number of channels that {f * f} divides; got shape {a.shape}")
-    y = a.reshape(b, d // (f * f), f, f, h, w).transpose(0, 1, 4, 2, 5, 3).reshape(b, d // (f * f), h * f, w * f)
-    return checks.like(np.ascontiguousarray(y), x)
+    return checks.like(implementation("lipschitz", "unsqueeze", backend, a.dtype.char)(a, f), x)
 
 
-def injective_pad(x: Any, channels: int) -> Any:
+def injective_pad(x: Any, channels: int, *, backend: str | None = None) -> Any:
     """Append channels of zeros, so that a block may work in a wider space; `injective_unpad` drops them.
 
     Parameters
@@ -188,6 +188,8 @@ def injective_pad(x: Any, channels: int) -> Any:
     x : array, shape (B, D, ...)
     channels : int
         How many.
+    backend : str, optional
+        See `kxfast.use_backend`.
 
     Returns
     -------
@@ -210,10 +212,10 @@ def injective_pad(x: Any, channels: int) -> Any:
 
     """
     a, count = _images("x", x), checks.integer("channels", channels, low=0)
-    return checks.like(np.pad(a, [(0, 0), (0, count), *[(0, 0)] * (a.ndim - 2)]), x)
+    return checks.like(implementation("lipschitz", "injective_pad", backend, a.dtype.char)(a, count), x)
 
 
-def injective_unpad(x: Any, channels: int) -> Any:
+def injective_unpad(x: Any, channels: int, *, backend: str | None = None) -> Any:
     """Drop the last channels: the inverse of `injective_pad` on its range.
 
     Parameters
@@ -221,6 +223,8 @@ def injective_unpad(x: Any, channels: int) -> Any:
     x : array, shape (B, D + channels, ...)
     channels : int
         How many; at most as many as there are.
+    backend : str, optional
+        See `kxfast.use_backend`.
 
     Returns
     -------
@@ -240,4 +244,4 @@ def injective_unpad(x: Any, channels: int) -> Any:
     """
     a = _images("x", x)
     count = checks.integer("channels", channels, 0, a.shape[1])
-    return checks.like(np.ascontiguousarray(a[:, : a.shape[1] - count]), x)
+    return checks.like(implementation("lipschitz", "injective_unpad", backend, a.dtype.char)(a, count), x)

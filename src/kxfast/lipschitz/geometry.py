@@ -72,8 +72,8 @@ def output_size(weight: checks.Array, shape: Shape, moves: Geometry) -> Shape:
     return tuple((n - k) // s + 1 for n, k, s in zip(padded, spans, moves.stride, strict=True))
 
 
-def from_mapping(weight: checks.Array, conv: Any) -> tuple[Shape, Geometry]:
-    """Return the input's spatial shape and the geometry from ``conv=dict(input_shape=..., stride=..., ...)``."""
+def mapped(conv: Any) -> dict[str, Any]:
+    """Return ``conv=dict(input_shape=..., stride=..., ...)`` with all its options."""
     if not isinstance(conv, Mapping) or "input_shape" not in conv:
         got = f"keys {sorted(conv)}" if isinstance(conv, Mapping) else type(conv).__name__
         raise TypeError(f"conv must be None or a mapping with input_shape; got {got}")
@@ -81,7 +81,12 @@ def from_mapping(weight: checks.Array, conv: Any) -> tuple[Shape, Geometry]:
     unknown = sorted(set(conv) - set(options) - {"input_shape"})
     if unknown:
         raise ValueError(f"conv must have keys among input_shape, {', '.join(options)}; got {unknown[0]!r}")
-    chosen = {**options, **conv}
+    return {**options, **conv}
+
+
+def from_mapping(weight: checks.Array, conv: Any) -> tuple[Shape, Geometry]:
+    """Return the input's spatial shape and the geometry from a mapping."""
+    chosen = mapped(conv)
     shape = input_size(weight, chosen.pop("input_shape"))
     moves = geometry(weight, **chosen)
     output_size(weight, shape, moves)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from kxfast import checks
+
 
 @dataclass(frozen=True, eq=False)
 class Interval:
@@ -36,3 +38,13 @@ class Interval:
 
 
 KINDS = {"proof": "proof", "random": "random", None: "estimate"}
+
+
+def ends(tol: Any, upper: Any, failure: Any, options: tuple[str, ...]) -> tuple[float, str | None, float]:
+    """Return the canonical choice of how a norm is enclosed."""
+    if upper is not None:
+        checks.choice("upper", upper, options)
+    failure = checks.number("failure", failure, above=0)
+    if failure >= 1:
+        raise ValueError(f"failure must be below 1; got {failure:g}")
+    return checks.number("tol", tol, above=0), upper, failure

@@ -10,8 +10,9 @@ import numpy as np
 
 from kxfast import checks
 from kxfast.dispatch import implementation
-from kxfast.lipschitz.geometry import from_mapping, kernel, output_size
-from kxfast.lipschitz.interval import KINDS, Interval
+from kxfast.lipschitz.convolutions import conv_power_iteration
+from kxfast.lipschitz.geometry import mapped
+from kxfast.lipschitz.interval import KINDS, Interval, ends
 
 
 def power_iteration(
@@ -65,7 +66,7 @@ def power_iteration(
 
     """
     if conv is not None:
-        return _conv_power_iteration(weight, u, v, n_iter, conv, eps, backend)
+        return conv_power_iteration(weight, u, v, n_iter, **mapped(conv), eps=eps, backend=backend)
     w = checks.floating("weight", weight, ndim=2)
     a = checks.floating("u", u, ndim=1)
     b = checks.floating("v", v, ndim=1)
@@ -85,35 +86,6 @@ def power_iteration(
         for name, x in ("weight", w), ("u", a), ("v", b):
             checks.finite(name, x)
     return w.dtype.type(sigma), checks.like(new_u, weight), checks.like(new_v, weight)
-
-
-def _conv_power_iteration(
-    weight: Any, u: Any, v: Any, n_iter: int, conv: Any, eps: float, backend: str | None
-) -> tuple[Any, Any, Any]:
-    w = kernel(weight)
-    shape, moves = from_mapping(w, conv)
-    outer = (w.shape[0], *output_size(w, shape, moves))
-    inner = (w.shape[1] * moves.groups, *shape)
-    a, b = checks.floating("u", u), checks.floating("v", v)
-    checks.shape("u", a, outer, str(outer), "to match the output of one sample")
-    checks.shape("v", b, inner, str(inner), "to match the input of one sample")
-    w, a, b = checks.common_float(weight=w, u=a, v=b)
-    for name, x in ("weight", w), ("u", a), ("v", b):
-        checks.finite(name, x)
-    n_iter, eps = checks.integer("n_iter", n_iter, low=0), checks.number("eps", eps, above=0)
-    run = implementation("lipschitz", "conv_power_iteration", backend, w.dtype.char)
-    sigma, a, b = run(w, a, b, n_iter, eps, moves)
-    return w.dtype.type(sigma), checks.like(a, weight), checks.like(b, weight)
-
-
-def ends(tol: Any, upper: Any, failure: Any, options: tuple[str, ...]) -> tuple[float, str | None, float]:
-    """Return the canonical choice of how a norm is enclosed."""
-    if upper is not None:
-        checks.choice("upper", upper, options)
-    failure = checks.number("failure", failure, above=0)
-    if failure >= 1:
-        raise ValueError(f"failure must be below 1; got {failure:g}")
-    return checks.number("tol", tol, above=0), upper, failure
 
 
 def spectral_norm(

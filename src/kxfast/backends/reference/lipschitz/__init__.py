@@ -1,6 +1,14 @@
 """The definition of the stem lipschitz."""
 
 from kxfast.backends.reference.lipschitz.convolution import clip_conv_norm, conv_singular_values
+from kxfast.backends.reference.lipschitz.flows import (
+    actnorm,
+    actnorm_init,
+    injective_pad,
+    injective_unpad,
+    squeeze,
+    unsqueeze,
+)
 from kxfast.backends.reference.lipschitz.layers import forward, jvp, vjp
 from kxfast.backends.reference.lipschitz.norms import conv_spectral_norm, operator_spectral_norm, spectral_norm
 from kxfast.backends.reference.lipschitz.power import (
@@ -21,6 +29,8 @@ from kxfast.backends.reference.lipschitz.residual import (
 )
 
 __all__ = [
+    "actnorm",
+    "actnorm_init",
     "block_step",
     "clip_conv_norm",
     "conv_power_iteration",
@@ -28,6 +38,8 @@ __all__ = [
     "conv_spectral_norm",
     "expm_logdet",
     "forward",
+    "injective_pad",
+    "injective_unpad",
     "jacobian_product_lognorms",
     "jvp",
     "layer_jacobian",
@@ -41,5 +53,7 @@ __all__ = [
     "spectral_norm",
     "spectral_normalize",
     "spectral_normalize_backward",
+    "squeeze",
+    "unsqueeze",
     "vjp",
 ]

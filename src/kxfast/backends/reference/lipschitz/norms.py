@@ -113,7 +113,7 @@ def _ends(maps: tuple[Map, Map], v: Array, value: float, top: float, steps: int,
         low, high = float(np.ldexp(lower, exponent)), float(np.ldexp(top, exponent))
     tiny = np.finfo(np.float64).tiny
     low = min(low if low > tiny else float(np.nextafter(low, 0)), float(np.finfo(np.float64).max))
-    return Ends(low, high if high > tiny else float(np.nextafter(high, inf)), steps, u, v)
+    return Ends(low, high if high > tiny or top == 0 else float(np.nextafter(high, inf)), steps, u, v)
 
 
 def operator_spectral_norm(

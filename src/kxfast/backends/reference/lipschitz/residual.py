@@ -73,21 +73,22 @@ def residual_inverse(
 
     The result is one plain step beyond the last point, where the residual was r: nearer than L |r| / (1 - L).
     """
-    batch = len(y)
-    samples = [_Sample(each, window) for each in y.reshape(batch, -1).astype(np.float64)]
-    limits = tol * np.maximum(1.0, np.linalg.norm(y.reshape(batch, -1).astype(np.float64), axis=1))
+    batch, flat = len(y), (len(y), int(np.prod(y.shape[1:])))
+    x = y.reshape(flat).astype(np.float64)
+    samples = [_Sample(each, window) for each in x]
+    limits = tol * np.maximum(1.0, np.linalg.norm(x, axis=1))
     ratio = np.inf if lipschitz is None else lipschitz / (1 - lipschitz)
-    x = y.reshape(batch, -1).astype(np.float64)
+    x = x.copy()
     steps, bounds = np.zeros(batch, np.int64), np.full(batch, np.inf)
     converged, active = np.zeros(batch, bool), np.ones(batch, bool)
     for _ in range(max_steps):
         if not active.any():
             break
         at = np.array([sample.x for sample in samples]).reshape(y.shape).astype(y.dtype)
-        residuals = (y.astype(np.float64) - g(at) - at).reshape(batch, -1)
+        residuals = (y.astype(np.float64) - g(at) - at).reshape(flat)
         for i in np.flatnonzero(active):
             sample, r = samples[i], residuals[i]
-            sample.x = at.reshape(batch, -1)[i].astype(np.float64)
+            sample.x = at.reshape(flat)[i].astype(np.float64)
             steps[i] += 1
             if sample.diverged(r):
                 active[i] = False
