@@ -32,12 +32,14 @@ class Fresh(list[Any]):
 
 
 def _same_ends(result: Any, expected: Any) -> float:
-    """Compare enclosures: how far they are from overlapping, in widths of the norm; kinds must agree."""
+    """Compare enclosures: how far they are from overlapping, or wider than expected, relative to the norm."""
     if result.kind != expected.kind:
         return np.inf
-    gap = np.maximum(expected.lower - result.upper, result.lower - expected.upper)
-    wide = np.where(np.isfinite(result.upper), (result.upper - result.lower) - (expected.upper - expected.lower), 0.0)
     scale = np.max(expected.lower, initial=0.0) or 1.0
+    if result.kind == "estimate":
+        return float(np.max(np.abs(result.lower - expected.lower), initial=0.0) / scale)
+    gap = np.maximum(expected.lower - result.upper, result.lower - expected.upper)
+    wide = (result.upper - result.lower) - (expected.upper - expected.lower)
     return float(max(0.0, np.max(gap, initial=0.0), np.max(wide, initial=0.0)) / scale)
 
 
@@ -184,7 +186,7 @@ def real(data: Path, quick: bool) -> Iterator[Case]:
             yield Case(
                 "lipschitz.spectral_norm", f"{m}x{n} tol={tol:g}", (a,), {"tol": tol}, tol, _same_ends, proof, "flop"
             )  # fmt: skip
-    for channels, side in ((64, 32),) if quick else ((64, 32), (256, 16)):
+    for channels, side in ((32, 16),) if quick else ((64, 32), (256, 16)):
         (w,) = _normal(rng, np.float32, (channels, channels, 3, 3))
         for padding_mode in "zeros", "circular":
             proof = 8.0 * channels**3 * (1 + 1 / 6) * side * (side // 2 + 1)

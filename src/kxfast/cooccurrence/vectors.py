@@ -175,7 +175,7 @@ class WordVectors:
                 rows.append([float(x) for x in numbers])
             except ValueError:
                 raise ValueError(
-                    f"path must hold a word and its numbers a line; got line {number} of '{file}'"
+                    f"path must hold a word and numbers in each line; got line {number} of '{file}'"
                 ) from None
             if len(rows[-1]) != len(rows[0]):
                 raise ValueError(f"path must hold {len(rows[0])} numbers a line; got {len(rows[-1])} in line {number}")

@@ -75,10 +75,15 @@ class GolubKahan:
         return x, 0.0
 
     def best(self) -> tuple[float, float, Array]:
-        """Return the largest Ritz value, the length of its residual and its vector of the input side."""
+        """Return the largest Ritz value, how far it may be from its limit, and its vector of the input side.
+
+        A singular value is within the residual r of it; within about r^2 / gap, by the gap to the next Ritz value.
+        """
         k = self.steps
         p, s, qt = np.linalg.svd(np.diag(self.alphas) + np.diag(self.betas[:-1], 1))
-        return float(s[0]), abs(self.betas[-1] * p[-1, 0]), qt[0] @ self.v[:k]
+        r = float(abs(self.betas[-1] * p[-1, 0]))
+        gap = float(s[0] - s[1]) if k > 1 else 0.0
+        return float(s[0]), min(r, r * r / gap) if gap > 0 else r, qt[0] @ self.v[:k]
 
     def random_upper(self, failure: float) -> float:
         """Return what the norm exceeds with probability `failure` at most over the choice of the start vector.
@@ -116,21 +121,22 @@ def enclose(
 
     ``prove(value, widest)`` returns a proven upper end at or below `widest`, or inf if there is none.
     """
-    check = 1
+    check = lanczos.steps
     while True:
-        lanczos.step()
+        if not lanczos.full:
+            lanczos.step()
         last = lanczos.full
         if lanczos.steps < check and not last:
             continue
         check = lanczos.steps + max(1, lanczos.steps // 4)
-        value, residual, v = lanczos.best()
-        if upper is None and (residual <= tol * value or last):
+        value, error, v = lanczos.best()
+        if upper is None and (error <= tol * value or last):
             return value, np.inf, v
         if upper == "random":
             top = lanczos.random_upper(failure)
             if top <= value * (1 + tol) or last or lanczos.invariant:
                 return value, top, v
-        if prove is not None and (residual <= np.sqrt(tol) * value or last):
+        if prove is not None and (error <= tol / 2 * value or last):
             top = prove(value, value * (1 + tol))
             if np.isfinite(top) or last:
                 return value, top, v

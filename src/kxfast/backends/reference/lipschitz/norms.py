@@ -63,15 +63,18 @@ def _matrix_norm(
 
     maps = (lambda x: a @ x), (lambda y: a.T @ y)
     proof = prove if upper == "proof" else None
-    value, top, steps, v = _from_both_sides(maps, (m, n), tol, upper, failure, start, rng, proof)
-    return _ends(maps, v, value, top, steps, margin, exponent)
+    lanczos, to_input = _lanczos(maps, (m, n), start, rng)
+    value, top, v = enclose(lanczos, tol, upper, failure, proof)
+    while proof is not None and not np.isfinite(top):
+        tol *= 2  # asked for less than the roundings allow to prove
+        top = proof(value, value * (1 + tol))
+    return _ends(maps, to_input(v), top, lanczos.steps, margin, exponent)
 
 
-def _from_both_sides(
-    maps: tuple[Map, Map], shape: tuple[int, int], tol: float, upper: str | None, failure: float,
-    start: Array | None, rng: np.random.Generator, prove: Any,
-) -> tuple[float, float, int, Array]:  # fmt: skip
-    """Run Lanczos from the shorter side; return the value, the upper end, the steps and the input-side vector."""
+def _lanczos(
+    maps: tuple[Map, Map], shape: tuple[int, int], start: Array | None, rng: np.random.Generator
+) -> tuple[GolubKahan, Map]:
+    """Return Lanczos from the shorter side, and what brings its vectors to the input side."""
     apply, back = maps
     turned = shape[0] < shape[1]
     if turned:
@@ -79,12 +82,11 @@ def _from_both_sides(
         apply, back = back, apply
     if start is None or not np.any(start):
         start = rng.standard_normal(min(shape))
-    lanczos = GolubKahan(apply, back, start, max(shape), rng)
-    value, top, v = enclose(lanczos, tol, upper, failure, prove)
-    while prove is not None and not np.isfinite(top):
-        tol *= 2  # asked for less than the roundings allow to prove
-        top = prove(value, value * (1 + tol))
-    return value, top, lanczos.steps, apply(v) if turned else v
+    return GolubKahan(apply, back, start, max(shape), rng), apply if turned else _same
+
+
+def _same(v: Array) -> Array:
+    return v
 
 
 def _certify(grams: Array, frobenius: Array, inner: int, value: float, widest: float) -> tuple[float, Array]:
@@ -100,7 +102,7 @@ def proven_slack(grams: Array, frobenius: Array, inner: int, squared: float) -> 
     return float(np.max(proven_above(grams[:0], squared, inner, frobenius)[1], initial=0.0))
 
 
-def _ends(maps: tuple[Map, Map], v: Array, value: float, top: float, steps: int, margin: float, exponent: int) -> Ends:
+def _ends(maps: tuple[Map, Map], v: Array, top: float, steps: int, margin: float, exponent: int) -> Ends:
     """Evaluate the lower end at the vector found, and undo the scaling by a power of two."""
     v = v / (np.linalg.norm(v) or 1.0)
     image = maps[0](v)
@@ -123,9 +125,10 @@ def operator_spectral_norm(
     rng = np.random.default_rng(key)
     if 0 in shape:
         return Ends(0.0, inf if upper is None else 0.0, 0, np.zeros(shape[0]), np.zeros(shape[1]))
-    value, top, steps, v = _from_both_sides((apply, back), shape, tol, upper, failure, None, rng, None)
+    lanczos, to_input = _lanczos((apply, back), shape, None, rng)
+    value, top, v = enclose(lanczos, tol, upper, failure, None)
     margin = value * eps * 4 * np.sqrt(sum(shape))
-    return _ends((apply, back), v, value, top + margin, steps, margin, 0)
+    return _ends((apply, back), to_input(v), top + margin, lanczos.steps, margin, 0)
 
 
 def conv_spectral_norm(
@@ -155,16 +158,20 @@ def conv_spectral_norm(
 
     taps = int(np.prod(w.shape[2:]))
     margin = ROUND * (4 * taps * w.shape[1] + sum(size)) * float(np.sqrt(taps * np.sum(w * w)))
-    way = None if upper == "proof" else upper
-    value, top, steps, v = _from_both_sides((apply, back), size, tol / 8, way, failure, None, rng, None)
-    if upper == "proof":
-        round_geometry = geometry._replace(stride=tuple(gcd(n, s) for n, s in zip(torus, geometry.stride, strict=True)))
-        blocks = _Blocks(w, torus, round_geometry)
-        top, value, where = blocks.enclose(value, tol, margin)
+    lanczos, to_input = _lanczos((apply, back), size, None, rng)
+    if upper != "proof":
+        value, top, v = enclose(lanczos, tol, upper, failure, None)
+    else:
+        # Where the blocks are the operator's a rough value will do: those that exceed it are looked at one by one.
+        value, _, v = enclose(lanczos, 0.1 if exact else tol / 4, None, failure, None)
+        stride = tuple(gcd(n, s) for n, s in zip(torus, geometry.stride, strict=True))
+        blocks = _Blocks(w, torus, geometry._replace(stride=stride))
+        top, _, where = blocks.enclose(value, tol, margin)
         top *= factor
-        if where is not None and exact:
-            v = blocks.wave(where, inner).ravel()
-    ends = _ends((apply, back), v, value, top, steps, margin, exponent)
+    v = to_input(v)
+    if upper == "proof" and exact and where is not None:
+        v = blocks.wave(where, inner).ravel()
+    ends = _ends((apply, back), v, top, lanczos.steps, margin, exponent)
     return ends._replace(u=ends.u.reshape(outer), v=ends.v.reshape(inner))
 
 
