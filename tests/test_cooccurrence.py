@@ -114,14 +114,15 @@ def test_total_is_twice_the_number_of_pairs(rng):
     assert C.count(documents, window=3).matrix.sum() == 2 * pairs
 
 
-@pytest.mark.parametrize("weighting", ["uniform", "harmonic"])
-def test_corpora_add(rng, weighting):
-    first, second = random_documents(rng), random_documents(rng)
+@pytest.mark.parametrize(("weighting", "window"), [("uniform", 7), ("harmonic", 1), ("harmonic", 7), ("harmonic", 60)])
+def test_corpora_add(rng, weighting, window):
+    first, second = random_documents(rng, 90), random_documents(rng, 90)
     words = C.count(first + second).vocabulary.words
-    options = {"window": 7, "weighting": weighting, "vocabulary": words}
+    options = {"window": window, "weighting": weighting, "vocabulary": words}
     total = C.count(first, **options) + C.count(second, **options)
     whole = C.count(first + second, **options)
-    np.testing.assert_allclose(total.matrix.toarray(), whole.matrix.toarray(), rtol=1e-15)
+    np.testing.assert_allclose(total.matrix.toarray(), whole.matrix.toarray(), rtol=0 if window < 60 else 1e-14)
+    assert total.matrix.dtype == whole.matrix.dtype
     assert total.vocabulary.counts.tolist() == whole.vocabulary.counts.tolist()
     assert total.vocabulary.words == words
 
@@ -184,7 +185,10 @@ def test_no_window_and_no_vocabulary():
     assert C.count(LINES, window=0).matrix.nnz == 0
     for empty in C.count(LINES, min_count=9), C.count(LINES, vocabulary=[]), C.count(LINES, max_size=0):
         assert empty.matrix.shape == (0, 0)
-    assert C.count(LINES, window=10**6).matrix.sum() == 2 * (6 + 6 + 1)
+    for corpus, times in (LINES, 1), ([*LINES, "a"] * 3, 3):
+        whole = C.count(corpus, window=10**9)
+        assert whole.matrix.sum() == 2 * (6 + 6 + 1) * times
+        same(whole.matrix, C.count(corpus, window=3).matrix)
 
 
 def test_subsampling_is_seeded_and_thins_frequent_words():

@@ -1,7 +1,10 @@
 """Laws and edge cases of norms and their enclosures."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
+from scipy.linalg import hadamard
 
 import kxfast as kx
 from kxfast.backends.reference.lipschitz import norms as reference
@@ -49,6 +52,22 @@ def test_300_operators_are_enclosed(rng, upper):
         assert norm.u @ a @ norm.v >= norm.lower * (1 - 1e-12)
         assert norm.kind == upper
         assert norm.failure == (1e-8 if upper == "random" else 0)
+
+
+@pytest.mark.parametrize("upper", ["proof", "random"])
+@pytest.mark.parametrize("tol", [1e-3, 1e-9, 1e-15])
+def test_norms_known_exactly_are_enclosed_without_any_slack(upper, tol):
+    kernel = {"padding": 1, "padding_mode": "circular", "tol": tol, "upper": upper}
+    known = [
+        *((L.spectral_norm(np.ones(s), tol=tol, upper=upper), s[0] * s[1]) for s in ((2, 8), (50, 50), (90, 7))),
+        *((L.spectral_norm(hadamard(n) + 0.0, tol=tol, upper=upper), n) for n in (2, 64)),
+        *((L.spectral_norm(np.diag([2.0, d, 0]), tol=tol, upper=upper), 4) for d in (2, 2 - 1e-9, 1)),
+        *((L.conv_spectral_norm(np.array([[[1.0, 2, 1]]]), (n,), **kernel), 16) for n in (6, 64)),
+        *((L.conv_spectral_norm(np.ones((2, 3, 3, 3)), n, **kernel), 81 * 6) for n in ((6, 6), (9, 16))),
+    ]
+    for norm, squared in known:
+        assert Fraction(float(norm.lower)) ** 2 <= squared <= Fraction(float(norm.upper)) ** 2
+        assert norm.upper - norm.lower <= max(tol, 1e-11) * squared**0.5
 
 
 def random_convolution(rng):

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import lcm
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -63,7 +64,8 @@ class Cooccurrence:
                 f"vocabulary must have the same {len(self.vocabulary)} words in both terms; got "
                 f"{len(other.vocabulary)} others (count with vocabulary=)"
             )
-        matrix = sparse.csr_array(self.matrix + other.matrix)
+        exact = self.weighting == "harmonic" and self.window <= 26  # the integers stay well below 2^53
+        matrix = _added(self.matrix, other.matrix, lcm(*range(1, self.window + 1)) if exact else 1)
         matrix.sort_indices()
         vocabulary = Vocabulary(self.vocabulary.words, self.vocabulary.counts + other.vocabulary.counts)
         return Cooccurrence(matrix, vocabulary, self.window, self.weighting, self.direction)
@@ -81,6 +83,17 @@ class Cooccurrence:
                 counts=self.vocabulary.counts,
                 window=self.window, weighting=np.array(self.weighting), direction=np.array(self.direction),
             )  # fmt: skip
+
+
+def _added(first: Any, second: Any, unit: int) -> Any:
+    """Add counts; harmonic ones as the integers they were divided from, so that sums are those of all documents."""
+    if unit == 1:
+        return sparse.csr_array(first + second)
+    first, second = first * float(unit), second * float(unit)
+    first.data, second.data = np.rint(first.data), np.rint(second.data)
+    total = sparse.csr_array(first + second)
+    total.data /= unit
+    return total
 
 
 @contextmanager

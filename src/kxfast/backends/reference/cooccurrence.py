@@ -33,9 +33,10 @@ def pairs(ids: Array, vocabulary_size: int, window: int, weighting: str, directi
 
     Where these integers could overflow, the exact counts of each distance are added as fractions, nearest first.
     """
-    harmonic, reach = weighting == "harmonic", min(window, max(len(ids) - 1, 0))
-    scale = lcm(*range(1, reach + 1)) if harmonic else 1
-    exact = 2 * scale * len(ids) * max(reach, 1) < 2**63 or not harmonic
+    breaks = np.flatnonzero(np.concatenate([[True], ids < 0, [True]]))
+    harmonic, reach = weighting == "harmonic", min(window, int(np.diff(breaks).max()) - 2)
+    scale = lcm(*range(1, min(reach, 64) + 1)) if harmonic else 1
+    exact = not harmonic or (reach < 64 and 2 * scale * len(ids) * max(reach, 1) < 2**63)
     total = sparse.csr_array((vocabulary_size, vocabulary_size), dtype=np.int64 if exact else np.float64)
     document = np.cumsum(ids < 0)
     for d in range(1, reach + 1):
