@@ -59,7 +59,8 @@ def _matrix_norm(
     def prove(value: float, widest: float) -> float:
         if not gram:
             gram.append((a @ a.T if m < n else a.T @ a)[None])
-        return _certify(gram[0], np.array([frobenius]), max(m, n), value, widest - 4 * margin)[0]
+        top, failed = _certify(gram[0], np.array([frobenius]), max(m, n), value, widest - 4 * margin)
+        return inf if failed.any() else top
 
     maps = (lambda x: a @ x), (lambda y: a.T @ y)
     proof = prove if upper == "proof" else None
@@ -90,15 +91,15 @@ def _same(v: Array) -> Array:
 
 
 def _certify(grams: Array, frobenius: Array, inner: int, value: float, widest: float) -> tuple[float, Array]:
-    """Prove an upper end near `widest` for the largest of some Gram matrices; also return which failed."""
-    slack = proven_slack(grams, frobenius, inner, widest**2)
+    """Return an upper end near `widest` that is proven for some Gram matrices, and for which of them it is not."""
+    slack = _slack(grams, frobenius, inner, widest**2)
     squared = max(widest**2 * (1 - 8 * ROUND) - slack, value**2 + slack)
     passed, exact_slack = proven_above(grams, squared, inner, frobenius)
     top = float(np.sqrt(squared + np.max(exact_slack, initial=0.0)) * (1 + 4 * ROUND))
-    return (top if np.all(passed) else inf), ~passed
+    return top, ~passed
 
 
-def proven_slack(grams: Array, frobenius: Array, inner: int, squared: float) -> float:
+def _slack(grams: Array, frobenius: Array, inner: int, squared: float) -> float:
     return float(np.max(proven_above(grams[:0], squared, inner, frobenius)[1], initial=0.0))
 
 
@@ -167,7 +168,7 @@ def conv_spectral_norm(
         stride = tuple(gcd(n, s) for n, s in zip(torus, geometry.stride, strict=True))
         blocks = _Blocks(w, torus, geometry._replace(stride=stride))
         top, _, where = blocks.enclose(value, tol, margin)
-        top *= factor
+        top *= factor * (1 + 4 * ROUND)
     v = to_input(v)
     if upper == "proof" and exact and where is not None:
         v = blocks.wave(where, inner).ravel()
@@ -207,18 +208,17 @@ class _Blocks:
         wide = k.shape[1] < k.shape[2]
         grams = k @ k.conj().swapaxes(1, 2) if wide else k.conj().swapaxes(1, 2) @ k
         frobenius = np.sum(np.abs(k) ** 2, axis=(1, 2))
-        open_, where, top = np.arange(len(k)), None, inf
-        while not np.isfinite(top):
+        left, where, top = np.arange(len(k)), None, 0.0
+        while left.size:
             widest = value * (1 + tol) - 4 * margin - self.error
-            top, failed = _certify(grams[open_], frobenius[open_], max(k.shape[1:]), value, widest)
-            open_ = open_[failed] if failed.any() else open_
-            if not np.isfinite(top):
-                norms = np.linalg.svd(k[open_], compute_uv=False)[:, 0]
-                if norms.max() > value:
-                    value, where = float(norms.max()), int(open_[np.argmax(norms)])
-                else:
-                    tol *= 2
-        return top + self.error, value, where
+            proven, failed = _certify(grams[left], frobenius[left], max(k.shape[1:]), value, widest)
+            left, top = left[failed], max(top, proven)
+            norms = np.linalg.svd(k[left], compute_uv=False)[:, 0]
+            if norms.max(initial=0.0) > value:
+                value, where = float(norms.max()), int(left[np.argmax(norms)])
+            else:
+                tol *= 2
+        return (top + self.error) * (1 + 4 * ROUND), value, where
 
     def wave(self, where: int, inner: Shape) -> Array:
         """Return the real plane wave on which the operator has the norm of a block."""
