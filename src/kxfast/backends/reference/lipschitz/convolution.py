@@ -106,23 +106,26 @@ def matrix(weight: Array, input_shape: Shape, geometry: Geometry) -> Array:
     return convolve(unit, weight, geometry).reshape(size, -1).T
 
 
-def frequency_blocks(weight: Array, torus: Shape, geometry: Geometry) -> Array:
+def frequency_blocks(weight: Array, torus: Shape, geometry: Geometry, rows: slice = slice(None)) -> Array:
     """Return the blocks that the circular operator on a torus falls into, (..., groups, F / groups, D * phases).
 
     The stride divides the sides of the torus. A strided operator is one of stride 1 whose input channels are the
     phases of the input (polyphase form). Only frequencies up to the half of the last dimension are given: the others
-    are their conjugates. Angles are reduced in integers, so each entry is a sum of K terms with a few roundings each.
+    are their conjugates; `rows` picks some of the first dimension. Angles are reduced in integers, so each entry is a
+    sum of K terms with a few roundings each.
     """
     sides = [n // s for n, s in zip(torus, geometry.stride, strict=True)]
-    counts = [*sides[:-1], sides[-1] // 2 + 1]
+    numbers = [np.arange(side) for side in sides[:-1]] + [np.arange(sides[-1] // 2 + 1)]
+    numbers[0] = numbers[0][rows]
     w = _grouped(weight, geometry.groups).astype(np.float64)
     groups, out, channels = w.shape[:3]
+    counts = [len(each) for each in numbers]
     blocks = np.zeros((*counts, groups, out, *geometry.stride, channels), np.complex128)
     for tap in np.ndindex(*weight.shape[2:]):
         places = [t * d for t, d in zip(tap, geometry.dilation, strict=True)]
         phase = np.ones((1,) * len(sides), np.complex128)
-        for axis, (place, s, side, count) in enumerate(zip(places, geometry.stride, sides, counts, strict=True)):
-            turn = np.exp(2j * np.pi * ((np.arange(count) * (place // s)) % side) / side)
+        for axis, (place, s, side, f) in enumerate(zip(places, geometry.stride, sides, numbers, strict=True)):
+            turn = np.exp(2j * np.pi * ((f * (place // s)) % side) / side)
             phase = phase * turn.reshape([-1 if i == axis else 1 for i in range(len(sides))])
         rest = tuple(place % s for place, s in zip(places, geometry.stride, strict=True))
         blocks[(..., slice(None), slice(None), *rest, slice(None))] += phase[..., None, None, None] * w[(..., *tap)]

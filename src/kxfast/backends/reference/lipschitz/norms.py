@@ -21,6 +21,7 @@ from kxfast.backends.reference.lipschitz.enclosure import ROUND, GolubKahan, Map
 
 Array = NDArray[Any]
 _WRITTEN_OUT = 2**20  # operators with no more entries are treated as matrices
+_AT_ONCE = 2**23  # entries of frequency blocks that are held at a time
 
 
 class Ends(NamedTuple):
@@ -167,11 +168,11 @@ def conv_spectral_norm(
         value, _, v = enclose(lanczos, 0.1 if exact else tol / 4, None, failure, None)
         stride = tuple(gcd(n, s) for n, s in zip(torus, geometry.stride, strict=True))
         blocks = _Blocks(w, torus, geometry._replace(stride=stride))
-        top, _, where = blocks.enclose(value, tol, margin)
+        top, larger = blocks.enclose(value, tol, margin)
         top *= factor * (1 + 4 * ROUND)
     v = to_input(v)
-    if upper == "proof" and exact and where is not None:
-        v = blocks.wave(where, inner).ravel()
+    if upper == "proof" and exact and larger:
+        v = blocks.wave(inner).ravel()
     ends = _ends((apply, back), v, top, lanczos.steps, margin, exponent)
     return ends._replace(u=ends.u.reshape(outer), v=ends.v.reshape(inner))
 
@@ -196,34 +197,51 @@ class _Blocks:
     """The blocks of a circular operator at all frequencies, and the largest of their norms."""
 
     def __init__(self, weight: Array, torus: Shape, geometry: Geometry) -> None:
-        self.torus, self.geometry = torus, geometry
-        self.all = frequency_blocks(weight, torus, geometry)
-        self.flat = self.all.reshape(-1, *self.all.shape[-2:])
+        self.weight, self.torus, self.geometry = weight, torus, geometry
         taps = int(np.prod(weight.shape[2:]))
         self.error = ROUND * (taps + 64) * float(np.sqrt(taps * np.sum(weight * weight)))
+        self.best: tuple[list[int], Array] | None = None  # frequencies and group, and the block, of the largest norm
 
-    def enclose(self, value: float, tol: float, margin: float) -> tuple[float, float, int | None]:
-        """Return a proven upper end, the largest norm seen and the block where it was seen, if not by the caller."""
-        k = self.flat
-        wide = k.shape[1] < k.shape[2]
-        grams = k @ k.conj().swapaxes(1, 2) if wide else k.conj().swapaxes(1, 2) @ k
+    def enclose(self, value: float, tol: float, margin: float) -> tuple[float, bool]:
+        """Return a proven upper end, and whether a larger norm was seen than `value`.
+
+        A part of the frequencies at a time; what was proven for a smaller value holds for a larger one.
+        """
+        sides = [n // s for n, s in zip(self.torus, self.geometry.stride, strict=True)]
+        count = sides[0] if len(sides) > 1 else sides[0] // 2 + 1
+        entries = (
+            int(np.prod(sides)) // sides[0] * int(np.prod(self.weight.shape[:2])) * int(np.prod(self.geometry.stride))
+        )
+        step, top = max(1, _AT_ONCE // max(entries, 1)), 0.0
+        for first in range(0, count, step):
+            blocks = frequency_blocks(self.weight, self.torus, self.geometry, slice(first, first + step))
+            proven, value = self._prove(blocks, first, value, tol, margin)
+            top = max(top, proven)
+        return (top + self.error) * (1 + 4 * ROUND), self.best is not None
+
+    def _prove(self, blocks: Array, first: int, value: float, tol: float, margin: float) -> tuple[float, float]:
+        k = blocks.reshape(-1, *blocks.shape[-2:])
+        grams = k @ k.conj().swapaxes(1, 2) if k.shape[1] < k.shape[2] else k.conj().swapaxes(1, 2) @ k
         frobenius = np.sum(np.abs(k) ** 2, axis=(1, 2))
-        left, where, top = np.arange(len(k)), None, 0.0
+        left, top = np.arange(len(k)), 0.0
         while left.size:
             widest = value * (1 + tol) - 4 * margin - self.error
             proven, failed = _certify(grams[left], frobenius[left], max(k.shape[1:]), value, widest)
             left, top = left[failed], max(top, proven)
             norms = np.linalg.svd(k[left], compute_uv=False)[:, 0]
             if norms.max(initial=0.0) > value:
-                value, where = float(norms.max()), int(left[np.argmax(norms)])
+                value, largest = float(norms.max()), left[np.argmax(norms)]
+                frequency = [int(i) for i in np.unravel_index(largest, blocks.shape[:-2])]
+                self.best = [frequency[0] + first, *frequency[1:]], k[largest]
             else:
                 tol *= 2
-        return (top + self.error) * (1 + 4 * ROUND), value, where
+        return top, value
 
-    def wave(self, where: int, inner: Shape) -> Array:
-        """Return the real plane wave on which the operator has the norm of a block."""
-        *frequency, group = np.unravel_index(where, self.all.shape[:-2])
-        q = np.linalg.svd(self.flat[where])[2][0].conj()
+    def wave(self, inner: Shape) -> Array:
+        """Return the real plane wave on which the operator has the norm of the best block."""
+        assert self.best is not None
+        (*frequency, group), block = self.best
+        q = np.linalg.svd(block)[2][0].conj()
         q = (q * np.exp(-1j * np.angle(q[np.argmax(np.abs(q))]))).reshape(*self.geometry.stride, -1)
         x = np.zeros(inner)
         channels = slice(group * q.shape[-1], (group + 1) * q.shape[-1])
