@@ -251,9 +251,16 @@ def count(
         ids = _thinned(ids, found, subsample, checks.seed(seed))
         found = recounted(ids, found)
     run = implementation("cooccurrence", "pairs", backend)
-    indptr, indices, data = run(ids, len(found), window, weighting, direction)
-    matrix = sparse.csr_array((data, indices, indptr), (len(found), len(found)))
+    matrix = as_matrix(run(ids, len(found), window, weighting, direction))
     return Cooccurrence(matrix, found, window, weighting, direction)
+
+
+def as_matrix(plain: tuple[checks.Array, checks.Array, checks.Array]) -> Any:
+    """Return (indptr, indices, data) of a square matrix as a csr_array, indices of 32 bits where they are enough."""
+    indptr, indices, data = plain
+    size = len(indptr) - 1
+    index = np.int32 if max(size, len(indices)) < 2**31 else np.int64
+    return sparse.csr_array((data, indices.astype(index), indptr.astype(index)), (size, size))
 
 
 def _is_ids(corpus: Any) -> bool:

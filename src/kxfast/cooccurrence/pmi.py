@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from kxfast import checks
-from kxfast.cooccurrence.count import Cooccurrence
+from kxfast.cooccurrence.count import Cooccurrence, as_matrix
 from kxfast.dispatch import implementation
 
 
@@ -86,5 +85,4 @@ def pmi(
     run = implementation("cooccurrence", "pmi", backend)
     plain = matrix.indptr, matrix.indices, matrix.data
     chosen = counts if marginals == "corpus" else None
-    indptr, indices, data = run(plain, chosen, positive, shift, smoothing, normalized)
-    return sparse.csr_array((data, indices, indptr), matrix.shape)
+    return as_matrix(run(plain, chosen, positive, shift, smoothing, normalized))
