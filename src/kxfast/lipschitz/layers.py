@@ -63,10 +63,12 @@ class Layer(ABC):
             b = checks.floating("tangent" if name == "jvp" else "cotangent", other)
             expected = a.shape if name == "jvp" else (len(a), *result)
             checks.shape("tangent" if name == "jvp" else "cotangent", b, expected, str(expected), "to match x")
-            arguments = list(checks.common_float(x=a, other=b))
-        run = implementation("lipschitz", name, None, arguments[0].dtype.char)
-        y = run([self.spec(arguments[0].dtype)], *arguments)
-        return checks.like(y.astype(arguments[0].dtype, copy=False), x)
+            arguments.append(b)
+        weights = [self.weight] if hasattr(self, "weight") else []
+        dtype = np.result_type(*arguments, *weights)
+        run = implementation("lipschitz", name, None, dtype.char)
+        y = run([self.spec(dtype)], *(each.astype(dtype, copy=False) for each in arguments))
+        return checks.like(y, x)
 
 
 @dataclass(frozen=True, eq=False)
