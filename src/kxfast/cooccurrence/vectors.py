@@ -55,7 +55,7 @@ class WordVectors:
     costs: Any = None
     _roots: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    def __post_init__(self) -> None:  # noqa: D105
+    def __post_init__(self) -> None:
         words = self.vocabulary if isinstance(self.vocabulary, Vocabulary) else Vocabulary(self.vocabulary)
         vectors = checks.floating("vectors", self.vectors, ndim=2)
         if len(vectors) != len(words):

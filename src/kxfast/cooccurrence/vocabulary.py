@@ -51,7 +51,7 @@ class Vocabulary:
     counts: Any = None
     id_of: dict[str, int] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:  # noqa: D105
+    def __post_init__(self) -> None:
         if isinstance(self.words, str) or not isinstance(self.words, Iterable):
             raise TypeError(f"words must be a sequence of str; got {type(self.words).__name__}")
         words = tuple(self.words)

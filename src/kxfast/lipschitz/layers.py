@@ -91,7 +91,7 @@ class Linear(Layer):
     weight: Any
     bias: Any = None
 
-    def __post_init__(self) -> None:  # noqa: D105
+    def __post_init__(self) -> None:
         _set_arrays(self, 2)
 
     def spec(self, dtype: Any = None) -> tuple[Any, ...]:  # noqa: D102
@@ -203,7 +203,7 @@ class Activation(Layer):
 
     name: str
 
-    def __post_init__(self) -> None:  # noqa: D105
+    def __post_init__(self) -> None:
         checks.choice("name", self.name, tuple(ACTIVATIONS))
 
     def spec(self, dtype: Any = None) -> tuple[Any, ...]:  # noqa: D102

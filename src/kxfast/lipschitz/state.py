@@ -49,7 +49,7 @@ class SpectralState:
 
     """
 
-    def __init__(self, weights: Sequence[Any], rank: int = 4, *, seed: Any = 0) -> None:  # noqa: D107
+    def __init__(self, weights: Sequence[Any], rank: int = 4, *, seed: Any = 0) -> None:
         rank = checks.integer("rank", rank, low=1)
         self._weights = list(arrays("weights", weights))
         shapes = [matrix_weight(f"weights[{i}]", w).reshape(len(w), -1).shape for i, w in enumerate(self._weights)]

@@ -22,9 +22,7 @@ ROUND = 2.0**-53
 class GolubKahan:
     """A growing bidiagonalisation ``A V = U B`` from a start vector of the input side."""
 
-    def __init__(  # noqa: D107
-        self, apply: Map, adjoint: Map, start: Array, outputs: int, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, apply: Map, adjoint: Map, start: Array, outputs: int, rng: np.random.Generator) -> None:
         self.apply, self.adjoint, self.rng = apply, adjoint, rng
         self.inputs, self.outputs = start.size, outputs
         self.v, self.u = np.zeros((8, start.size)), np.zeros((8, outputs))
