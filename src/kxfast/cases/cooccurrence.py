@@ -13,7 +13,7 @@ from kxfast.cases import Case, largest_difference
 from kxfast.cooccurrence import Cooccurrence, count
 from kxfast.corpus import documents
 
-KERNELS = {"count": ("pairs",), "word_vectors": ("pmi", "train_pmi", "svd_vectors")}
+KERNELS = {"count": ("pairs", "Tokenizer"), "word_vectors": ("pmi", "train_pmi")}
 
 
 def _corpora(rng: np.random.Generator) -> Iterator[tuple[str, Any]]:
@@ -61,7 +61,7 @@ def _of_counts(co: Cooccurrence, name: str) -> Iterator[Case]:
             keywords = {"dim": 5, "epochs": 2, "model": model, "truncate": truncate, "seed": 1, "x_max": 10}
             yield Case("cooccurrence.word_vectors", f"{name} model {model} {truncate}", (co,), keywords, 1e-9)
     keywords = {"dim": 3, "method": "svd", "seed": 1}
-    yield Case("cooccurrence.word_vectors", f"{name} svd", (co,), keywords, 1e-6, _same_vectors)
+    yield Case("cooccurrence.word_vectors", f"{name} svd", (co,), keywords, 1e-6, _same_vectors, port="svd_vectors")
 
 
 def real(data: Path, quick: bool) -> Iterator[Case]:

@@ -17,13 +17,8 @@ import numpy as np
 from scipy import sparse
 
 from kxfast import checks
-from kxfast.cooccurrence.vocabulary import (
-    Vocabulary,
-    recounted,
-    token_lists,
-    with_given_vocabulary,
-    with_new_vocabulary,
-)
+from kxfast.cooccurrence.reading import numbered, recounted, with_given_vocabulary, with_new_vocabulary
+from kxfast.cooccurrence.vocabulary import Vocabulary
 from kxfast.dispatch import implementation
 
 WEIGHTINGS = ("uniform", "harmonic")
@@ -234,6 +229,7 @@ def count(
     max_size = None if max_size is None else checks.integer("max_size", max_size, low=0)
     subsample = None if subsample is None else checks.number("subsample", subsample, above=0)
     checks.choice("errors", errors, ("strict", "replace"))
+    run = implementation("cooccurrence", "pairs", backend)
     given = vocabulary if vocabulary is None or isinstance(vocabulary, Vocabulary) else Vocabulary(vocabulary)
     if given is not None and (min_count > 1 or max_size is not None):
         name, value = ("min_count", min_count) if min_count > 1 else ("max_size", max_size)
@@ -243,14 +239,15 @@ def count(
             name, value = ("min_count", min_count) if min_count > 1 else ("max_size", max_size)
             raise ValueError(f"{name} must be left out for a corpus of ids; got {value}")
         ids, found = _from_ids(corpus, given)
-    elif given is not None:
-        ids, found = with_given_vocabulary(token_lists(corpus, errors), given)
     else:
-        ids, found = with_new_vocabulary(token_lists(corpus, errors), min_count, max_size)
+        raw, words = numbered(corpus, errors, backend)
+        if given is not None:
+            ids, found = with_given_vocabulary(raw, words, given)
+        else:
+            ids, found = with_new_vocabulary(raw, words, min_count, max_size)
     if subsample is not None:
         ids = _thinned(ids, found, subsample, checks.seed(seed))
         found = recounted(ids, found)
-    run = implementation("cooccurrence", "pairs", backend)
     matrix = as_matrix(run(ids, len(found), window, weighting, direction))
     return Cooccurrence(matrix, found, window, weighting, direction)
 

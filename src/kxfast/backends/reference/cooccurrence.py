@@ -5,6 +5,7 @@ Ids are int64 with -1 between documents; a matrix is (indptr, indices, data) wit
 
 from __future__ import annotations
 
+import re
 from math import isfinite, lcm
 from typing import Any
 
@@ -14,6 +15,44 @@ from scipy import sparse
 
 Array = NDArray[Any]
 Matrix = tuple[Array, Array, Array]
+
+
+class Tokenizer:
+    """Section 1: words are numbered in the order in which they first come; -1 stands after each document."""
+
+    def __init__(self) -> None:
+        self._number: dict[str, int] = {}
+        self._numbers: list[int] = []
+        self._file = b""
+
+    def feed(self, data: bytes) -> tuple[int, int] | None:
+        """Take bytes of a file; return (offset, value) of a byte that is not UTF-8."""
+        self._file += data
+        return None
+
+    def finish(self) -> tuple[int, int] | None:
+        """End a file: each line is a document."""
+        data, self._file = self._file, b""
+        try:
+            text = data.decode().removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            return error.start, data[error.start]
+        for line in text.removesuffix("\n").split("\n") if text else ():
+            self.add_document(line)
+        return None
+
+    def add_document(self, text: str) -> None:
+        self.add_tokens(re.findall(r"[^ \t\n\r]+", text))
+
+    def add_tokens(self, tokens: list[str]) -> None:
+        self._numbers += [self._number.setdefault(token, len(self._number)) for token in tokens]
+        self._numbers.append(-1)
+
+    def take_numbers(self) -> Array:
+        return np.array(self._numbers, np.int64)
+
+    def words(self) -> list[str]:
+        return list(self._number)
 
 
 def _at_distance(ids: Array, document: Array, size: int, d: int, direction: str) -> sparse.csr_array:
