@@ -48,4 +48,15 @@ class Job {
   std::chrono::steady_clock::time_point due_ = std::chrono::steady_clock::now() + kInterval;
 };
 
+// body(i) for i = 0 .. size - 1 on the calling thread, which hears the job now and then; a stopped job ends
+// the loop.
+template <class Body>
+void in_stretches(int64_t size, Job& job, Body&& body) {
+  constexpr int64_t kStretch = 1 << 18;
+  for (int64_t begin = 0; begin < size && job.advance(0); begin += kStretch) {
+    const int64_t end = size - begin < kStretch ? size : begin + kStretch;
+    for (int64_t i = begin; i < end; ++i) body(i);
+  }
+}
+
 }  // namespace kxfast

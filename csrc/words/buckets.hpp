@@ -40,15 +40,18 @@ class Buckets {
  public:
   // accept(position, &key) says whether a position takes part, and with which key.
   template <class Accept>
-  Buckets(const uint32_t* ids, int64_t size, uint32_t buckets, Accept&& accept) : first_(buckets + 1, 0) {
+  Buckets(const uint32_t* ids, int64_t size, uint32_t buckets, Accept&& accept, Job& job)
+      : first_(buckets + 1, 0) {
     Key key;
-    for (int64_t i = 0; i < size; ++i)
+    in_stretches(size, job, [&](int64_t i) {
       if (ids[i] && accept(i, nullptr)) ++first_[ids[i] + 1];
+    });
     for (uint32_t b = 1; b <= buckets; ++b) first_[b] += first_[b - 1];
     keys_ = Buffer<Key>(static_cast<size_t>(first_[buckets]));
     std::vector<int64_t> next(first_);
-    for (int64_t i = 0; i < size; ++i)
+    in_stretches(size, job, [&](int64_t i) {
       if (ids[i] && accept(i, &key)) keys_[static_cast<size_t>(next[ids[i]]++)] = key;
+    });
     bounds_.push_back(1);
     for (uint32_t b = 1; b < buckets; ++b)
       if (first_[b + 1] - first_[bounds_.back()] >= kTaskKeys) bounds_.push_back(b + 1);

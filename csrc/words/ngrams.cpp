@@ -15,11 +15,11 @@
 
 namespace kxfast::words {
 
-Counted read_corpus(const uint32_t* codes, int64_t size) {
+Counted read_corpus(const uint32_t* codes, int64_t size, Job& job) {
   Counted out;
   constexpr uint32_t kCodes = 0x110000;
   std::vector<uint32_t> id_of(kCodes, 0);
-  for (int64_t i = 0; i < size; ++i) id_of[codes[i]] = 1;
+  in_stretches(size, job, [&](int64_t i) { id_of[codes[i]] = 1; });
   id_of[0] = 0;
   out.alphabet.code_of.assign(1, 0);
   for (uint32_t code = 1; code < kCodes; ++code)
@@ -31,7 +31,7 @@ Counted read_corpus(const uint32_t* codes, int64_t size) {
   while (out.alphabet.code_of.size() > size_t{1} << out.alphabet.bits) ++out.alphabet.bits;
   out.ids.resize(static_cast<size_t>(size) + kMaxOrder,
                  0);  // breaks behind the end, so that no look-ahead tests it
-  for (int64_t i = 0; i < size; ++i) out.ids[static_cast<size_t>(i)] = id_of[codes[i]];
+  in_stretches(size, job, [&](int64_t i) { out.ids[static_cast<size_t>(i)] = id_of[codes[i]]; });
   return out;
 }
 
@@ -120,7 +120,7 @@ void count_keys(Counted& out, int64_t size, int max_order, int64_t min_count, in
     if (key) *key = counter.pack(ids + i);
     return true;
   };
-  Buckets<Key> buckets(ids, size, static_cast<uint32_t>(out.alphabet.code_of.size()), accept);
+  Buckets<Key> buckets(ids, size, static_cast<uint32_t>(out.alphabet.code_of.size()), accept, job);
   std::vector<std::vector<Rows>> parts(static_cast<size_t>(buckets.tasks()),
                                        std::vector<Rows>(static_cast<size_t>(max_order)));
   const auto scan = [&](int64_t task, uint32_t id, const Key* keys, int64_t count) {
@@ -146,7 +146,7 @@ void to_code_points(Counted& counted, int threads, Job& job) {
 
 Counted count_ngrams(const uint32_t* codes, int64_t size, int max_order, int64_t min_count, int threads,
                      Job& job) {
-  Counted out = read_corpus(codes, size);
+  Counted out = read_corpus(codes, size, job);
   out.tables.resize(static_cast<size_t>(max_order));
   const int bits = out.alphabet.bits * max_order;
   if (bits > 128) throw std::invalid_argument("max_order must be lower for a corpus of so many characters");

@@ -30,7 +30,7 @@ struct Counted {
 constexpr int kMaxOrder = 8;
 
 // The corpus as ids, followed by kMaxOrder breaks so that no look-ahead tests for the end; no tables yet.
-Counted read_corpus(const uint32_t* codes, int64_t size);
+Counted read_corpus(const uint32_t* codes, int64_t size, Job& job);
 
 // Throws std::invalid_argument if max_order ids do not fit into 128 bits.
 Counted count_ngrams(const uint32_t* codes, int64_t size, int max_order, int64_t min_count, int threads,
