@@ -14,13 +14,13 @@ Array = NDArray[Any]
 
 
 @cache
-def paragraphs(data: Path) -> tuple[str, ...]:
-    """Return the first paragraphs of the novels in ``data/text``, about 200 000 characters."""
+def paragraphs(data: Path, characters: int = 200_000) -> tuple[str, ...]:
+    """Return the first paragraphs of the novels in ``data/text``, about so many characters."""
     files = sorted((data / "text").glob("zh_novels*.txt.xz"))
     if not files:
         raise FileNotFoundError(f"data must hold text/zh_novels*.txt.xz; got '{data}'")
     with lzma.open(files[0], "rt", encoding="utf-8") as stream:
-        return tuple(line.rstrip("\n") for line in stream.readlines(200_000))
+        return tuple(line.rstrip("\n") for line in stream.readlines(characters))
 
 
 def embedded(text: str, channels: int, seed: int = 0) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import lzma
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from kxfast import words
 from kxfast.cases import Case, largest_difference
+from kxfast.cases.text import paragraphs
 
 
 def _text(rng: np.random.Generator, length: int, letters: str) -> str:
@@ -78,22 +78,9 @@ def random(rng: np.random.Generator) -> Iterator[Case]:
     yield Case("words.Segmenter", "jieba", (mixed,), call=partial(_cut_jieba, lexicon))
 
 
-def read_corpus(data: Path, pattern: str, characters: int) -> list[str]:
-    """Return the first lines of a corpus file of the data folder, about so many characters."""
-    lines = []
-    left = characters
-    with lzma.open(next((data / "text").glob(pattern)), "rt", encoding="utf-8") as file:
-        for line in file:
-            lines.append(line.rstrip("\n"))
-            left -= len(line)
-            if left <= 0:
-                break
-    return lines
-
-
 def real(data: Path, quick: bool) -> Iterator[Case]:
     """Yield the cases of the benchmark: a novel's n-grams, words, and segmentation with the words found."""
-    corpus = read_corpus(data, "zh_novels*.txt.xz", 100_000 if quick else 10_000_000)
+    corpus = list(paragraphs(data, 100_000 if quick else 10_000_000))
     size = float(sum(len(line.encode()) for line in corpus))
     yield Case("words.count_ngrams", "n = 1..4", (corpus,), compare=_tables_differ, amount=size, unit="B")
     label, keywords = "cut, min_count=8", {"min_count": 8}
