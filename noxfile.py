@@ -90,9 +90,9 @@ def stubs(session: nox.Session) -> None:
         for stub in made.glob("*.pyi"):
             text = stub.read_text()
             text = re.sub(r"(?m)^__all__.*\n|^from kxfast\._native import .*\n", "", text)
-            text = re.sub(r"\btuple\b(?!\[)", "tuple[typing.Any, ...]", text)
-            text = re.sub(r"\blist\b(?!\[)", "list[typing.Any]", text)
-            text = re.sub(r"\bdict\b(?!\[)", "dict[str, typing.Any]", text)
+            text = re.sub(r"(?<=[:>] )tuple(?=[,):=]| =)", "tuple[typing.Any, ...]", text)
+            text = re.sub(r"(?<=[:>] )list(?=[,):=]| =)", "list[typing.Any]", text)
+            text = re.sub(r"(?<=[:>] )dict(?=[,):=]| =)", "dict[str, typing.Any]", text)
             stub.write_text(re.sub(r"(?m)^from \. import (\w+)$", r"from . import \1 as \1", text))
         session.run("ruff", "check", "--fix", "--select", "I,F401", "--quiet", folder, success_codes=[0, 1])
         session.run("ruff", "format", "--quiet", folder)

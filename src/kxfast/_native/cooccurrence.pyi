@@ -16,7 +16,7 @@ class Tokenizer:
         """
     def add_tokens(self, tokens: list[typing.Any]) -> None:
         """
-        Take a document that is a list[typing.Any] of strings.
+        Take a document that is a list of strings.
         """
     def feed(self, data: bytes) -> typing.Any:
         """
