@@ -82,6 +82,35 @@ Array<T> forward(const Array<T>& x, const HeldLayer<T>& held, const Maybe<bool>&
 }
 
 template <class T>
+Maybe<T> alike(const Maybe<T>& array) {
+  if (!array) return std::nullopt;
+  return Array<T>(std::vector<py::ssize_t>(array->shape(), array->shape() + array->ndim()));
+}
+template <class T>
+T* target(Maybe<T>& array) {
+  return array ? array->mutable_data() : nullptr;
+}
+
+template <class T>
+py::tuple backward(const Array<T>& dy, const Array<T>& x, const HeldLayer<T>& held, const Maybe<bool>& mask,
+                   double drop, uint64_t seed) {
+  const Layer<T> layer = held.dropping(drop, seed);
+  Maybe<T> dx = alike<T>(x), dweight = alike<T>(held.weight), dbias = alike(held.bias);
+  Maybe<T> dshortcut = alike(held.shortcut), dshortcut_bias = alike(held.shortcut_bias);
+  Maybe<T> dgamma = alike(held.gamma), dbeta = alike(held.beta);
+  T dalpha = 0;
+  const Gradients<T> gradients{
+      target(dx),     target(dweight), target(dbias), target(dshortcut), target(dshortcut_bias),
+      target(dgamma), target(dbeta),   &dalpha};
+  const Input<T> in = input(x, mask);
+  {
+    py::gil_scoped_release nogil;
+    conv::backward(layer, in, dy.data(), gradients);
+  }
+  return py::make_tuple(dx, dweight, dbias, dshortcut, dshortcut_bias, dgamma, dbeta, dalpha);
+}
+
+template <class T>
 void bind(py::module_& m, const char* name) {
   using Held = HeldLayer<T>;
   py::class_<Held>(m, name, "A layer with its arrays.")
@@ -94,6 +123,10 @@ void bind(py::module_& m, const char* name) {
   m.def("forward", &forward<T>, py::arg("x").noconvert(), py::arg("layer"), py::arg("mask").noconvert(),
         py::arg("drop"), py::arg("seed"), py::arg("out").noconvert(),
         "One dilated gated convolution, into `out` if given.");
+  m.def(
+      "backward", &backward<T>, py::arg("dy").noconvert(), py::arg("x").noconvert(), py::arg("layer"),
+      py::arg("mask").noconvert(), py::arg("drop"), py::arg("seed"),
+      "Gradients for x, weight, bias, shortcut and its bias, gamma, beta, alpha; None where there is none.");
 }
 
 }  // namespace

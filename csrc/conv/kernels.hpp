@@ -32,7 +32,7 @@ struct GatedBlock {
   int64_t step;
   const T *candidate_bias, *gate_bias;  // or null
   int64_t width;                        // channels of the panel
-  int64_t channels;                     // of all panels: the stride of scale, y, dy and dskip
+  int64_t channels;                     // of all panels: the stride of scale, y and dy
   Skip skip;
   T sign;                   // -1: the gate keeps the input
   const T* scale;           // of gate logits, by row number; or null
@@ -42,7 +42,7 @@ struct GatedBlock {
   T* y;
   const T* dy;
   T *dz, *dskip;  // dskip may be null
-  int64_t dz_stride;
+  int64_t dz_stride, dskip_stride;
 };
 
 // out = products with a panel of `width` columns, plus bias, plus what is there if `add`.

@@ -57,17 +57,21 @@ struct Backward {
     T* dz = block.dz + block.number[row] * block.dz_stride + at;
     store(dz, dy * s.opens);
     store(dz + gates, dy * other * s.opens * s.keeps * s.scale);
-    if (block.dskip) store(block.dskip + place, block.skip == Skip::gated ? dy * s.keeps : dy, count);
+    if (block.dskip)
+      store(block.dskip + block.number[row] * block.dskip_stride + at,
+            block.skip == Skip::gated ? dy * s.keeps : dy, count);
   }
 };
 
 struct Parts {
   template <class T>
   static KXFAST_INLINE void finish(const GatedBlock<T>& block, const Gated<T>& s, int64_t row, int64_t at,
-                                   int64_t, int64_t gates) {
+                                   int64_t count, int64_t gates) {
     T* dz = block.dz + block.number[row] * block.dz_stride + at;
     store(dz, s.candidate);
     store(dz + gates, s.opens);
+    const Vector<T> dy = load(block.dy + block.number[row] * block.channels + at, count);
+    store(block.dskip + block.number[row] * block.dskip_stride + at, dy, count);
   }
 };
 
