@@ -68,12 +68,13 @@ struct OuterBlock {
   T* sum;
 };
 
-#define KXFAST_DECLARE_TYPE(T)                                                            \
-  Tiling tiling(T);                                                                       \
-  void gated_forward(const GatedBlock<T>& block);                                         \
-  void gated_backward(const GatedBlock<T>& block); /* to dz and dskip */                  \
-  void gated_parts(const GatedBlock<T>& block);    /* candidates and open shares to dz */ \
-  void linear(const LinearBlock<T>& block);                                               \
+#define KXFAST_DECLARE_TYPE(T)                                                                      \
+  Tiling tiling(T);                                                                                 \
+  void gated_forward(const GatedBlock<T>& block);                                                   \
+  void gated_backward(const GatedBlock<T>& block); /* to dz and dskip */                            \
+  void gated_parts(const GatedBlock<T>& block);    /* candidates and open shares to dz */           \
+  void linear(const LinearBlock<T>& block);                                                         \
+  void transpose(const T* from, int64_t from_stride, T* to, int64_t to_stride); /* lanes x lanes */ \
   void outer(const OuterBlock<T>& block);
 #define KXFAST_DECLARE(set)   \
   namespace set {             \

@@ -6,19 +6,20 @@
 
 namespace kxfast::conv {
 
-// Panels of candidates and gates, side by side. For few rows they are read where they are.
+// Panels of candidates and gates, side by side. For few rows full panels are read where they are.
 template <class T>
 class GatedWeight {
  public:
   GatedWeight(const Layer<T>& layer, const Tiling& tiling, int64_t rows)
       : panels(Panels::gated(tiling, layer.out)), layer_(layer), depth_(layer.taps * layer.in) {
     constexpr int64_t kFew = 256, kWide = 512;  // a stride of 4 KB falls into one set of the cache
-    const bool whole = layer.out % tiling.lanes == 0;
-    if (whole && rows <= kFew && layer.out < kWide) return;
-    packed_ = Buffer<T>(static_cast<size_t>(2 * depth_ * panels.padded_total()));
+    if (rows <= kFew && layer.out < kWide)
+      while (in_place_ < panels.count() && panels.width(in_place_) == panels.padded(in_place_)) ++in_place_;
+    if (in_place_ == panels.count()) return;
+    packed_ = Buffer<T>(static_cast<size_t>(2 * depth_ * (panels.padded_total() - panels.first(in_place_))));
     const int64_t pieces = (depth_ + kPiece - 1) / kPiece;
-    const auto pack = [&](int64_t i) { this->pack(i / pieces, i % pieces * kPiece); };
-    parallel_for(panels.count() * pieces, pack, packed_.size() < (size_t{1} << 15) ? 1 : 0);
+    const auto pack = [&](int64_t i) { this->pack(in_place_ + i / pieces, i % pieces * kPiece); };
+    parallel_for((panels.count() - in_place_) * pieces, pack, packed_.size() < (size_t{1} << 15) ? 1 : 0);
   }
 
   // Points a block at panel p.
@@ -28,8 +29,8 @@ class GatedWeight {
     block.candidate_bias = layer_.bias ? layer_.bias + c : nullptr;
     block.gate_bias = layer_.bias ? layer_.bias + g : nullptr;
     block.width = panels.width(p);
-    if (packed_.size()) {
-      block.candidate = packed_.data() + 2 * depth_ * first;
+    if (p >= in_place_) {
+      block.candidate = packed_.data() + 2 * depth_ * (first - panels.first(in_place_));
       block.gate = block.candidate + panels.padded(p);
       block.step = 2 * panels.padded(p);
     } else {
@@ -47,7 +48,7 @@ class GatedWeight {
   void pack(int64_t p, int64_t begin) {
     const int64_t first = panels.first(p), width = panels.width(p), padded = panels.padded(p);
     const int64_t end = std::min(begin + kPiece, depth_);
-    T* to = packed_.data() + 2 * (depth_ * first + begin * padded);
+    T* to = packed_.data() + 2 * (depth_ * (first - panels.first(in_place_)) + begin * padded);
     for (int64_t k = begin; k < end; ++k)
       for (const int64_t column : {layer_.candidates(), layer_.gates()}) {
         const T* from = layer_.weight + k * 2 * layer_.out + column + first;
@@ -59,6 +60,7 @@ class GatedWeight {
 
   const Layer<T>& layer_;
   const int64_t depth_;
+  int64_t in_place_ = 0;  // panels before this one are read in place
   Buffer<T> packed_;
 };
 
@@ -72,10 +74,12 @@ class LinearWeight {
         offset_(std::move(offset)),
         depth_(static_cast<int64_t>(offset_.size())),
         step_(step),
+        square_(tiling.lanes),
+        transpose_(KXFAST_PICK(Transpose, transpose)),
         packed_(static_cast<size_t>(depth_ * panels.padded_total())) {
     const int64_t pieces = (depth_ + kPiece - 1) / kPiece;
     const auto pack = [&](int64_t i) {
-      for (int64_t k = i % pieces * kPiece; k < std::min(depth_, (i % pieces + 1) * kPiece); k += kSquare)
+      for (int64_t k = i % pieces * kPiece; k < std::min(depth_, (i % pieces + 1) * kPiece); k += square_)
         this->pack(i / pieces, k);
     };
     parallel_for(panels.count() * pieces, pack, packed_.size() < (size_t{1} << 14) ? 1 : 0);
@@ -86,23 +90,30 @@ class LinearWeight {
   const Panels panels;
 
  private:
-  static constexpr int64_t kPiece = 64, kSquare = 16;
+  static constexpr int64_t kPiece = 64;
+  using Transpose = void (*)(const T*, int64_t, T*, int64_t);
 
-  // Small squares: rows and columns of a transposed matrix are far apart on one side.
+  // Squares of one register by one register: rows and columns of a transposed matrix are far apart on one
+  // side.
   void pack(int64_t p, int64_t k) {
-    const int64_t padded = panels.padded(p), width = panels.width(p), end = std::min(k + kSquare, depth_);
+    const int64_t padded = panels.padded(p), width = panels.width(p), end = std::min(k + square_, depth_);
     T* to = packed_.data() + depth_ * panels.first(p);
     const T* from = from_ + panels.first(p) * step_;
-    for (int64_t n = 0; n < padded; ++n)
-      for (int64_t i = k; i < end; ++i) {
-        const int64_t offset = offset_[static_cast<size_t>(i)];
-        to[i * padded + n] = n < width && offset >= 0 ? from[offset + n * step_] : T{0};
-      }
+    const int64_t begin = offset(k);
+    const bool run = end == k + square_ && begin >= 0 && offset(end - 1) - begin == square_ - 1;
+    int64_t n = 0;
+    for (; run && n + square_ <= width; n += square_)
+      transpose_(from + begin + n * step_, step_, to + k * padded + n, padded);
+    for (; n < padded; ++n)
+      for (int64_t i = k; i < end; ++i)
+        to[i * padded + n] = n < width && offset(i) >= 0 ? from[offset(i) + n * step_] : T{0};
   }
+  int64_t offset(int64_t k) const { return offset_[static_cast<size_t>(k)]; }
 
   const T* from_;
   Buffer<int64_t> offset_;
-  const int64_t depth_, step_;
+  const int64_t depth_, step_, square_;
+  const Transpose transpose_;
   Buffer<T> packed_;
 };
 

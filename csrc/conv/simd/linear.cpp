@@ -57,6 +57,38 @@ void outer_panel(const OuterBlock<T>& block) {
   });
 }
 
+// A square of one register by one register, transposed by halves, quarters ...
+template <class T, int HALF>
+KXFAST_INLINE void exchange(Vector<T>* row) {
+  constexpr int kLanes = Lanes<T>::kWidth;
+  using Int = Vector<typename Exp<T>::Int>;
+  Int low, high;
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) {
+    low[i] = i & HALF ? kLanes + i - HALF : i;
+    high[i] = i & HALF ? kLanes + i : i + HALF;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) {
+    if (i & HALF) continue;
+    const Vector<T> a = row[i], b = row[i + HALF];
+    row[i] = __builtin_shuffle(a, b, low);
+    row[i + HALF] = __builtin_shuffle(a, b, high);
+  }
+  if constexpr (HALF > 1) exchange<T, HALF / 2>(row);
+}
+
+template <class T>
+void transpose_square(const T* from, int64_t from_stride, T* to, int64_t to_stride) {
+  constexpr int kLanes = Lanes<T>::kWidth;
+  Vector<T> row[kLanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) row[i] = load(from + i * from_stride);
+  exchange<T, kLanes / 2>(row);
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) store(to + i * to_stride, row[i]);
+}
+
 template <class T>
 void linear_run(const LinearBlock<T>& block) {
   if (block.width <= kVectors * Lanes<T>::kWidth)
@@ -80,6 +112,12 @@ void linear(const LinearBlock<float>& block) {
 }
 void linear(const LinearBlock<double>& block) {
   linear_run(block);
+}
+void transpose(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
+  transpose_square(from, from_stride, to, to_stride);
+}
+void transpose(const double* from, int64_t from_stride, double* to, int64_t to_stride) {
+  transpose_square(from, from_stride, to, to_stride);
 }
 void outer(const OuterBlock<float>& block) {
   outer_run(block);

@@ -46,6 +46,32 @@ class LayerFloat64:
     ) -> None: ...
 
 @typing.overload
+def backward(
+    dy: numpy.typing.NDArray[numpy.float32],
+    x: numpy.typing.NDArray[numpy.float32],
+    layer: LayerFloat32,
+    mask: numpy.typing.NDArray[numpy.bool] | None,
+    drop: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[typing.Any, ...]:
+    """
+    Gradients for x, weight, bias, shortcut and its bias, gamma, beta, alpha; None where there is none.
+    """
+
+@typing.overload
+def backward(
+    dy: numpy.typing.NDArray[numpy.float64],
+    x: numpy.typing.NDArray[numpy.float64],
+    layer: LayerFloat64,
+    mask: numpy.typing.NDArray[numpy.bool] | None,
+    drop: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[typing.Any, ...]:
+    """
+    Gradients for x, weight, bias, shortcut and its bias, gamma, beta, alpha; None where there is none.
+    """
+
+@typing.overload
 def forward(
     x: numpy.typing.NDArray[numpy.float32],
     layer: LayerFloat32,
