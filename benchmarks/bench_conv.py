@@ -12,9 +12,9 @@ import json
 import platform
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -36,23 +36,15 @@ def peak(threads: int) -> float:
     source = Path(__file__).parent / "native" / "fma_peak.cpp"
     with tempfile.TemporaryDirectory() as folder:
         library = f"{folder}/fma_peak.so"
-        command = ["g++", "-O3", "-march=native", "-mprefer-vector-width=512", "-shared", "-fPIC", source, "-o", library]
+        options = ("-O3", "-march=native", "-mprefer-vector-width=512", "-shared", "-fPIC")
         try:
-            subprocess.run(command, check=True, capture_output=True)
+            subprocess.run(["g++", *options, source, "-o", library], check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError):
             return float("nan")
         rate = ctypes.CDLL(library).fma_rate
         rate.restype, rate.argtypes = ctypes.c_double, [ctypes.c_double]
-        best = 0.0
-        for _ in range(5):
-            rates: list[float] = []
-            workers = [threading.Thread(target=lambda: rates.append(rate(0.2))) for _ in range(threads)]
-            for each in workers:
-                each.start()
-            for each in workers:
-                each.join()
-            best = max(best, sum(rates))
-    return best / 1e9
+        with ThreadPoolExecutor(threads) as pool:
+            return max(sum(pool.map(rate, [0.2] * threads)) for _ in range(5)) / 1e9
 
 
 class Inputs:

@@ -50,6 +50,7 @@ def _layer(layer: Any, kind: np.dtype[Any]) -> Any:
 
 
 def dilated_gated_conv1d(x: Array, layer: Any, mask: Array | None, drop: float, seed: int, out: Array | None) -> Array:
+    """One layer."""
     kind = x.dtype
     if kind.itemsize == 2:
         return _finish(native.forward(_working(x), _layer(layer, kind), mask, drop, seed, None), kind, out)
@@ -58,6 +59,7 @@ def dilated_gated_conv1d(x: Array, layer: Any, mask: Array | None, drop: float, 
 
 
 def dgcnn(x: Array, layers: Sequence[Any], mask: Array | None, drop: float, seed: int, out: Array | None) -> Array:
+    """Layers one after another."""
     kind = x.dtype
     y: Array = _working(x)
     last = len(layers) - 1
@@ -92,6 +94,7 @@ def _rounded(gradients: Any, kind: np.dtype[Any]) -> Any:
 def dilated_gated_conv1d_backward(
     grad: Array, x: Array, layer: Any, mask: Array | None, drop: float, seed: int
 ) -> tuple[Any, ...]:
+    """Gradients of one layer."""
     kind = x.dtype
     held = _layer(layer, kind)
     return tuple(_rounded(_gradients(_working(grad), _working(x), layer, held, mask, drop, seed), kind))
@@ -100,6 +103,7 @@ def dilated_gated_conv1d_backward(
 def dgcnn_backward(
     grad: Array, x: Array, layers: Sequence[Any], mask: Array | None, drop: float, seed: int
 ) -> tuple[Array, list[tuple[Any, ...]]]:
+    """Gradients of all layers, whose inputs are computed again."""
     kind = x.dtype
     held = [_layer(layer, kind) for layer in layers]
     keys = [(seed + i) % 2**64 for i in range(len(layers))]
