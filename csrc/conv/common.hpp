@@ -44,7 +44,7 @@ Source<T> skipped(const Layer<T>& layer, const Input<T>& input, const T* zero) {
 
 // 0 for dropped gates and 1/(1 - rate) for kept ones, by row number; none without dropout.
 template <class T>
-Buffer<T> gate_scales(const Layer<T>& layer, const Rows& rows) {
+Buffer<T> gate_scales(const Layer<T>& layer, const Input<T>& input, const Rows& rows) {
   if (layer.drop == 0) return {};
   Buffer<T> scale(static_cast<size_t>(rows.all * layer.out));
   const auto limit = static_cast<uint64_t>(std::nearbyint(layer.drop * 0x1p32));
@@ -55,7 +55,8 @@ Buffer<T> gate_scales(const Layer<T>& layer, const Rows& rows) {
       const int64_t row = *rows.number(i);
       T* to = scale.data() + row * layer.out;
       for (int64_t o = 0; o < layer.out; o += 4) {
-        const Philox random(layer.seed, static_cast<uint64_t>(row), static_cast<uint64_t>(o / 4));
+        const Philox random(layer.seed, static_cast<uint64_t>(input.first + row),
+                            static_cast<uint64_t>(o / 4));
         for (int64_t k = 0; k < std::min<int64_t>(4, layer.out - o); ++k)
           to[o + k] = random.word[k] < limit ? T{0} : kept;
       }
@@ -65,21 +66,31 @@ Buffer<T> gate_scales(const Layer<T>& layer, const Rows& rows) {
   return scale;
 }
 
-// out[row] = source[row] @ weight + bias, plus out[row] if `add`.
+// out[row] = sum over taps of source[row] @ weight + bias, plus out[row] if `add`. A panel of weights is
+// taken by groups of taps that stay in the L2 cache beside the rows.
 template <class T>
 void linear_pass(const Rows& rows, const Source<T>& source, const LinearWeight<T>& weight, int64_t channels,
                  const T* bias, T* out, int64_t out_stride, bool add) {
   const auto kernel = KXFAST_PICK(void (*)(const LinearBlock<T>&), linear);
   const Panels& panels = weight.panels;
+  constexpr int64_t kCached = (int64_t{400} << 10) / static_cast<int64_t>(sizeof(T));
+  const int64_t most = std::max<int64_t>(1, kCached / (channels * panels.size));
   const double work =
       static_cast<double>(rows.count * source.taps * channels) * static_cast<double>(panels.total);
   over_blocks(rows, source, channels, panels.count(), work,
               [&](const Products<T>& in, int64_t row, int64_t begin, int64_t end) {
-                for (int64_t p = begin; p < end; ++p) {
-                  const int64_t first = panels.first(p);
-                  kernel({in, weight.panel(p), bias ? bias + first : nullptr, panels.width(p),
-                          rows.number(row), out + first, out_stride, add});
-                }
+                for (int64_t p = begin; p < end; ++p)
+                  for (int64_t tap = 0; tap < in.taps; tap += most) {
+                    const int64_t first = panels.first(p), taps = std::min(most, in.taps - tap);
+                    kernel({{in.rows + tap * in.stride, in.stride, in.count, taps, channels},
+                            weight.panel(p) + tap * channels * panels.padded(p),
+                            bias && tap == 0 ? bias + first : nullptr,
+                            panels.width(p),
+                            rows.number(row),
+                            out + first,
+                            out_stride,
+                            add || tap > 0});
+                  }
               });
 }
 

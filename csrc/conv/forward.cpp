@@ -12,7 +12,7 @@ void forward(const Layer<T>& layer, const Input<T>& input, T* y) {
     std::fill(y, y + rows.all * layer.out, T{0});
     return;
   }
-  const Buffer<T> zero = zeros<T>(std::max(layer.in, layer.out)), scale = gate_scales(layer, rows);
+  const Buffer<T> zero = zeros<T>(std::max(layer.in, layer.out)), scale = gate_scales(layer, input, rows);
   const Buffer<T> projected = project(layer, input, rows, zero.data());
   const Buffer<const T*> skip = skip_rows(layer, input, rows, projected, zero.data());
   const GatedWeight<T> weight(layer, tiling<T>(), rows.count);

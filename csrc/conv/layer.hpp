@@ -30,6 +30,7 @@ struct Input {
   const T* x;        // (batch, length, in)
   const bool* mask;  // (batch, length) or null
   int64_t batch, length;
+  int64_t first = 0;  // number of row 0 in the whole batch
 };
 
 template <class T>

@@ -101,8 +101,8 @@ void normalize_backward(const Layer<T>& layer, const Rows& rows, const Panels& p
     for (int64_t block = 0; block < blocks; ++block) sum += sums[static_cast<size_t>(block * each + i)];
     return static_cast<T>(sum);
   };
-  for (int64_t o = 0; o < n; ++o) gradients.dgamma[o] = total(o), gradients.dbeta[o] = total(n + o);
-  *gradients.dalpha = total(2 * n);
+  for (int64_t o = 0; o < n; ++o) gradients.dgamma[o] += total(o), gradients.dbeta[o] += total(n + o);
+  *gradients.dalpha += total(2 * n);
 }
 
 #define KXFAST_INSTANTIATE(T)                                                                           \

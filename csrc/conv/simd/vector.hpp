@@ -74,6 +74,22 @@ KXFAST_INLINE V fma(V a, V b, V c) {
 }
 #endif
 
+// 1 / v to an ulp or so for v in [1, 2]: an estimate of 14 bits and one Newton step beat the division.
+#if defined(__AVX512F__)
+KXFAST_INLINE Vector<float> reciprocal(Vector<float> v) {
+  const Vector<float> estimate = _mm512_maskz_rcp14_ps(0xFFFF, v);
+  return fma(estimate, _mm512_fnmadd_ps(v, estimate, all(1.0f)), estimate);
+}
+KXFAST_INLINE Vector<double> reciprocal(Vector<double> v) {
+  return 1.0 / v;
+}
+#else
+template <class V>
+KXFAST_INLINE V reciprocal(V v) {
+  return 1 / v;
+}
+#endif
+
 // The first `count` elements, at most a register of them; the others are 0 and stay untouched in memory.
 #if defined(__AVX512F__)
 KXFAST_INLINE Vector<float> load(const float* from, int64_t count) {
@@ -156,7 +172,7 @@ KXFAST_INLINE Vector<T> exp_negative(Vector<T> z) {
 template <class T>
 KXFAST_INLINE void sigmoids(Vector<T> g, Vector<T>& opens, Vector<T>& keeps) {
   const Vector<T> e = exp_negative<T>(g > T{0} ? -g : g);
-  const Vector<T> large = T{1} / (T{1} + e), small = e * large;
+  const Vector<T> large = reciprocal(T{1} + e), small = e * large;
   opens = g > T{0} ? large : small;
   keeps = g > T{0} ? small : large;
 }
