@@ -5,6 +5,9 @@
 // dz, shifted the other way, with the transposed weights. The gradient of the weights is a sum of outer
 // products over rows; a task owns some of its elements and takes the rows in blocks of 128, in order, so that
 // there is nothing to add up afterwards and no result depends on the number of threads.
+// The convolution is done again because a backward call has nothing but the input: 4 products are computed
+// for a forward and a backward that need 3, which is what limits the pair beside libraries that keep the
+// gates.
 #include "conv/common.hpp"
 #include "conv/norm.hpp"
 

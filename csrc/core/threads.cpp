@@ -22,8 +22,8 @@ struct Inside {
   ~Inside() { inside_task = false; }
 };
 
-// Loops of a call follow one another within microseconds, while a sleeping thread takes some 50 us to wake: who
-// has nothing to do looks around for about that long before it sleeps.
+// Loops of a call follow one another within microseconds, while a sleeping thread takes some 50 us to wake:
+// who has nothing to do looks around for about that long before it sleeps.
 template <class Ready>
 bool spin_until(Ready&& ready) {
   constexpr std::chrono::microseconds kSpin{60};
