@@ -4,6 +4,8 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <mutex>
@@ -20,6 +22,23 @@ struct Inside {
   ~Inside() { inside_task = false; }
 };
 
+// Loops of a call follow one another within microseconds, while a sleeping thread takes some 50 us to wake:
+// who has nothing to do looks around for about that long before it sleeps.
+template <class Ready>
+bool spin_until(Ready&& ready) {
+  constexpr std::chrono::microseconds kSpin{60};
+  const auto end = std::chrono::steady_clock::now() + kSpin;
+  do {
+    for (int i = 0; i < 32; ++i) {
+      if (ready()) return true;
+#ifdef KXFAST_X86
+      __builtin_ia32_pause();
+#endif
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return false;
+}
+
 // One loop in flight. Workers hold a reference only while `users` counts them, and the caller waits for that.
 struct Loop {
   Task task;
@@ -27,7 +46,7 @@ struct Loop {
   int64_t tasks;
   Job* job;
   std::atomic<int64_t> next{0};
-  int users = 0;  // workers inside, guarded by the pool's mutex
+  std::atomic<int> users{0};  // workers inside; changed under the pool's mutex
 
   void drain(bool caller) {
     Inside mark;
@@ -51,11 +70,18 @@ class Pool {
     while (static_cast<int>(workers_.size()) < threads - 1) workers_.emplace_back([this] { work(); });
     loop_ = &loop;
     seats_ = static_cast<int>(std::min<int64_t>(threads - 1, loop.tasks - 1));
+    const int asleep = std::min<int>(seats_, sleepers_);
     lock.unlock();
-    for (int i = 0, n = seats_; i < n; ++i) wake_.notify_one();
+    for (int i = 0; i < asleep; ++i) wake_.notify_one();
     loop.drain(true);
     lock.lock();
     loop_ = nullptr;  // nobody joins any more
+    seats_ = 0;
+    if (loop.users > 0) {
+      lock.unlock();
+      spin_until([&] { return loop.users.load(std::memory_order_acquire) == 0; });
+      lock.lock();
+    }
     while (loop.users > 0) {
       done_.wait_for(lock, Job::kInterval);
       if (loop.job) {
@@ -70,7 +96,14 @@ class Pool {
   void work() {
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
-      wake_.wait(lock, [this] { return loop_ && seats_ > 0; });
+      if (seats_ == 0) {
+        lock.unlock();
+        spin_until([this] { return seats_.load(std::memory_order_relaxed) > 0; });
+        lock.lock();
+        ++sleepers_;
+        wake_.wait(lock, [this] { return seats_ > 0; });
+        --sleepers_;
+      }
       Loop* loop = loop_;
       --seats_;
       ++loop->users;
@@ -85,7 +118,8 @@ class Pool {
   std::condition_variable wake_, done_;
   std::vector<std::thread> workers_;
   Loop* loop_ = nullptr;
-  int seats_ = 0;
+  std::atomic<int> seats_{0};  // free ones of loop_; this and the rest change under the mutex
+  int sleepers_ = 0;
 };
 
 // The pool lives as long as the process: its threads sleep when there is no work. After fork() the child has

@@ -11,6 +11,8 @@ from kxfast import checks
 
 Array = NDArray[Any]
 
+_SKIPS, _GATES, _PADDINGS = ("gated", "none", "add"), ("last", "first"), ("same", "causal")
+
 
 class Layer(NamedTuple):
     """A checked layer, as backends receive it."""
@@ -84,7 +86,7 @@ def gated_layer(place: str, channels: int, has_mask: bool, fields: Any) -> Layer
     """Return a checked layer; `place` precedes argument names in messages ("" or "layers[3].")."""
     owner = "its input's" if place else "x's"
     weight, bias = kernel(f"{place}weight", fields.weight, fields.bias, channels, owner, "2*F")
-    skip = checks.choice(f"{place}skip", fields.skip, ("gated", "none", "add"))
+    skip = checks.choice(f"{place}skip", fields.skip, _SKIPS)
     if fields.mask_input is not None and checks.boolean(f"{place}mask_input", fields.mask_input) and not has_mask:
         raise ValueError(f"{place}mask_input must be None or False without a mask; got True")
     out = weight.shape[2] // 2
@@ -92,13 +94,43 @@ def gated_layer(place: str, channels: int, has_mask: bool, fields: Any) -> Layer
         weight,
         bias,
         checks.integer(f"{place}dilation", fields.dilation, low=1),
-        checks.choice(f"{place}padding", fields.padding, ("same", "causal")),
+        checks.choice(f"{place}padding", fields.padding, _PADDINGS),
         skip,
-        checks.choice(f"{place}gate", fields.gate, ("last", "first")),
+        checks.choice(f"{place}gate", fields.gate, _GATES),
         has_mask and fields.mask_input is not False,
         _shortcut(place, fields.shortcut, skip, channels, out),
         _norm(place, fields.norm, skip, out),
     )
+
+
+def usual_layer(x: Array, has_mask: bool, weight: Any, bias: Any, options: tuple[Any, ...]) -> Layer | None:
+    """Return in a microsecond the layer of correct arguments of the usual kind; None: look at them more closely.
+
+    Arrays are canonical, all of the type of `x`, and there is neither shortcut nor norm; `options` are dilation, skip,
+    gate, padding and mask_input.
+    """
+    if type(weight) is not np.ndarray or weight.ndim != 3 or weight.dtype is not x.dtype or not weight.flags.carray:
+        return None
+    if bias is not None and (type(bias) is not np.ndarray or bias.dtype is not x.dtype or not bias.flags.carray):
+        return None
+    kernel_size, channels, columns = weight.shape
+    dilation, skip, gate, padding, mask_input = options
+    usual = (
+        kernel_size > 0 < columns
+        and channels == x.shape[2]
+        and columns % 2 == 0
+        and (bias is None or bias.shape == (columns,))
+        and type(dilation) is int
+        and dilation > 0
+        and type(skip) is type(gate) is type(padding) is str
+        and (skip == "none" or (skip in _SKIPS and columns == 2 * channels))
+        and gate in _GATES
+        and padding in _PADDINGS
+        and (mask_input is None or mask_input is False)
+    )
+    if not usual:
+        return None
+    return Layer(weight, bias, dilation, padding, skip, gate, has_mask and mask_input is None, None, None)
 
 
 def _shortcut(place: str, value: Any, skip: str, channels: int, out: int) -> tuple[Array, Array | None] | None:
@@ -146,6 +178,8 @@ def unify(arrays: list[Array], layers: list[Layer]) -> tuple[list[Array], list[L
 
 def dropout(drop_gate: Any, seed: Any, *, backward: bool = False) -> tuple[float, int]:
     """Return the rate and a 64-bit key; backward needs the seed that forward had."""
+    if type(drop_gate) is float and drop_gate == 0:
+        return 0.0, 0
     rate = checks.number("drop_gate", drop_gate, low=0)
     if rate >= 1:
         raise ValueError(f"drop_gate must be below 1; got {rate:g}")

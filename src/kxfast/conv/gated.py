@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kxfast import checks
-from kxfast.conv.arguments import dropout, gated_layer, gradient, sequence, unify
+from kxfast.conv.arguments import dropout, gated_layer, gradient, sequence, unify, usual_layer
 from kxfast.conv.stack import GatedLayer
 from kxfast.dispatch import implementation
 
@@ -98,10 +98,14 @@ def dilated_gated_conv1d(
 
     """
     array, m = sequence(x, mask)
-    fields = GatedLayer(weight, bias, dilation, skip, gate, padding, mask_input, shortcut, norm)
-    layer = gated_layer("", array.shape[2], m is not None, fields)
+    options = dilation, skip, gate, padding, mask_input
+    usual = shortcut is None and norm is None
+    layer = usual_layer(array, m is not None, weight, bias, options) if usual else None
     rate, key = dropout(drop_gate, seed)
-    (array,), (layer,) = unify([array], [layer])
+    if layer is None:
+        fields = GatedLayer(weight, bias, *options, shortcut, norm)
+        layer = gated_layer("", array.shape[2], m is not None, fields)
+        (array,), (layer,) = unify([array], [layer])
     target = checks.output(out, (*array.shape[:2], layer.channels), array.dtype, x=array, weight=layer.weight)
     run = implementation("conv", "dilated_gated_conv1d", backend, array.dtype.char)
     result = run(array, layer, m, rate, key, target)
@@ -164,8 +168,12 @@ def dilated_gated_conv1d_backward(
 
     """
     array, m = sequence(x, mask)
-    fields = GatedLayer(weight, bias, dilation, skip, gate, padding, mask_input, shortcut, norm)
-    layer = gated_layer("", array.shape[2], m is not None, fields)
+    options = dilation, skip, gate, padding, mask_input
+    usual = shortcut is None and norm is None
+    layer = usual_layer(array, m is not None, weight, bias, options) if usual else None
+    if layer is None:
+        fields = GatedLayer(weight, bias, *options, shortcut, norm)
+        layer = gated_layer("", array.shape[2], m is not None, fields)
     rate, key = dropout(drop_gate, seed, backward=True)
     dy = gradient(grad, (*array.shape[:2], layer.channels))
     (array, dy), (layer,) = unify([array, dy], [layer])

@@ -1,0 +1,137 @@
+// kxfast._native.conv
+#include <pybind11/stl.h>
+
+#include <optional>
+
+#include "conv/layer.hpp"
+#include "core/python.hpp"
+
+namespace {
+
+using namespace kxfast;
+using conv::Gradients;
+using conv::Input;
+using conv::Layer;
+using conv::Skip;
+
+template <class T>
+using Maybe = std::optional<Array<T>>;
+
+template <class T>
+const T* pointer(const Maybe<T>& array) {
+  return array ? array->data() : nullptr;
+}
+
+// A layer and the arrays that keep its pointers alive.
+template <class T>
+struct HeldLayer {
+  Array<T> weight;
+  Maybe<T> bias, shortcut, shortcut_bias, gamma, beta;
+  Layer<T> fields;
+
+  HeldLayer(Array<T> weight_, Maybe<T> bias_, int64_t dilation, bool causal, const std::string& skip,
+            bool gate_first, bool mask_input, Maybe<T> shortcut_, Maybe<T> shortcut_bias_, Maybe<T> gamma_,
+            Maybe<T> beta_, double alpha)
+      : weight(std::move(weight_)),
+        bias(std::move(bias_)),
+        shortcut(std::move(shortcut_)),
+        shortcut_bias(std::move(shortcut_bias_)),
+        gamma(std::move(gamma_)),
+        beta(std::move(beta_)) {
+    const int64_t reach = (weight.shape(0) - 1) * dilation;
+    fields = {weight.data(),
+              pointer(bias),
+              weight.shape(0),
+              weight.shape(1),
+              weight.shape(2) / 2,
+              dilation,
+              causal ? reach : reach / 2,
+              skip == "gated" ? Skip::gated : (skip == "add" ? Skip::add : Skip::none),
+              gate_first,
+              mask_input,
+              pointer(shortcut),
+              pointer(shortcut_bias),
+              pointer(gamma),
+              pointer(beta),
+              static_cast<T>(alpha),
+              0,
+              0};
+  }
+  Layer<T> dropping(double rate, uint64_t seed) const {
+    Layer<T> layer = fields;
+    layer.drop = rate, layer.seed = seed;
+    return layer;
+  }
+};
+
+template <class T>
+Input<T> input(const Array<T>& x, const Maybe<bool>& mask) {
+  return {x.data(), pointer(mask), x.shape(0), x.shape(1)};
+}
+
+template <class T>
+Array<T> forward(const Array<T>& x, const HeldLayer<T>& held, const Maybe<bool>& mask, double drop,
+                 uint64_t seed, const Maybe<T>& out) {
+  const Layer<T> layer = held.dropping(drop, seed);
+  const Input<T> in = input(x, mask);
+  Array<T> y = out ? *out : Array<T>({in.batch, in.length, layer.out});
+  T* to = y.mutable_data();
+  py::gil_scoped_release nogil;
+  conv::forward(layer, in, to);
+  return y;
+}
+
+template <class T>
+Maybe<T> alike(const Maybe<T>& array) {
+  if (!array) return std::nullopt;
+  return Array<T>(std::vector<py::ssize_t>(array->shape(), array->shape() + array->ndim()));
+}
+template <class T>
+T* target(Maybe<T>& array) {
+  return array ? array->mutable_data() : nullptr;
+}
+
+template <class T>
+py::tuple backward(const Array<T>& dy, const Array<T>& x, const HeldLayer<T>& held, const Maybe<bool>& mask,
+                   double drop, uint64_t seed) {
+  const Layer<T> layer = held.dropping(drop, seed);
+  Maybe<T> dx = alike<T>(x), dweight = alike<T>(held.weight), dbias = alike(held.bias);
+  Maybe<T> dshortcut = alike(held.shortcut), dshortcut_bias = alike(held.shortcut_bias);
+  Maybe<T> dgamma = alike(held.gamma), dbeta = alike(held.beta);
+  T dalpha = 0;
+  const Gradients<T> gradients{
+      target(dx),     target(dweight), target(dbias), target(dshortcut), target(dshortcut_bias),
+      target(dgamma), target(dbeta),   &dalpha};
+  const Input<T> in = input(x, mask);
+  {
+    py::gil_scoped_release nogil;
+    conv::backward(layer, in, dy.data(), gradients);
+  }
+  return py::make_tuple(dx, dweight, dbias, dshortcut, dshortcut_bias, dgamma, dbeta, dalpha);
+}
+
+template <class T>
+void bind(py::module_& m, const char* name) {
+  using Held = HeldLayer<T>;
+  py::class_<Held>(m, name, "A layer with its arrays.")
+      .def(py::init<Array<T>, Maybe<T>, int64_t, bool, const std::string&, bool, bool, Maybe<T>, Maybe<T>,
+                    Maybe<T>, Maybe<T>, double>(),
+           py::arg("weight").noconvert(), py::arg("bias").noconvert(), py::arg("dilation"), py::arg("causal"),
+           py::arg("skip"), py::arg("gate_first"), py::arg("mask_input"), py::arg("shortcut").noconvert(),
+           py::arg("shortcut_bias").noconvert(), py::arg("gamma").noconvert(), py::arg("beta").noconvert(),
+           py::arg("alpha"));
+  m.def("forward", &forward<T>, py::arg("x").noconvert(), py::arg("layer"), py::arg("mask").noconvert(),
+        py::arg("drop"), py::arg("seed"), py::arg("out").noconvert(),
+        "One dilated gated convolution, into `out` if given.");
+  m.def(
+      "backward", &backward<T>, py::arg("dy").noconvert(), py::arg("x").noconvert(), py::arg("layer"),
+      py::arg("mask").noconvert(), py::arg("drop"), py::arg("seed"),
+      "Gradients for x, weight, bias, shortcut and its bias, gamma, beta, alpha; None where there is none.");
+}
+
+}  // namespace
+
+KXFAST_BINDINGS(conv) {
+  bind<float>(m, "LayerFloat32");
+  bind<double>(m, "LayerFloat64");
+}

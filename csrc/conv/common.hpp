@@ -1,0 +1,148 @@
+// Pieces that forward and backward share.
+#pragma once
+
+#include <cmath>
+
+#include "conv/blocks.hpp"
+#include "conv/layer.hpp"
+#include "conv/weights.hpp"
+#include "core/random.hpp"
+
+namespace kxfast::conv {
+
+template <class T>
+using GatedKernel = void (*)(const GatedBlock<T>&);
+template <class T>
+Tiling tiling() {
+  return KXFAST_PICK(Tiling (*)(T), tiling)(T{});
+}
+
+template <class T>
+Buffer<T> zeros(int64_t count) {
+  Buffer<T> buffer(static_cast<size_t>(count));
+  std::fill(buffer.begin(), buffer.end(), T{0});
+  return buffer;
+}
+
+inline Buffer<int64_t> progression(int64_t count, int64_t step) {
+  Buffer<int64_t> buffer(static_cast<size_t>(count));
+  for (int64_t i = 0; i < count; ++i) buffer[static_cast<size_t>(i)] = i * step;
+  return buffer;
+}
+
+// What is convolved, as seen from each tap, and what is skipped.
+template <class T>
+Source<T> convolved(const Layer<T>& layer, const Input<T>& input, const T* zero) {
+  const bool* hidden = layer.mask_input ? input.mask : nullptr;
+  return {input.x, layer.in, hidden, zero, layer.taps, layer.dilation, layer.left};
+}
+template <class T>
+Source<T> skipped(const Layer<T>& layer, const Input<T>& input, const T* zero) {
+  return {input.x, layer.in, layer.mask_input || layer.skip != Skip::add ? input.mask : nullptr, zero, 1,
+          0,       0};
+}
+
+// 0 for dropped gates and 1/(1 - rate) for kept ones, by row number; none without dropout.
+template <class T>
+Buffer<T> gate_scales(const Layer<T>& layer, const Input<T>& input, const Rows& rows) {
+  if (layer.drop == 0) return {};
+  Buffer<T> scale(static_cast<size_t>(rows.all * layer.out));
+  const auto limit = static_cast<uint64_t>(std::nearbyint(layer.drop * 0x1p32));
+  const T kept = static_cast<T>(1 / (1 - layer.drop));
+  constexpr int64_t kBlock = 64;
+  const auto task = [&](int64_t block) {
+    for (int64_t i = block * kBlock; i < std::min(rows.count, (block + 1) * kBlock); ++i) {
+      const int64_t row = *rows.number(i);
+      T* to = scale.data() + row * layer.out;
+      for (int64_t o = 0; o < layer.out; o += 4) {
+        const Philox random(layer.seed, static_cast<uint64_t>(input.first + row),
+                            static_cast<uint64_t>(o / 4));
+        for (int64_t k = 0; k < std::min<int64_t>(4, layer.out - o); ++k)
+          to[o + k] = random.word[k] < limit ? T{0} : kept;
+      }
+    }
+  };
+  parallel_for((rows.count + kBlock - 1) / kBlock, task);
+  return scale;
+}
+
+// out[row] = sum over taps of source[row] @ weight + bias, plus out[row] if `add`. A panel of weights is
+// taken by groups of taps that stay in the L2 cache beside the rows.
+template <class T>
+void linear_pass(const Rows& rows, const Source<T>& source, const LinearWeight<T>& weight, int64_t channels,
+                 const T* bias, T* out, int64_t out_stride, bool add) {
+  const auto kernel = KXFAST_PICK(void (*)(const LinearBlock<T>&), linear);
+  const Panels& panels = weight.panels;
+  constexpr int64_t kCached = (int64_t{400} << 10) / static_cast<int64_t>(sizeof(T));
+  const int64_t most = std::max<int64_t>(1, kCached / (channels * panels.size));
+  const double work =
+      static_cast<double>(rows.count * source.taps * channels) * static_cast<double>(panels.total);
+  over_blocks(rows, source, channels, panels.count(), work,
+              [&](const Products<T>& in, int64_t row, int64_t begin, int64_t end) {
+                for (int64_t p = begin; p < end; ++p)
+                  for (int64_t tap = 0; tap < in.taps; tap += most) {
+                    const int64_t first = panels.first(p), taps = std::min(most, in.taps - tap);
+                    kernel({{in.rows + tap * in.stride, in.stride, in.count, taps, channels},
+                            weight.panel(p) + tap * channels * panels.padded(p),
+                            bias && tap == 0 ? bias + first : nullptr,
+                            panels.width(p),
+                            rows.number(row),
+                            out + first,
+                            out_stride,
+                            add || tap > 0});
+                  }
+              });
+}
+
+// The skipped input after its 1x1 convolution, by row number; none without one.
+template <class T>
+Buffer<T> project(const Layer<T>& layer, const Input<T>& input, const Rows& rows, const T* zero) {
+  if (!layer.shortcut) return {};
+  Buffer<T> out(static_cast<size_t>(rows.all * layer.out));
+  const LinearWeight<T> weight(layer.shortcut, progression(layer.in, layer.out), 1, layer.out, tiling<T>());
+  linear_pass(rows, skipped(layer, input, zero), weight, layer.in, layer.shortcut_bias, out.data(), layer.out,
+              false);
+  return out;
+}
+
+// Where each row's skipped values are.
+template <class T>
+Buffer<const T*> skip_rows(const Layer<T>& layer, const Input<T>& input, const Rows& rows,
+                           const Buffer<T>& projected, const T* zero) {
+  if (layer.skip == Skip::none) return {};
+  Source<T> source = skipped(layer, input, zero);
+  if (projected.size()) source = {projected.data(), layer.out, nullptr, zero, 1, 0, 0};
+  Buffer<const T*> table(static_cast<size_t>(rows.count));
+  source.point(rows, 0, rows.count, table.data());
+  return table;
+}
+
+// Runs a gated kernel on every block; `block` comes with what is the same for all.
+template <class T, class After>
+void gated_pass(GatedKernel<T> kernel, const Rows& rows, const Layer<T>& layer, const Source<T>& source,
+                const GatedWeight<T>& weight, const GatedBlock<T>& common, After&& after) {
+  const Panels& panels = weight.panels;
+  const double work =
+      2.0 * static_cast<double>(rows.count * layer.taps * layer.in) * static_cast<double>(layer.out);
+  over_blocks(rows, source, layer.in, panels.count(), work,
+              [&](const Products<T>& in, int64_t row, int64_t begin, int64_t end) {
+                for (int64_t p = begin; p < end; ++p) {
+                  GatedBlock<T> block = common;
+                  const int64_t first = panels.first(p);
+                  weight.point(p, block);
+                  block.in = in;
+                  block.number = rows.number(row);
+                  if (block.skipped) block.skipped += row;
+                  block.skipped_offset = first;
+                  for (const T** place : {&block.scale, &block.dy})
+                    if (*place) *place += first;
+                  for (T** place : {&block.y, &block.dskip})
+                    if (*place) *place += first;
+                  if (block.dz) block.dz += 2 * first;
+                  kernel(block);
+                }
+                if (begin == 0) after(row, row + in.count);
+              });
+}
+
+}  // namespace kxfast::conv

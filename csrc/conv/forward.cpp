@@ -1,0 +1,37 @@
+// One layer forward: rows that a mask leaves, in blocks, by panels of channels; each panel is finished in
+// registers. A block also clears the masked rows around its own, so that no pass over y is made for them.
+#include "conv/common.hpp"
+#include "conv/norm.hpp"
+
+namespace kxfast::conv {
+
+template <class T>
+void forward(const Layer<T>& layer, const Input<T>& input, T* y) {
+  const Rows rows(layer.skip == Skip::add ? nullptr : input.mask, input.batch, input.length);
+  if (rows.count == 0) {
+    std::fill(y, y + rows.all * layer.out, T{0});
+    return;
+  }
+  const Buffer<T> zero = zeros<T>(std::max(layer.in, layer.out)), scale = gate_scales(layer, input, rows);
+  const Buffer<T> projected = project(layer, input, rows, zero.data());
+  const Buffer<const T*> skip = skip_rows(layer, input, rows, projected, zero.data());
+  const GatedWeight<T> weight(layer, tiling<T>(), rows.count);
+  GatedBlock<T> common{};
+  common.channels = layer.out;
+  common.skip = layer.gamma ? Skip::none : layer.skip;
+  common.sign = layer.sign();
+  common.scale = scale.data();
+  common.skipped = skip.data();
+  common.y = y;
+  const auto kernel = KXFAST_PICK(GatedKernel<T>, gated_forward);
+  gated_pass(kernel, rows, layer, convolved(layer, input, zero.data()), weight, common,
+             [&](int64_t begin, int64_t end) {
+               if (rows.count < rows.all) rows.clear_others(y, layer.out, begin, end);
+             });
+  if (layer.gamma) normalize(layer, rows, skip.data(), y);
+}
+
+template void forward(const Layer<float>&, const Input<float>&, float*);
+template void forward(const Layer<double>&, const Input<double>&, double*);
+
+}  // namespace kxfast::conv

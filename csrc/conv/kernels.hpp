@@ -1,0 +1,88 @@
+// Kernels of the stem conv, one set per instruction set. Rows are positions of sequences; a block is some
+// rows by one panel of columns, as wide as a register tile.
+#pragma once
+
+#include <cstdint>
+
+#include "core/isa.hpp"
+
+namespace kxfast::conv {
+
+enum class Skip : int { gated, none, add };
+
+// A panel of gated columns holds `vectors` registers of candidates and as many of gates, or one of each where
+// no more than `lanes` channels are left.
+struct Tiling {
+  int64_t lanes, vectors;
+  int64_t channels() const { return lanes * vectors; }
+};
+
+// The products of a block: row i of tap a is the `channels` values at rows[a * stride + i].
+template <class T>
+struct Products {
+  const T* const* rows;
+  int64_t stride, count, taps, channels;
+};
+
+// What becomes of candidates and gates; pointers stand at the panel's first channel.
+template <class T>
+struct GatedBlock {
+  Products<T> in;
+  const T *candidate, *gate;  // weights: `step` elements from one channel in to the next
+  int64_t step;
+  const T *candidate_bias, *gate_bias;  // or null
+  int64_t width;                        // channels of the panel
+  int64_t channels;                     // of all panels: the stride of scale, y and dy
+  Skip skip;
+  T sign;                   // -1: the gate keeps the input
+  const T* scale;           // of gate logits, by row number; or null
+  const int64_t* number;    // of each row
+  const T* const* skipped;  // by row of the block; offset by skipped_offset
+  int64_t skipped_offset;
+  T* y;
+  const T* dy;
+  T *dz, *dskip;  // dskip may be null
+  int64_t dz_stride, dskip_stride;
+};
+
+// out = products with a panel of `width` columns, plus bias, plus what is there if `add`.
+template <class T>
+struct LinearBlock {
+  Products<T> in;
+  const T* weight;
+  const T* bias;  // or null
+  int64_t width;
+  const int64_t* number;
+  T* out;
+  int64_t out_stride;
+  bool add;
+};
+
+// sum (height, width) += over rows t of x[t][first ...] outer z[t][...].
+template <class T>
+struct OuterBlock {
+  const T* const* x;
+  const T* z;
+  const int64_t* number;  // row of z, z_stride apart
+  int64_t z_stride, count, first, height, width;
+  T* sum;
+};
+
+#define KXFAST_DECLARE_TYPE(T)                                                                      \
+  Tiling tiling(T);                                                                                 \
+  void gated_forward(const GatedBlock<T>& block);                                                   \
+  void gated_backward(const GatedBlock<T>& block); /* to dz and dskip */                            \
+  void gated_parts(const GatedBlock<T>& block);    /* candidates and open shares to dz */           \
+  void linear(const LinearBlock<T>& block);                                                         \
+  void transpose(const T* from, int64_t from_stride, T* to, int64_t to_stride); /* lanes x lanes */ \
+  void outer(const OuterBlock<T>& block);
+#define KXFAST_DECLARE(set)   \
+  namespace set {             \
+  KXFAST_DECLARE_TYPE(float)  \
+  KXFAST_DECLARE_TYPE(double) \
+  }
+KXFAST_EACH_ISA(KXFAST_DECLARE)
+#undef KXFAST_DECLARE
+#undef KXFAST_DECLARE_TYPE
+
+}  // namespace kxfast::conv

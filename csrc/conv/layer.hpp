@@ -1,0 +1,46 @@
+// The stem conv below Python: one layer of dilated gated convolution and its gradients.
+#pragma once
+
+#include <cstdint>
+
+#include "conv/kernels.hpp"
+
+namespace kxfast::conv {
+
+// Row-major arrays; null where there is none.
+template <class T>
+struct Layer {
+  const T *weight, *bias;  // (taps, in, 2 out), (2 out)
+  int64_t taps, in, out, dilation, left;
+  Skip skip;
+  bool gate_first, mask_input;
+  const T *shortcut, *shortcut_bias;  // (in, out), (out)
+  const T *gamma, *beta;
+  T alpha;
+  double drop;
+  uint64_t seed;
+
+  int64_t candidates() const { return gate_first ? out : 0; }  // first column of candidates
+  int64_t gates() const { return gate_first ? 0 : out; }
+  T sign() const { return skip == Skip::gated && gate_first ? T{-1} : T{1}; }
+};
+
+template <class T>
+struct Input {
+  const T* x;        // (batch, length, in)
+  const bool* mask;  // (batch, length) or null
+  int64_t batch, length;
+  int64_t first = 0;  // number of row 0 in the whole batch
+};
+
+template <class T>
+struct Gradients {
+  T *dx, *dweight, *dbias, *dshortcut, *dshortcut_bias, *dgamma, *dbeta, *dalpha;
+};
+
+template <class T>
+void forward(const Layer<T>& layer, const Input<T>& input, T* y);
+template <class T>
+void backward(const Layer<T>& layer, const Input<T>& input, const T* dy, const Gradients<T>& gradients);
+
+}  // namespace kxfast::conv

@@ -1,0 +1,129 @@
+// Products that are not gated: rows by a panel of columns (gradients of the input, 1x1 shortcuts), and sums
+// of outer products over rows (gradients of weights).
+//
+// Both use the register tile of gated.cpp. The outer products read 6 neighbouring channels of x by broadcast
+// and one panel of dz by rows: neither is transposed. The panel of a block of rows stays in the L1 cache over
+// all channels of x, which is why rows of dz are an odd number of cache lines apart: at a power of two they
+// would fall into few sets of the cache.
+#include "conv/simd/tile.hpp"
+
+namespace kxfast::conv::KXFAST_ISA {
+namespace {
+
+template <class T, int VECTORS>
+void linear_panel(const LinearBlock<T>& block) {
+  constexpr int kLanes = Lanes<T>::kWidth, kHalf = (VECTORS + 1) / 2;
+  by_tiles(block.in.count, [&](int64_t row, auto rows) {
+    constexpr int kRows = decltype(rows)::value;
+    Tile<T, kRows, VECTORS> tile;
+    tile.multiply(block.in, row, block.weight, block.weight + kHalf * kLanes, VECTORS * kLanes);
+#pragma GCC unroll 6
+    for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 4
+      for (int j = 0; j < VECTORS; ++j) {
+        const int64_t at = j * kLanes, left = block.width - at;
+        const int64_t count = left < kLanes ? (left > 0 ? left : 0) : kLanes;
+        T* out = block.out + block.number[row + i] * block.out_stride + at;
+        Vector<T> y = tile.sum[i][j];
+        if (block.bias) y += load(block.bias + at, count);
+        if (block.add) y += load(out, count);
+        store(out, y, count);
+      }
+  });
+}
+
+template <class T, int VECTORS>
+void outer_panel(const OuterBlock<T>& block) {
+  constexpr int kLanes = Lanes<T>::kWidth, kHalf = (VECTORS + 1) / 2;
+  by_tiles(block.height, [&](int64_t row, auto rows) {
+    constexpr int kRows = decltype(rows)::value;
+    Tile<T, kRows, VECTORS> tile;
+    tile.clear();
+    for (int64_t t = 0; t < block.count; ++t) {
+      const T* x = block.x[t] + block.first + row;
+      const T* z = block.z + block.number[t] * block.z_stride;
+      const T* a[kRows];
+#pragma GCC unroll 6
+      for (int i = 0; i < kRows; ++i) a[i] = x + i;
+      tile.add(a, 0, z, z + kHalf * kLanes);
+    }
+#pragma GCC unroll 6
+    for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 4
+      for (int j = 0; j < VECTORS; ++j) {
+        T* sum = block.sum + (row + i) * block.width + j * kLanes;
+        store(sum, load(sum) + tile.sum[i][j]);
+      }
+  });
+}
+
+// A square of one register by one register, transposed by halves, quarters ...
+template <class T, int HALF>
+KXFAST_INLINE void exchange(Vector<T>* row) {
+  constexpr int kLanes = Lanes<T>::kWidth;
+  using Int = Vector<typename Exp<T>::Int>;
+  Int low, high;
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) {
+    low[i] = i & HALF ? kLanes + i - HALF : i;
+    high[i] = i & HALF ? kLanes + i : i + HALF;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) {
+    if (i & HALF) continue;
+    const Vector<T> a = row[i], b = row[i + HALF];
+    row[i] = __builtin_shuffle(a, b, low);
+    row[i + HALF] = __builtin_shuffle(a, b, high);
+  }
+  if constexpr (HALF > 1) exchange<T, HALF / 2>(row);
+}
+
+template <class T>
+void transpose_square(const T* from, int64_t from_stride, T* to, int64_t to_stride) {
+  constexpr int kLanes = Lanes<T>::kWidth;
+  Vector<T> row[kLanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) row[i] = load(from + i * from_stride);
+  exchange<T, kLanes / 2>(row);
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) store(to + i * to_stride, row[i]);
+}
+
+template <class T>
+void linear_run(const LinearBlock<T>& block) {
+  if (block.width <= kVectors * Lanes<T>::kWidth)
+    linear_panel<T, kVectors>(block);
+  else
+    linear_panel<T, 2 * kVectors>(block);
+}
+
+template <class T>
+void outer_run(const OuterBlock<T>& block) {
+  if (block.width == kVectors * Lanes<T>::kWidth)
+    outer_panel<T, kVectors>(block);
+  else
+    outer_panel<T, 2 * kVectors>(block);
+}
+
+}  // namespace
+
+void linear(const LinearBlock<float>& block) {
+  linear_run(block);
+}
+void linear(const LinearBlock<double>& block) {
+  linear_run(block);
+}
+void transpose(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
+  transpose_square(from, from_stride, to, to_stride);
+}
+void transpose(const double* from, int64_t from_stride, double* to, int64_t to_stride) {
+  transpose_square(from, from_stride, to, to_stride);
+}
+void outer(const OuterBlock<float>& block) {
+  outer_run(block);
+}
+void outer(const OuterBlock<double>& block) {
+  outer_run(block);
+}
+
+}  // namespace kxfast::conv::KXFAST_ISA

@@ -1,0 +1,60 @@
+// The register tile that every product of this stem runs on: ROWS x VECTORS registers of sums.
+#pragma once
+
+#include <type_traits>
+
+#include "conv/kernels.hpp"
+#include "conv/simd/vector.hpp"
+
+namespace kxfast::conv::KXFAST_ISA {
+namespace {
+
+template <class T, int ROWS, int VECTORS>
+struct Tile {
+  Vector<T> sum[ROWS][VECTORS];
+
+  KXFAST_INLINE void clear() {
+#pragma GCC unroll 6
+    for (int i = 0; i < ROWS; ++i)
+#pragma GCC unroll 4
+      for (int j = 0; j < VECTORS; ++j) sum[i][j] = Vector<T>{};
+  }
+
+  // sum[i] += a[i] b, the first half of b's registers at `low` and the second at `high`
+  KXFAST_INLINE void add(const T* const (&a)[ROWS], int64_t k, const T* low, const T* high) {
+    constexpr int kLanes = Lanes<T>::kWidth, kHalf = (VECTORS + 1) / 2;
+    Vector<T> b[VECTORS];
+#pragma GCC unroll 4
+    for (int j = 0; j < VECTORS; ++j)
+      b[j] = j < kHalf ? load(low + j * kLanes) : load(high + (j - kHalf) * kLanes);
+#pragma GCC unroll 6
+    for (int i = 0; i < ROWS; ++i) {
+      const Vector<T> value = all(a[i][k]);
+#pragma GCC unroll 4
+      for (int j = 0; j < VECTORS; ++j) sum[i][j] = fma(value, b[j], sum[i][j]);
+    }
+  }
+
+  KXFAST_INLINE void multiply(const Products<T>& in, int64_t row, const T* low, const T* high, int64_t step) {
+    clear();
+    for (int64_t tap = 0; tap < in.taps; ++tap) {
+      const T* a[ROWS];
+#pragma GCC unroll 6
+      for (int i = 0; i < ROWS; ++i) a[i] = in.rows[tap * in.stride + row + i];
+      for (int64_t k = 0; k < in.channels; ++k, low += step, high += step) add(a, k, low, high);
+    }
+  }
+};
+
+// Runs body<6>(i), and <4>, <2>, <1> for what is left.
+template <class Body>
+KXFAST_INLINE void by_tiles(int64_t count, Body&& body) {
+  int64_t i = 0;
+  for (; i + 6 <= count; i += 6) body(i, std::integral_constant<int, 6>{});
+  if (i + 4 <= count) body(i, std::integral_constant<int, 4>{}), i += 4;
+  if (i + 2 <= count) body(i, std::integral_constant<int, 2>{}), i += 2;
+  if (i < count) body(i, std::integral_constant<int, 1>{});
+}
+
+}  // namespace
+}  // namespace kxfast::conv::KXFAST_ISA

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import typing
+
+import numpy
+import numpy.typing
+
+class LayerFloat32:
+    """
+    A layer with its arrays.
+    """
+    def __init__(
+        self,
+        weight: numpy.typing.NDArray[numpy.float32],
+        bias: numpy.typing.NDArray[numpy.float32] | None,
+        dilation: typing.SupportsInt | typing.SupportsIndex,
+        causal: bool,
+        skip: str,
+        gate_first: bool,
+        mask_input: bool,
+        shortcut: numpy.typing.NDArray[numpy.float32] | None,
+        shortcut_bias: numpy.typing.NDArray[numpy.float32] | None,
+        gamma: numpy.typing.NDArray[numpy.float32] | None,
+        beta: numpy.typing.NDArray[numpy.float32] | None,
+        alpha: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> None: ...
+
+class LayerFloat64:
+    """
+    A layer with its arrays.
+    """
+    def __init__(
+        self,
+        weight: numpy.typing.NDArray[numpy.float64],
+        bias: numpy.typing.NDArray[numpy.float64] | None,
+        dilation: typing.SupportsInt | typing.SupportsIndex,
+        causal: bool,
+        skip: str,
+        gate_first: bool,
+        mask_input: bool,
+        shortcut: numpy.typing.NDArray[numpy.float64] | None,
+        shortcut_bias: numpy.typing.NDArray[numpy.float64] | None,
+        gamma: numpy.typing.NDArray[numpy.float64] | None,
+        beta: numpy.typing.NDArray[numpy.float64] | None,
+        alpha: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> None: ...
+
+@typing.overload
+def backward(
+    dy: numpy.typing.NDArray[numpy.float32],
+    x: numpy.typing.NDArray[numpy.float32],
+    layer: LayerFloat32,
+    mask: numpy.typing.NDArray[numpy.bool] | None,
+    drop: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[typing.Any, ...]:
+    """
+    Gradients for x, weight, bias, shortcut and its bias, gamma, beta, alpha; None where there is none.
+    """
+
+@typing.overload
+def backward(
+    dy: numpy.typing.NDArray[numpy.float64],
+    x: numpy.typing.NDArray[numpy.float64],
+    layer: LayerFloat64,
+    mask: numpy.typing.NDArray[numpy.bool] | None,
+    drop: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[typing.Any, ...]:
+    """
+    Gradients for x, weight, bias, shortcut and its bias, gamma, beta, alpha; None where there is none.
+    """
+
+@typing.overload
+def forward(
+    x: numpy.typing.NDArray[numpy.float32],
+    layer: LayerFloat32,
+    mask: numpy.typing.NDArray[numpy.bool] | None,
+    drop: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    out: numpy.typing.NDArray[numpy.float32] | None,
+) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    One dilated gated convolution, into `out` if given.
+    """
+
+@typing.overload
+def forward(
+    x: numpy.typing.NDArray[numpy.float64],
+    layer: LayerFloat64,
+    mask: numpy.typing.NDArray[numpy.bool] | None,
+    drop: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    out: numpy.typing.NDArray[numpy.float64] | None,
+) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    One dilated gated convolution, into `out` if given.
+    """

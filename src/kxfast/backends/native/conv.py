@@ -1,0 +1,118 @@
+"""Dilated gated convolutions, compiled. Half types are computed in float32 and rounded once, at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kxfast._native import conv as native
+
+Array = NDArray[Any]
+
+__all__ = ["dgcnn", "dgcnn_backward", "dilated_gated_conv1d", "dilated_gated_conv1d_backward"]
+
+
+def _working(x: Any) -> Any:
+    return x.astype(np.float32) if x.dtype.itemsize == 2 else x
+
+
+def _finish(y: Array, kind: np.dtype[Any], out: Array | None) -> Array:
+    if out is None or out is y:
+        return y.astype(kind, copy=False)
+    out[...] = y
+    return out
+
+
+def _layer(layer: Any, kind: np.dtype[Any]) -> Any:
+    """Return the layer as the compiled module holds it."""
+    if kind.itemsize == 2:
+        kind = np.dtype(np.float32)
+        layer = layer.astype(kind)
+    shortcut, shortcut_bias = layer.shortcut or (None, None)
+    gamma, beta, alpha = layer.norm or (None, None, 0.0)
+    return (native.LayerFloat32 if kind.char == "f" else native.LayerFloat64)(
+        layer.weight,
+        layer.bias,
+        layer.dilation,
+        layer.padding == "causal",
+        layer.skip,
+        layer.gate == "first",
+        layer.mask_input,
+        shortcut,
+        shortcut_bias,
+        gamma,
+        beta,
+        alpha,
+    )
+
+
+def dilated_gated_conv1d(x: Array, layer: Any, mask: Array | None, drop: float, seed: int, out: Array | None) -> Array:
+    """One layer."""
+    kind = x.dtype
+    if kind.itemsize == 2:
+        return _finish(native.forward(_working(x), _layer(layer, kind), mask, drop, seed, None), kind, out)
+    result: Array = native.forward(x, _layer(layer, kind), mask, drop, seed, out)
+    return result
+
+
+def dgcnn(x: Array, layers: Sequence[Any], mask: Array | None, drop: float, seed: int, out: Array | None) -> Array:
+    """Layers one after another."""
+    kind = x.dtype
+    y: Array = _working(x)
+    last = len(layers) - 1
+    for i, layer in enumerate(layers):
+        target = out if i == last and kind.itemsize > 2 else None
+        y = native.forward(y, _layer(layer, kind), mask, drop, (seed + i) % 2**64, target)
+    return _finish(y, kind, out)
+
+
+def _gradients(dy: Array, x: Array, layer: Any, held: Any, mask: Array | None, drop: float, seed: int) -> list[Any]:
+    """Return the gradients of one layer as its public function does, not yet rounded."""
+    dx, dweight, dbias, dshortcut, dshortcut_bias, dgamma, dbeta, dalpha = native.backward(
+        dy, x, held, mask, drop, seed
+    )
+    result = [dx, dweight, dbias]
+    if layer.shortcut is not None:
+        result.append((dshortcut, dshortcut_bias))
+    if layer.norm is not None:
+        result.append((dgamma, dbeta, dx.dtype.type(dalpha)))
+    return result
+
+
+def _rounded(gradients: Any, kind: np.dtype[Any]) -> Any:
+    """Round every array of a nest of tuples and lists."""
+    if gradients is None or kind.itemsize > 2:
+        return gradients
+    if isinstance(gradients, (tuple, list)):
+        return type(gradients)(_rounded(each, kind) for each in gradients)
+    return gradients.astype(kind)
+
+
+def dilated_gated_conv1d_backward(
+    grad: Array, x: Array, layer: Any, mask: Array | None, drop: float, seed: int
+) -> tuple[Any, ...]:
+    """Gradients of one layer."""
+    kind = x.dtype
+    held = _layer(layer, kind)
+    return tuple(_rounded(_gradients(_working(grad), _working(x), layer, held, mask, drop, seed), kind))
+
+
+def dgcnn_backward(
+    grad: Array, x: Array, layers: Sequence[Any], mask: Array | None, drop: float, seed: int
+) -> tuple[Array, list[tuple[Any, ...]]]:
+    """Gradients of all layers, whose inputs are computed again."""
+    kind = x.dtype
+    held = [_layer(layer, kind) for layer in layers]
+    keys = [(seed + i) % 2**64 for i in range(len(layers))]
+    inputs: list[Array] = [_working(x)]
+    for each, key in zip(held[:-1], keys, strict=False):
+        inputs.append(native.forward(inputs[-1], each, mask, drop, key, None))
+    dx: Array = _working(grad)
+    gradients: list[tuple[Any, ...]] = []
+    for i in reversed(range(len(layers))):
+        dx, *rest = _gradients(dx, inputs[i], layers[i], held[i], mask, drop, keys[i])
+        gradients.insert(0, tuple(rest))
+    return _rounded((dx, gradients), kind)  # type: ignore[no-any-return]

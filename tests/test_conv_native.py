@@ -1,0 +1,95 @@
+"""The compiled convolutions where sizes, masks and threads are awkward."""
+
+import numpy as np
+import pytest
+
+import kxfast as kx
+from kxfast import settings
+
+core = settings.native()
+pytestmark = pytest.mark.skipif(core is None, reason="the compiled module is not built")
+
+
+def problem(b, length, d, f, k, kind=np.float32, seed=3):
+    rng = np.random.default_rng(seed)
+    weight = rng.standard_normal((k, d, 2 * f)) / np.sqrt(k * d)
+    arrays = (rng.standard_normal((b, length, d)), weight, rng.standard_normal(2 * f))
+    return *(each.astype(kind) for each in arrays), rng.standard_normal((b, length, f)).astype(kind)
+
+
+ODD = [(1, 1, 3, 1, 1, 1), (2, 5, 3, 1, 2, 7), (3, 77, 100, 100, 3, 5), (2, 40, 7, 33, 5, 3), (0, 4, 3, 2, 3, 1)]
+ODD += [(2, 0, 3, 2, 3, 1), (1, 300, 65, 49, 3, 2), (2, 9, 3, 3, 2, 100), (5, 61, 16, 17, 4, 1)]
+
+
+@pytest.mark.parametrize("size", ODD)
+@pytest.mark.parametrize("masked", [False, True])
+def test_odd_sizes_are_near_a_float64_result(size, masked):
+    *shape, dilation = size
+    x, weight, bias, grad = problem(*shape)
+    mask = np.random.default_rng(1).random(x.shape[:2]) < 0.6 if masked else None
+    options = {"skip": "none", "dilation": dilation, "mask": mask}
+    wide = [each.astype(np.float64) for each in (x, weight, bias)]
+    pairs = [(kx.conv.dilated_gated_conv1d, [], 2e-6), (kx.conv.dilated_gated_conv1d_backward, [grad], 1e-5)]
+    for function, first, tolerance in pairs:
+        result = function(*first, x, weight, bias, backend="native", **options)
+        exact = function(*[g.astype(np.float64) for g in first], *wide, backend="reference", **options)
+        for a, b in zip(*([each] if not isinstance(each, tuple) else each for each in (result, exact)), strict=True):
+            assert a.shape == b.shape
+            assert np.abs(a - b).max(initial=0) <= tolerance * np.abs(b).max(initial=0)
+
+
+@pytest.mark.parametrize("skip", ["gated", "add"])
+@pytest.mark.parametrize("shape", [(1, 128, 32), (9, 130, 48), (40, 129, 24)])
+def test_bits_do_not_depend_on_threads(shape, skip):
+    x, weight, bias, grad = problem(*shape, shape[2], 3)
+    mask = np.random.default_rng(1).random(x.shape[:2]) < 0.7
+    options = {"skip": skip, "dilation": 2, "mask": mask, "backend": "native", "drop_gate": 0.1, "seed": 4}
+    options["norm"] = (bias[: shape[2]], bias[shape[2] :], 0.5) if skip == "add" else None
+    before = core.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3, 7, 64):
+            core.set_num_threads(threads)
+            y = kx.conv.dilated_gated_conv1d(x, weight, bias, **options)
+            dx, dweight, dbias, *rest = kx.conv.dilated_gated_conv1d_backward(grad, x, weight, bias, **options)
+            found.append([each.tobytes() for each in (y, dx, dweight, dbias, *(rest[0] if rest else ()))])
+    finally:
+        core.set_num_threads(before)
+    assert all(each == found[0] for each in found)
+
+
+@pytest.mark.parametrize("skip", ["gated", "none", "add"])
+def test_nan_in_padding_goes_nowhere(skip):
+    x, weight, bias, grad = problem(3, 50, 24, 24, 3)
+    mask = np.arange(50) < np.array([[50], [31], [0]])
+    options = {"skip": skip, "dilation": 3, "mask": mask, "backend": "native"}
+    dirty, dirty_grad = np.where(mask[..., None], x, np.nan), np.where(mask[..., None], grad, np.nan)
+    y = kx.conv.dilated_gated_conv1d(dirty, weight, bias, **options)
+    np.testing.assert_array_equal(y, kx.conv.dilated_gated_conv1d(x, weight, bias, **options))
+    for a, b in zip(
+        kx.conv.dilated_gated_conv1d_backward(grad if skip == "add" else dirty_grad, dirty, weight, bias, **options),
+        kx.conv.dilated_gated_conv1d_backward(grad, x, weight, bias, **options),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_gates_neither_overflow_nor_hide_nan():
+    x = np.zeros((1, 6, 1), np.float32)
+    x[0, :, 0] = 0, 100, -100, 1e30, -1e30, np.nan
+    weight = np.ones((1, 1, 2), np.float32)
+    y = kx.conv.dilated_gated_conv1d(x, weight, skip="none", backend="native")
+    assert y[0, 1, 0] == 100
+    assert y[0, 3, 0] == np.float32(1e30)
+    assert abs(y[0, 2, 0]) < 1e-30
+    assert np.isnan(y[0, 5, 0])
+
+
+def test_sigmoid_is_within_three_units_in_the_last_place():
+    g = np.linspace(-80, 80, 20001, dtype=np.float32)
+    x = np.ones((1, g.size, 2), np.float32)
+    x[0, :, 0] = g
+    weight = np.array([[[0, 1], [1, 0]]], np.float32)  # candidate 1, gate g
+    y = kx.conv.dilated_gated_conv1d(x, weight, skip="none", backend="native")[0, :, 0]
+    exact = 1 / (1 + np.exp(-g.astype(np.float64)))
+    assert np.max(np.abs(y - exact) / np.spacing(exact.astype(np.float32))) < 4
