@@ -5,9 +5,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "cooccurrence/count.hpp"
+#include "cooccurrence/pmi.hpp"
 #include "cooccurrence/tokens.hpp"
 #include "cooccurrence/train.hpp"
 #include "core/python.hpp"
@@ -34,6 +36,24 @@ py::tuple pairs(const Array<int64_t>& ids, int64_t vocabulary_size, int64_t wind
   py::object data = harmonic ? py::object(to_array(std::move(matrix.weighted), {cells}))
                              : py::object(to_array(std::move(matrix.whole), {cells}));
   return py::make_tuple(indptr, to_array(std::move(matrix.indices), {cells}), data);
+}
+
+template <class Index, class Count>
+py::tuple pmi(const std::tuple<Array<Index>, Array<Index>, Array<Count>>& matrix,
+              const std::optional<Array<int64_t>>& counts, bool positive, double shift, double smoothing,
+              bool normalized) {
+  const auto& [indptr, indices, data] = matrix;
+  const cooccurrence::Counts<Index, Count> x{indptr.data(), indices.data(), data.data(), indptr.size() - 1};
+  const int64_t* words = counts ? counts->data() : nullptr;
+  cooccurrence::PmiMatrix out;
+  {
+    py::gil_scoped_release nogil;
+    out = cooccurrence::pmi(x, words, {positive, normalized, shift, smoothing}, 0);
+  }
+  const auto cells = static_cast<py::ssize_t>(out.data.size());
+  Array<int64_t> pointer(static_cast<py::ssize_t>(out.indptr.size()), out.indptr.data());
+  return py::make_tuple(pointer, to_array(std::move(out.indices), {cells}),
+                        to_array(std::move(out.data), {cells}));
 }
 
 using Step = double (*)(const cooccurrence::Records&, int64_t, int64_t, const cooccurrence::Model&, double,
@@ -86,6 +106,14 @@ py::object to_python(BadByte bad) {
   return py::make_tuple(bad.offset, bad.value);
 }
 
+// The UTF-8 form that a Python string keeps of itself.
+std::string_view utf8(const py::handle& text) {
+  Py_ssize_t size = 0;
+  const char* data = PyUnicode_AsUTF8AndSize(text.ptr(), &size);
+  if (!data) throw py::error_already_set();
+  return {data, static_cast<size_t>(size)};
+}
+
 Array<int64_t> take_numbers(Tokenizer& self) {
   Array<int64_t> out(static_cast<py::ssize_t>(self.numbers.size()), self.numbers.data());
   self.numbers = std::vector<int64_t>();
@@ -117,6 +145,16 @@ void bind_tokenizer(py::module_& m) {
           "Take the next bytes of a file; None, or (offset, value) of a byte that is not UTF-8.")
       .def(
           "finish", [](Tokenizer& self) { return to_python(self.finish()); }, "End a file; as feed.")
+      .def(
+          "add_document", [](Tokenizer& self, const py::str& text) { self.document(utf8(text)); },
+          py::arg("text"), "Take a document that is a string.")
+      .def(
+          "add_tokens",
+          [](Tokenizer& self, const py::list& tokens) {
+            for (const py::handle& each : tokens) self.token(utf8(each));
+            self.end_document();
+          },
+          py::arg("tokens"), "Take a document that is a list of strings.")
       .def("take_numbers", &take_numbers,
            "The numbers of all tokens since the last call, -1 after each line.")
       .def("words", &words_of, "The words by number.");
@@ -128,6 +166,15 @@ KXFAST_BINDINGS(cooccurrence) {
   m.def("pairs", &pairs, py::arg("ids").noconvert(), py::arg("vocabulary_size"), py::arg("window"),
         py::arg("weighting"), py::arg("direction"),
         "Counts of ordered pairs as (indptr, indices, data), columns of each row in order.");
+  const auto bind_pmi = [&m](auto function) {
+    m.def("pmi", function, py::arg("matrix").noconvert(), py::arg("counts").noconvert(), py::arg("positive"),
+          py::arg("shift"), py::arg("smoothing"), py::arg("normalized"),
+          "PMI of a matrix of counts, both as (indptr, indices, data).");
+  };
+  bind_pmi(&pmi<int32_t, int64_t>);
+  bind_pmi(&pmi<int32_t, double>);
+  bind_pmi(&pmi<int64_t, int64_t>);
+  bind_pmi(&pmi<int64_t, double>);
   m.def("train_pmi", &train_pmi, py::arg("rows").noconvert(), py::arg("columns").noconvert(),
         py::arg("values").noconvert(), py::arg("weights").noconvert(), py::arg("vectors").noconvert(),
         py::arg("contexts").noconvert(), py::arg("epochs"), py::arg("eta"),

@@ -239,11 +239,21 @@ Matrix assemble(std::vector<Cells>& parts, int64_t vocabulary, bool harmonic, co
   return out;
 }
 
+// At least 1.
+int64_t longest_document(const int64_t* ids, int64_t size) {
+  int64_t longest = 1, length = 0;
+  for (int64_t i = 0; i < size; ++i) {
+    length = ids[i] < 0 ? 0 : length + 1;
+    longest = std::max(longest, length);
+  }
+  return longest;
+}
+
 }  // namespace
 
 Matrix count_pairs(const int64_t* ids, int64_t size, int64_t vocabulary, int64_t window, bool harmonic,
                    Direction direction, int threads, Job& job) {
-  window = std::min(window, std::max<int64_t>(size - 1, 0));
+  window = std::min(window, longest_document(ids, size) - 1);
   const Corpus corpus(ids, size, vocabulary);
   const Weights weights(window, harmonic, std::max<int64_t>(size, 1));
   const std::vector<int64_t> bounds = row_groups(corpus.first);

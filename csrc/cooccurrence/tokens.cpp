@@ -111,6 +111,16 @@ BadByte Tokenizer::feed(const char* data, int64_t size) {
   return {};
 }
 
+void Tokenizer::document(std::string_view text) {
+  size_t begin = 0;
+  for (size_t i = 0; i <= text.size(); ++i) {
+    if (i < text.size() && !separates(text[i])) continue;
+    if (i > begin) token(text.substr(begin, i - begin));
+    begin = i + 1;
+  }
+  end_document();
+}
+
 BadByte Tokenizer::finish() {
   BadByte bad;
   if (!rest_.empty())

@@ -24,6 +24,11 @@ class Tokenizer {
   // Ends a file: its last line needs no line end.
   BadByte finish();
 
+  // One document that is no file's line; it has been checked to be UTF-8.
+  void document(std::string_view text);
+  void token(std::string_view word) { take(word.data(), static_cast<int64_t>(word.size()), 0); }
+  void end_document() { numbers.push_back(-1); }
+
   std::vector<int64_t> numbers;  // of all tokens, and -1 after each line
   int64_t words() const { return static_cast<int64_t>(offsets_.size()) - 1; }
   std::string_view word(int64_t number) const {

@@ -1,9 +1,11 @@
 // Dense power iteration with n + 1 reads of W for n steps.
 //
 // Lengths are scalars, so W' u of the next step can be taken from W v before it is normalised: one read of W
-// yields u = W v and t = W' u, and sigma = u' W v is the length of W v, found on the way. Blocks of rows of
-// about 128 KB are the tasks, so a small matrix never wakes a thread; each adds to a row of its own and the
-// rows are summed in block order: the result does not depend on the number of threads.
+// yields u = W v and t = W' u, and sigma = u' W v is the length of W v, found on the way. At most 32 blocks
+// of rows, of at least 128 KB, are the tasks, so a small matrix never wakes a thread; each adds to a row of
+// its own and the rows are summed in block order: the result does not depend on the number of threads. Blocks
+// of 128 KB whatever the size lost: a matrix of 16 MB then had 2 MB of rows to clear and to sum for each
+// read.
 #include <algorithm>
 #include <cmath>
 
@@ -38,8 +40,10 @@ class Blocks {
  public:
   Blocks(const T* w, int64_t rows, int64_t cols, int threads)
       : w_(w), rows_(rows), cols_(cols), threads_(threads) {
-    constexpr int64_t kBytes = 128 << 10;
-    height_ = std::max<int64_t>(4, kBytes / (cols * static_cast<int64_t>(sizeof(T))) / 4 * 4);
+    constexpr int64_t kBytes = 128 << 10, kMost = 32;
+    const int64_t least =
+        std::max((rows + kMost - 1) / kMost, kBytes / (cols * static_cast<int64_t>(sizeof(T))));
+    height_ = std::max<int64_t>(4, (least + 3) / 4 * 4);
     count_ = (rows + height_ - 1) / height_;
     parts_ = Buffer<T>(static_cast<size_t>(count_ * cols));
   }
@@ -80,9 +84,15 @@ class Blocks {
     parallel_for(count_, task, threads_);
   }
   void sum(T* t) const {
-    std::copy(parts_.data(), parts_.data() + cols_, t);
-    for (int64_t b = 1; b < count_; ++b)
-      for (int64_t j = 0; j < cols_; ++j) t[j] += parts_[static_cast<size_t>(b * cols_ + j)];
+    constexpr int64_t kColumns = 1024;
+    const auto task = [&](int64_t c) {
+      const int64_t begin = c * kColumns, end = std::min(cols_, begin + kColumns);
+      const T* part = parts_.data();
+      std::copy(part + begin, part + end, t + begin);
+      for (int64_t b = 1; b < count_; ++b)
+        for (int64_t j = begin; j < end; ++j) t[j] += part[b * cols_ + j];
+    };
+    parallel_for((cols_ + kColumns - 1) / kColumns, task, count_ > 1 ? threads_ : 1);
   }
 
   const T* w_;

@@ -34,7 +34,10 @@ bool in_jieba_block(uint32_t c) {
 
 Segmenter::Segmenter(const uint32_t* codes, const int64_t* offsets, const double* scores, int64_t words,
                      double unknown, bool longest_first, bool jieba)
-    : unknown_(unknown), longest_first_(longest_first), jieba_(jieba) {
+    : trie_(static_cast<size_t>(words ? offsets[words] / 2 : 0)),
+      unknown_(unknown),
+      longest_first_(longest_first),
+      jieba_(jieba) {
   for (int64_t w = 0; w < words; ++w) {
     const uint32_t node = trie_.add_string(codes + offsets[w], offsets[w + 1] - offsets[w]);
     if (trie_.size() > word_.size())

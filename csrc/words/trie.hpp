@@ -12,7 +12,11 @@ class Trie {
  public:
   static constexpr uint32_t kNone = UINT32_MAX;
 
-  Trie() : edges_(1024, Edge{kFree, 0}) {}
+  explicit Trie(size_t nodes = 256) {
+    size_t size = 1024;
+    while (size < 2 * nodes) size *= 2;
+    edges_.assign(size, Edge{kFree, 0});
+  }
 
   uint32_t size() const { return nodes_; }
 

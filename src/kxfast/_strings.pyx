@@ -1,9 +1,19 @@
 # cython: language_level=3, freethreading_compatible=True, boundscheck=False, wraparound=False
 """Python strings to code points and back: the one place where Python objects are hot."""
 
+from array import array
+
 import numpy as np
 
-from cpython.unicode cimport PyUnicode_DATA, PyUnicode_KIND, PyUnicode_READ, PyUnicode_Substring
+from cpython.unicode cimport (
+    PyUnicode_DATA,
+    PyUnicode_DecodeUTF8,
+    PyUnicode_KIND,
+    PyUnicode_READ,
+    PyUnicode_READ_CHAR,
+    PyUnicode_Substring,
+)
+from libc.math cimport log
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
@@ -35,14 +45,94 @@ def decode(const uint32_t[::1] codes not None, const int64_t[::1] offsets not No
     return words
 
 
-def pieces(str text not None, const int64_t[::1] ends not None, const int64_t[::1] ids not None, list words not None):
-    """Return the parts of a text that end at `ends`; a part with an id is that word's own object."""
-    cdef Py_ssize_t i, start = 0, n = ends.shape[0]
-    parts = [None] * n
+cdef list single = [None] * 0x10000  # one object for each character of the basic plane that came alone
+
+
+cdef inline object part_of(str text, Py_ssize_t start, Py_ssize_t end):
+    cdef uint32_t c
+    if end - start != 1:
+        return PyUnicode_Substring(text, start, end)
+    c = PyUnicode_READ_CHAR(text, start)
+    if c >= 0x10000:
+        return PyUnicode_Substring(text, start, end)
+    found = single[c]
+    if found is None:
+        found = single[c] = PyUnicode_Substring(text, start, end)
+    return found
+
+
+def pieces(
+    str text not None,
+    const int64_t[::1] ends not None,
+    const int64_t[::1] ids not None,
+    const int64_t[::1] first not None,
+    list words not None,
+):
+    """Return a list for each document, of the parts of the text that end at `ends`; a word is its own object."""
+    cdef Py_ssize_t i, document, start = 0, documents = first.shape[0] - 1
+    cdef list lists = [None] * documents, parts
+    for document in range(documents):
+        parts = [None] * (first[document + 1] - first[document])
+        for i in range(first[document], first[document + 1]):
+            parts[i - first[document]] = words[ids[i]] if ids[i] >= 0 else part_of(text, start, ends[i])
+            start = ends[i]
+        lists[document] = parts
+    return lists
+
+
+cdef inline bint is_space(unsigned char c) noexcept:
+    return c == 0x20 or 0x09 <= c <= 0x0D
+
+
+def parse_lexicon(bytes data not None):
+    """Return the words and counts of lines 'word count …', and the number of the first line that is not one, or 0."""
+    cdef const unsigned char* at = data
+    cdef const unsigned char* end = at + len(data)
+    cdef const unsigned char* word
+    cdef Py_ssize_t line = 0, length, digits
+    cdef int64_t count
+    cdef list words = []
+    counts = array("q")
+    if len(data) >= 3 and data[:3] == b"\xef\xbb\xbf":
+        at += 3
+    while at < end:
+        line += 1
+        while at < end and at[0] != 0x0A and is_space(at[0]):
+            at += 1
+        word = at
+        while at < end and not is_space(at[0]):
+            at += 1
+        length = at - word
+        while at < end and at[0] != 0x0A and is_space(at[0]):
+            at += 1
+        count = digits = 0
+        while at < end and 0x30 <= at[0] <= 0x39 and digits < 18:
+            count = 10 * count + (at[0] - 0x30)
+            digits += 1
+            at += 1
+        if length:
+            if digits == 0 or (at < end and not is_space(at[0])):
+                return words, counts, line
+            words.append(PyUnicode_DecodeUTF8(<const char*>word, length, "strict"))
+            counts.append(count)
+        while at < end and at[0] != 0x0A:
+            at += 1
+        at += 1
+    return words, counts, 0
+
+
+def log_scores(const int64_t[::1] counts not None):
+    """Return ln count - ln total for each count, and ln total."""
+    cdef Py_ssize_t i, n = counts.shape[0]
+    cdef int64_t total = 0
     for i in range(n):
-        parts[i] = words[ids[i]] if ids[i] >= 0 else PyUnicode_Substring(text, start, ends[i])
-        start = ends[i]
-    return parts
+        total += counts[i]
+    cdef double log_total = log(<double>total)
+    out = np.empty(n, np.float64)
+    cdef double[::1] view = out
+    for i in range(n):
+        view[i] = log(<double>counts[i]) - log_total
+    return out, log_total
 
 
 cdef inline bint in_run(uint32_t c) noexcept:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
-from kxfast import NAMESPACES, __version__, dispatch, settings
+from kxfast import NAMESPACES, __version__, cases, dispatch, settings
 
 _OPTIONAL = ("scipy", "numba", "ml_dtypes", "threadpoolctl", "libsbml", "matplotlib", "tqdm", "zstandard")
 
@@ -38,7 +38,7 @@ def available(operation: str | None = None) -> tuple[str, ...]:
     stem, _, name = str(operation).partition(".")
     if stem not in NAMESPACES or name not in getattr(import_module(f"kxfast.{stem}"), "__all__", ()):
         raise ValueError(f"operation must be 'stem.function', such as 'conv.dgcnn'; got {operation!r}")
-    return dispatch.available(stem, name)
+    return cases.backends(f"{stem}.{name}")
 
 
 def _serves_any(stem: str, backend: str) -> bool:

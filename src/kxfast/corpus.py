@@ -100,10 +100,8 @@ def _decoded(stream: io.BufferedReader, path: Path, errors: str, name: str) -> I
         while True:
             try:
                 line = next(reading, None)
-            except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
-                raise _damaged(path, error, name) from None
             except Exception as error:
-                if type(error).__name__ != "ZstdError":
+                if not _is_damage(error):
                     raise
                 raise _damaged(path, error, name) from None
             if line is None:
@@ -113,10 +111,48 @@ def _decoded(stream: io.BufferedReader, path: Path, errors: str, name: str) -> I
                 decoded = text.decode("utf-8", errors)
             except UnicodeDecodeError as error:
                 at = offset + len(line) - len(text) + error.start
-                wrong = text[error.start]
-                raise ValueError(f"{name} must be UTF-8; got byte 0x{wrong:02x} at offset {at} of '{path}'") from None
+                raise bad_byte(text[error.start], at, path, name) from None
             offset += len(line)
             yield decoded.removesuffix("\n").removesuffix("\r")
+
+
+def chunks(path: Path, name: str = "corpus") -> Iterator[bytes]:
+    """Yield the bytes of one file, unpacked, a megabyte at a time."""
+    with _open(path, name) as stream:
+        while True:
+            try:
+                data = stream.read(1 << 20)
+            except Exception as error:
+                if not _is_damage(error):
+                    raise
+                raise _damaged(path, error, name) from None
+            if not data:
+                return
+            yield data
+
+
+def content(path: Path, name: str = "corpus") -> bytes:
+    """Return all bytes of one file, unpacked."""
+    return b"".join(chunks(path, name))
+
+
+def not_utf8(data: bytes, path: Path, name: str) -> ValueError:
+    """Return the error for a file whose bytes are not UTF-8."""
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return bad_byte(data[error.start], error.start, path, name)
+    raise AssertionError("the bytes are UTF-8")
+
+
+def bad_byte(value: int, offset: int, path: Path, name: str) -> ValueError:
+    """Return the error for one byte that is not UTF-8."""
+    return ValueError(f"{name} must be UTF-8; got byte 0x{value:02x} at offset {offset} of '{path}'")
+
+
+def _is_damage(error: Exception) -> bool:
+    known = isinstance(error, (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error))
+    return known or type(error).__name__ == "ZstdError"  # zstandard need not be installed
 
 
 def _damaged(path: Path, error: Exception, name: str) -> ValueError:

@@ -10,6 +10,14 @@ class Tokenizer:
     Text to word numbers, in the order in which words first come.
     """
     def __init__(self) -> None: ...
+    def add_document(self, text: str) -> None:
+        """
+        Take a document that is a string.
+        """
+    def add_tokens(self, tokens: list[typing.Any]) -> None:
+        """
+        Take a document that is a list[typing.Any] of strings.
+        """
     def feed(self, data: bytes) -> typing.Any:
         """
         Take the next bytes of a file; None, or (offset, value) of a byte that is not UTF-8.
@@ -36,6 +44,66 @@ def pairs(
 ) -> tuple[typing.Any, ...]:
     """
     Counts of ordered pairs as (indptr, indices, data), columns of each row in order.
+    """
+
+@typing.overload
+def pmi(
+    matrix: tuple[
+        numpy.typing.NDArray[numpy.int32], numpy.typing.NDArray[numpy.int32], numpy.typing.NDArray[numpy.int64]
+    ],
+    counts: numpy.typing.NDArray[numpy.int64] | None,
+    positive: bool,
+    shift: typing.SupportsFloat | typing.SupportsIndex,
+    smoothing: typing.SupportsFloat | typing.SupportsIndex,
+    normalized: bool,
+) -> tuple[typing.Any, ...]:
+    """
+    PMI of a matrix of counts, both as (indptr, indices, data).
+    """
+
+@typing.overload
+def pmi(
+    matrix: tuple[
+        numpy.typing.NDArray[numpy.int32], numpy.typing.NDArray[numpy.int32], numpy.typing.NDArray[numpy.float64]
+    ],
+    counts: numpy.typing.NDArray[numpy.int64] | None,
+    positive: bool,
+    shift: typing.SupportsFloat | typing.SupportsIndex,
+    smoothing: typing.SupportsFloat | typing.SupportsIndex,
+    normalized: bool,
+) -> tuple[typing.Any, ...]:
+    """
+    PMI of a matrix of counts, both as (indptr, indices, data).
+    """
+
+@typing.overload
+def pmi(
+    matrix: tuple[
+        numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64]
+    ],
+    counts: numpy.typing.NDArray[numpy.int64] | None,
+    positive: bool,
+    shift: typing.SupportsFloat | typing.SupportsIndex,
+    smoothing: typing.SupportsFloat | typing.SupportsIndex,
+    normalized: bool,
+) -> tuple[typing.Any, ...]:
+    """
+    PMI of a matrix of counts, both as (indptr, indices, data).
+    """
+
+@typing.overload
+def pmi(
+    matrix: tuple[
+        numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64]
+    ],
+    counts: numpy.typing.NDArray[numpy.int64] | None,
+    positive: bool,
+    shift: typing.SupportsFloat | typing.SupportsIndex,
+    smoothing: typing.SupportsFloat | typing.SupportsIndex,
+    normalized: bool,
+) -> tuple[typing.Any, ...]:
+    """
+    PMI of a matrix of counts, both as (indptr, indices, data).
     """
 
 def train_pmi(

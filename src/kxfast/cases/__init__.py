@@ -83,13 +83,23 @@ class Case:
         return getattr(import_module(f"kxfast.{stem}"), name)(*self.args, **self.keywords)
 
 
-def engines(case: Case | str) -> tuple[str, ...]:
-    """Return what can serve a case or an operation here: backends, the native one once for each instruction set."""
+def backends(case: Case | str) -> tuple[str, ...]:
+    """Return the backends that serve a case or an operation here, fastest first.
+
+    ``KERNELS`` in the stem's cases names what an operation dispatches to, where that is not its own name alone.
+    """
     operation, port = (case, "") if isinstance(case, str) else (case.operation, case.port)
     stem, _, name = operation.partition(".")
+    kernels = getattr(import_module(f"{__name__}.{stem}"), "KERNELS", {}).get(name, (name,))
+    able = [dispatch.available(stem, kernel) for kernel in ((port,) if port else kernels)]
+    return tuple(each for each in able[0] if all(each in others for others in able))
+
+
+def engines(case: Case | str) -> tuple[str, ...]:
+    """Return the backends that serve a case or an operation, the native one once for each instruction set."""
     core = settings.native()
     names: list[str] = []
-    for backend in dispatch.available(stem, port or name):
+    for backend in backends(case):
         names += [f"native/{isa}" for isa in core.isas()] if backend == "native" and core else [backend]
     return tuple(names)
 

@@ -9,7 +9,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module, resources
 from pathlib import Path
 
@@ -75,7 +75,7 @@ def data_folder(chosen: Path | None) -> Path:
 def measure(data: Path, quick: bool, stem: str | None, every_isa: bool) -> Iterator[Row]:
     """Yield a row for each case and engine."""
     for each in cases.stems() if stem is None else (stem,):
-        for case in import_module(f"kxfast.cases.{each}").real(data, quick):
+        for case in inputs(each, data, quick):
             engines = [e for e in cases.engines(case) if every_isa or "/" not in e or e == best_native(case)]
             times = in_turn(case, engines, 1.0 if quick else 10.0)
             reference = statistics.median(times["reference"])
@@ -91,6 +91,18 @@ def measure(data: Path, quick: bool, stem: str | None, every_isa: bool) -> Itera
                     unit=case.unit,
                     speedup=reference / median,
                 )
+
+
+def inputs(stem: str, data: Path, quick: bool) -> Iterator[cases.Case]:
+    """Yield the real cases of a stem, then the largest generated case of each operation that has no real one."""
+    seen = set()
+    for case in import_module(f"kxfast.cases.{stem}").real(data, quick):
+        seen.add(case.operation)
+        yield case
+    generated = {case.operation: case for case in cases.random_cases(0, stem)}  # the last case is the largest
+    for operation, case in generated.items():
+        if operation not in seen and cases.engines(case):  # plain Python is left out: there is nothing to choose
+            yield replace(case, label=f"generated: {case.label}"[:40])
 
 
 def best_native(case: cases.Case) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from kxfast import checks
-from kxfast.corpus import lines
+from kxfast.corpus import content, not_utf8
+from kxfast.dispatch import implementation
 
 
 class Lexicon(Mapping[str, int]):
@@ -105,12 +106,14 @@ def load(path: str | os.PathLike[str]) -> Lexicon:
 
     """
     file = checks.readable_file("path", path)
-    counts: dict[str, int] = {}
-    for number, line in enumerate(lines(file, name="path"), 1):
-        columns = line.split()
-        if not columns:
-            continue
-        if len(columns) < 2 or not columns[1].isdecimal():
-            raise ValueError(f"path must hold lines 'word count'; got {line[:40]!r} in line {number} of '{file}'")
-        counts[columns[0]] = int(columns[1])
-    return Lexicon(counts)
+    data = content(file, "path")
+    try:
+        words, counts, bad = implementation("words", "parse_lexicon")(data)
+    except UnicodeDecodeError:
+        raise not_utf8(data, file, "path") from None
+    if bad:
+        line = data.split(b"\n")[bad - 1].decode("utf-8", "replace").strip()
+        raise ValueError(f"path must hold lines 'word count'; got {line[:40]!r} in line {bad} of '{file}'")
+    made = Lexicon({})
+    made._counts = dict(zip(words, counts, strict=True))
+    return made

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from math import log
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from kxfast import checks
 from kxfast.dispatch import implementation
-from kxfast.words.lexicon import load
+from kxfast.words.lexicon import Lexicon, load
 
 TIES = ("longest_first", "longest_last")
 
@@ -80,18 +79,10 @@ class Segmenter:
             lexicon = load(lexicon)
         if not isinstance(lexicon, Mapping):
             raise TypeError(f"lexicon must be a mapping from words to counts, or a path; got {type(lexicon).__name__}")
-        total = 0
-        for word, count in lexicon.items():
-            if not isinstance(word, str) or not word or type(count) is not int or count < 0:
-                raise ValueError(f"lexicon must map words to ints that are at least 0; got {word!r}: {count!r}")
-            total += count
-        self._words = [word for word, count in lexicon.items() if count]
-        if not self._words:
-            raise ValueError("lexicon must hold a word with a count above 0; got none")
-        log_total = log(total)
-        scores = np.array([log(lexicon[word]) - log_total for word in self._words], np.float64)
+        self._words, counts = _words_of(lexicon)
+        scores, log_total = implementation("words", "log_scores", backend)(counts)
         codes = implementation("words", "code_points", backend)("".join(self._words))
-        offsets = np.cumsum([0, *map(len, self._words)], dtype=np.int64)
+        offsets = _offsets(self._words)
         self._state = (lexicon, tie, unknown, jieba, backend)
         make = implementation("words", "Segmenter", backend)
         self._cutter = make(codes, offsets, scores, -log_total if unknown is None else unknown, tie, jieba)
@@ -109,8 +100,8 @@ class Segmenter:
     def cut(self, text: str) -> list[str]:
         """Return the words of a text, one after another; together they are the text."""
         codes = self._codes(text)
-        ends, ids, _ = self._cutter.segment(codes, np.array([0, len(codes)], np.int64), 1)
-        pieces: list[str] = self._pieces(text, ends, ids, self._words)
+        ends, ids, first = self._cutter.segment(codes, np.array([0, len(codes)], np.int64), 1)
+        pieces: list[str] = self._pieces(text, ends, ids, first, self._words)[0]
         return pieces
 
     def cut_many(self, texts: Iterable[str], threads: int | None = None) -> list[list[str]]:
@@ -123,10 +114,9 @@ class Segmenter:
             if not isinstance(text, str):
                 raise TypeError(f"texts must hold str; got {type(text).__name__}")
         joined = "".join(listed)
-        offsets = np.cumsum([0, *map(len, listed)], dtype=np.int64)
-        ends, ids, first = self._cutter.segment(self._code_points(joined), offsets, limit)
-        pieces = self._pieces(joined, ends, ids, self._words)
-        return [pieces[a:b] for a, b in zip(first[:-1].tolist(), first[1:].tolist(), strict=True)]
+        ends, ids, first = self._cutter.segment(self._code_points(joined), _offsets(listed), limit)
+        pieces: list[list[str]] = self._pieces(joined, ends, ids, first, self._words)
+        return pieces
 
     def spans(self, text: str) -> NDArray[np.int64]:
         """Return where each word begins and ends, shape (n, 2), in characters."""
@@ -138,7 +128,8 @@ class Segmenter:
         """Draw a segmentation with probability proportional to exp(`alpha` x its score)."""
         codes = self._codes(text)
         ends = self._cutter.sample(codes, checks.number("alpha", alpha, 0), checks.seed(seed))
-        pieces: list[str] = self._pieces(text, ends, np.full(len(ends), -1, np.int64), self._words)
+        ids, first = np.full(len(ends), -1, np.int64), np.array([0, len(ends)], np.int64)
+        pieces: list[str] = self._pieces(text, ends, ids, first, self._words)[0]
         return pieces
 
     def _codes(self, text: str) -> NDArray[np.uint32]:
@@ -146,6 +137,25 @@ class Segmenter:
             raise TypeError(f"text must be a str; got {type(text).__name__}")
         codes: NDArray[np.uint32] = self._code_points(text)
         return codes
+
+
+def _words_of(lexicon: Mapping[str, int]) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the words with a count above 0, and these."""
+    if not isinstance(lexicon, Lexicon):  # which has been checked
+        for word, count in lexicon.items():
+            if not isinstance(word, str) or not word or type(count) is not int or count < 0:
+                raise ValueError(f"lexicon must map words to ints that are at least 0; got {word!r}: {count!r}")
+    words = [word for word, count in lexicon.items() if count]
+    if not words:
+        raise ValueError("lexicon must hold a word with a count above 0; got none")
+    return words, np.fromiter(filter(None, lexicon.values()), np.int64, len(words))
+
+
+def _offsets(strings: list[str]) -> NDArray[np.int64]:
+    """Return where each of the strings begins when they are joined, and the end."""
+    offsets = np.zeros(len(strings) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, strings), np.int64, len(strings)), out=offsets[1:])
+    return offsets
 
 
 def _rebuild(*state: Any) -> Segmenter:

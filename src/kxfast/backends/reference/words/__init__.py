@@ -10,7 +10,7 @@ from kxfast.backends.reference.words.discover import (
 )
 from kxfast.backends.reference.words.ngrams import count_ngrams, count_ngrams_kenlm, neighbor_entropy
 from kxfast.backends.reference.words.segment import Segmenter
-from kxfast.backends.reference.words.strings import code_points, decode, pieces, runs
+from kxfast.backends.reference.words.strings import code_points, decode, log_scores, parse_lexicon, pieces, runs
 
 __all__ = [
     "Segmenter",
@@ -24,7 +24,9 @@ __all__ = [
     "discover_minimum_entropy",
     "discover_pairs",
     "discover_strict",
+    "log_scores",
     "neighbor_entropy",
+    "parse_lexicon",
     "pieces",
     "runs",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from math import log
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,31 @@ def runs(documents: Iterable[str], join: bool) -> Codes:
     return code_points("\0".join(run for run in found if run))
 
 
-def pieces(string: str, ends: NDArray[np.int64], ids: NDArray[np.int64], words: list[str]) -> list[str]:
-    return [string[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+def pieces(
+    string: str, ends: NDArray[np.int64], ids: NDArray[np.int64], first: NDArray[np.int64], words: list[str]
+) -> list[list[str]]:
+    parts = [string[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+    return [parts[a:b] for a, b in zip(first[:-1], first[1:], strict=True)]
+
+
+def parse_lexicon(data: bytes) -> tuple[list[str], list[int], int]:
+    """Return the words and counts of lines 'word count …', and the number of the first line that is not one, or 0."""
+    words: list[str] = []
+    counts: list[int] = []
+    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+        columns = line.split()
+        if not columns:
+            continue
+        if len(columns) < 2 or not re.fullmatch(rb"[0-9]{1,18}", columns[1]):
+            return words, counts, number
+        words.append(columns[0].decode())
+        counts.append(int(columns[1]))
+    return words, counts, 0
+
+
+def log_scores(counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], float]:
+    log_total = log(int(counts.sum()))
+    return np.array([log(count) - log_total for count in counts.tolist()], np.float64), log_total
 
 
 def encode_words(words: Iterable[str]) -> Words:

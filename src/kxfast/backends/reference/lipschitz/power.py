@@ -1,0 +1,79 @@
+"""Power iteration and the normalisations built on it (spec: Spectral norm, Lipschitz estimation, sections 1 to 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kxfast.backends.reference.lipschitz.convolution import Geometry, adjoint, convolve, weight_gradient
+
+Array = NDArray[Any]
+
+
+def normalize(z: Array, eps: float) -> Array:
+    result: Array = z / max(np.linalg.norm(z), eps)
+    return result
+
+
+def power_iteration(weight: Array, u: Array, v: Array, n_iter: int, eps: float) -> tuple[Any, Array, Array]:
+    for _ in range(n_iter):
+        v = normalize(weight.T @ u, eps)
+        u = normalize(weight @ v, eps)
+    return u @ (weight @ v), u, v
+
+
+def conv_power_iteration(
+    weight: Array, u: Array, v: Array, n_iter: int, eps: float, geometry: Geometry
+) -> tuple[Any, Array, Array]:
+    for _ in range(n_iter):
+        v = normalize(adjoint(u[None], weight, v.shape[1:], geometry)[0], eps)
+        u = normalize(convolve(v[None], weight, geometry)[0], eps)
+    return np.vdot(u, convolve(v[None], weight, geometry)[0]), u, v
+
+
+def spectral_normalize(
+    weights: Sequence[Array], us: Sequence[Array], vs: Sequence[Array], coeff: float, n_iter: int, mode: str
+) -> tuple[Array, list[Array], list[Array], Array]:
+    """Return the factor of each layer, the new vectors and sigmas; the state of a step is v, then u, then v again."""
+    new_us, new_vs, sigmas = [], [], []
+    for w, old_u, old_v in zip(weights, us, vs, strict=True):
+        u, v = old_u, old_v
+        for _ in range(n_iter):
+            u = normalize(w @ v, 1e-12)
+            v = normalize(w.T @ u, 1e-12)
+        new_us.append(u)
+        new_vs.append(v)
+        sigmas.append(np.linalg.norm(w.T @ u) if n_iter else u @ (w @ v))
+    sigma = np.array(sigmas, dtype=np.float64)
+    return scales(sigma, coeff, mode), new_us, new_vs, sigma
+
+
+def scales(sigma: Array, coeff: float, mode: str) -> Array:
+    """Return what a weight of norm `sigma` is multiplied by; a zero weight is left as it is."""
+    positive = np.where(sigma > 0, sigma, 1.0)
+    factor = np.where(sigma > 0, coeff / positive, 1.0)
+    return factor if mode == "hard" else np.minimum(1.0, factor)
+
+
+def spectral_normalize_backward(
+    grad: Array, weight: Array, u: Array, v: Array, sigma: float, coeff: float, mode: str, extra: float,
+    geometry: Geometry | None,
+) -> Array:  # fmt: skip
+    """Spec, section 3, with ``W / f`` and ``f = max(1, sigma / c) + extra`` (hard: ``sigma / c + extra``)."""
+    active = sigma > 0 and (mode == "hard" or sigma > coeff)
+    f = (sigma / coeff if active else 1.0) + extra
+    if not active:
+        return grad / f
+    slope = np.outer(u, v) if geometry is None else weight_gradient(v[None], u[None], weight.shape, geometry)
+    result: Array = grad / f - np.vdot(grad, weight) / (f * f * coeff) * slope
+    return result
+
+
+def block_step(weight: Array, block: Array) -> tuple[Array, Array]:
+    """Take one step of block iteration with Rayleigh-Ritz; return u and the new block, the best direction first."""
+    basis = np.linalg.qr(weight @ block)[0]
+    new, _, turn = np.linalg.svd(weight.T @ basis, full_matrices=False)
+    return basis @ turn[0], new

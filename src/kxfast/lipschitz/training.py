@@ -1,0 +1,226 @@
+"""Spectral normalisation of the layers of a network while it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kxfast import checks
+from kxfast.dispatch import implementation
+from kxfast.lipschitz.geometry import from_mapping, kernel
+
+MODES = ("soft", "hard", "scale_only")
+
+
+def spectral_normalize(
+    weights: Sequence[Any],
+    us: Sequence[Any],
+    vs: Sequence[Any],
+    *,
+    coeff: float = 0.9,
+    n_iter: int = 1,
+    mode: str = "soft",
+    out: Sequence[Any] | None = None,
+    backend: str | None = None,
+) -> tuple[Any, Any]:
+    """Scale the weights of many layers by their spectral norms, estimated by power iteration.
+
+    Each iteration sets ``u = Wv / |Wv|`` and then ``v = W'u / |W'u|``; ``sigma = |W'u|``, or ``u'Wv`` without
+    iterations (evaluation). "soft" divides by ``max(1, sigma / coeff)``, "hard" always by ``sigma / coeff``. The
+    estimate is never above the norm: for a proven contraction use `SpectralState`.
+
+    Parameters
+    ----------
+    weights : sequence of arrays, shape (m, ...)
+        Outputs first; more than two dimensions are taken as (m, rest).
+    us, vs : sequences of NumPy arrays, shapes (m,) and (n,)
+        The state of each layer; updated in place.
+    coeff : float
+        The norm wanted.
+    n_iter : int
+        Iterations; 0 uses the state as it is.
+    mode : {"soft", "hard", "scale_only"}
+        "scale_only" is "soft" that returns the factors in place of scaled weights.
+    out : sequence of NumPy arrays, optional
+        Where the scaled weights are written; may be the weights themselves.
+    backend : str, optional
+        See `kxfast.use_backend`.
+
+    Returns
+    -------
+    scaled : list of arrays, or the factors (layers,) for "scale_only"
+        A zero weight is returned as it is.
+    sigmas : array, shape (layers,), float64
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, shape or range, or is not finite.
+
+    Notes
+    -----
+    Sources: Gouk et al., arXiv:1804.04368; i-ResNet, arXiv:1811.00995; article 6051 of kexue.fm.
+
+    Examples
+    --------
+    >>> import numpy as np, kxfast as kx
+    >>> w, u, v = np.diag([3., 1.]), np.ones(2), np.ones(2)
+    >>> (scaled,), sigmas = kx.lipschitz.spectral_normalize([w], [u], [v], n_iter=20)
+    >>> scaled.round(6).tolist(), sigmas.round(6).tolist()
+    ([[0.9, 0.0], [0.0, 0.3]], [3.0])
+
+    """
+    ws = [matrix_weight(f"weights[{i}]", w) for i, w in enumerate(arrays("weights", weights))]
+    old_us, old_vs = list(arrays("us", us)), list(arrays("vs", vs))
+    same_count(weights=ws, us=old_us, vs=old_vs)
+    for i, w in enumerate(ws):
+        _state(f"us[{i}]", old_us[i], len(w), f"weights[{i}]'s {len(w)} rows")
+        _state(f"vs[{i}]", old_vs[i], w[0].size if len(w) else 0, f"weights[{i}]'s columns")
+    coeff, n_iter = checks.number("coeff", coeff, above=0), checks.integer("n_iter", n_iter, low=0)
+    checks.choice("mode", mode, MODES)
+    targets = None if out is None or mode == "scale_only" else _outputs(out, ws)
+    run = implementation("lipschitz", "spectral_normalize", backend)
+    flat = [w.reshape(len(w), -1) for w in ws]
+    factors, new_us, new_vs, sigmas = run(flat, old_us, old_vs, coeff, n_iter, mode)
+    for old, new in zip([*old_us, *old_vs], [*new_us, *new_vs], strict=True):
+        old[...] = new
+    if mode == "scale_only":
+        return factors, sigmas
+    if targets is None:
+        return [checks.like(w * w.dtype.type(f), x) for w, f, x in zip(ws, factors, weights, strict=True)], sigmas
+    for target, w, factor in zip(targets, ws, factors, strict=True):
+        np.multiply(w, w.dtype.type(factor), out=target)
+    return targets, sigmas
+
+
+def arrays(name: str, value: Any) -> Sequence[Any]:
+    """Return `value` if it is a list of one thing for each layer."""
+    if not isinstance(value, (list, tuple)):
+        raise TypeError(f"{name} must be a list of arrays, one for each layer; got {type(value).__name__}")
+    return value
+
+
+def same_count(**named: Sequence[Any]) -> None:
+    """Raise unless all lists are as long as the first."""
+    (first, members), *others = named.items()
+    for name, value in others:
+        if len(value) != len(members):
+            raise ValueError(f"{name} must have {len(members)} entries to match {first}; got {len(value)}")
+
+
+def matrix_weight(name: str, value: Any) -> checks.Array:
+    """Return a canonical weight (m, ...)."""
+    w = checks.floating(name, value)
+    if w.ndim < 2:
+        raise ValueError(f"{name} must have at least 2 dimensions; got shape {w.shape}")
+    checks.finite(name, w)
+    return w
+
+
+def _state(name: str, value: Any, size: int, reason: str) -> None:
+    if not isinstance(value, np.ndarray) or value.dtype.char not in "fd":
+        raise TypeError(f"{name} must be a NumPy array of float32 or float64, to be updated; got {checks.place(value)}")
+    checks.shape(name, value, (size,), f"({size},)", f"to match {reason}")
+    checks.finite(name, value)
+    if not value.flags.writeable:
+        raise ValueError(f"{name} must be writeable, to be updated; got a read-only array")
+
+
+def _outputs(out: Any, ws: Sequence[checks.Array]) -> list[Any]:
+    targets = list(arrays("out", out))
+    same_count(weights=ws, out=targets)
+    for i, (target, w) in enumerate(zip(targets, ws, strict=True)):
+        if not isinstance(target, np.ndarray) or target.dtype != w.dtype:
+            got = target.dtype if isinstance(target, np.ndarray) else type(target).__name__
+            raise TypeError(f"out[{i}] must be a NumPy array of {w.dtype} like weights[{i}]; got {got}")
+        checks.shape(f"out[{i}]", target, w.shape, str(w.shape), f"to match weights[{i}]")
+        if not target.flags.writeable:
+            raise ValueError(f"out[{i}] must be writeable; got a read-only array")
+    return targets
+
+
+def spectral_normalize_backward(
+    grads: Sequence[Any],
+    weights: Sequence[Any],
+    us: Sequence[Any],
+    vs: Sequence[Any],
+    sigmas: Any,
+    *,
+    coeff: float = 0.9,
+    mode: str = "soft",
+    extra: float = 0.0,
+    conv: Any = None,
+    backend: str | None = None,
+) -> list[Any]:
+    """Return the gradients for the weights from those for the scaled weights.
+
+    The vectors are constants: ``dW = G`` where nothing was scaled, else
+    ``(c / sigma) (G - (<G, scaled W> / c) u v')``.
+
+    Parameters
+    ----------
+    grads : sequence of arrays
+        Gradients for the scaled weights, of the weights' shapes.
+    weights : sequence of arrays, shape (m, ...)
+        The weights before scaling.
+    us, vs : sequences of arrays, shapes (m,) and (n,)
+        The vectors after the forward step; with `conv` of the shapes of one output and input.
+    sigmas : array, shape (layers,)
+        What the forward step returned.
+    coeff : float
+        The norm wanted.
+    mode : {"soft", "hard", "scale_only"}
+        As in the forward step.
+    extra : float
+        Added to the divisor; 1e-5 in i-ResNet's convolutions.
+    conv : mapping, optional
+        For operator norms of convolutions, as in `power_iteration`; one for all layers.
+    backend : str, optional
+        See `kxfast.use_backend`.
+
+    Returns
+    -------
+    list of arrays
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, shape or range, or is not finite.
+
+    Notes
+    -----
+    Source: Miyato et al., arXiv:1802.05957, with the soft form of i-ResNet.
+
+    Examples
+    --------
+    >>> import numpy as np, kxfast as kx
+    >>> w, e = np.diag([3., 1.]), np.array([1., 0.])
+    >>> kx.lipschitz.spectral_normalize_backward([np.ones((2, 2))], [w], [e], [e], [3.], coeff=1.)[0].round(4).tolist()
+    [[-0.1111, 0.3333], [0.3333, 0.3333]]
+
+    """
+    ws = [matrix_weight(f"weights[{i}]", w) for i, w in enumerate(arrays("weights", weights))]
+    gs, us, vs = (list(arrays(name, x)) for name, x in (("grads", grads), ("us", us), ("vs", vs)))
+    s = checks.floating("sigmas", sigmas, ndim=1).astype(np.float64)
+    checks.finite("sigmas", s)
+    same_count(weights=ws, grads=gs, us=us, vs=vs, sigmas=list(s))
+    coeff, extra = checks.number("coeff", coeff, above=0), checks.number("extra", extra, low=0)
+    mode = "soft" if checks.choice("mode", mode, MODES) == "scale_only" else mode
+    run = implementation("lipschitz", "spectral_normalize_backward", backend)
+    results = []
+    for i, (w, old_g) in enumerate(zip(ws, gs, strict=True)):
+        g, u, v = checks.floating(f"grads[{i}]", old_g), checks.floating("u", us[i]), checks.floating("v", vs[i])
+        checks.shape(f"grads[{i}]", g, w.shape, str(w.shape), f"to match weights[{i}]")
+        if conv is None:
+            checks.shape(f"us[{i}]", u, (len(w),), f"({len(w)},)", f"to match weights[{i}]'s {len(w)} rows")
+            columns = int(np.prod(w.shape[1:]))
+            checks.shape(f"vs[{i}]", v, (columns,), f"({columns},)", f"to match weights[{i}]'s {columns} columns")
+            flat = (x.reshape(len(w), columns) for x in (g, w))
+            dw = run(*flat, u, v, float(s[i]), coeff, mode, extra, None).reshape(w.shape)
+        else:
+            _, moves = from_mapping(kernel(w, f"weights[{i}]"), conv)
+            dw = run(g, w, u, v, float(s[i]), coeff, mode, extra, moves)
+        results.append(checks.like(dw.astype(w.dtype), old_g))
+    return results
