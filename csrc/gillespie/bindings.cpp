@@ -95,4 +95,7 @@ KXFAST_BINDINGS(gillespie) {
   m.def("simulate_events", &events, py::arg("network"), py::arg("t_end"), py::arg("max_events"),
         py::arg("method"), py::arg("seed"),
         "Times and reactions of trajectory 0, and whether nothing can fire after them.");
+  m.def(
+      "exponential", [](uint64_t bits) { return -log_of_unit(unit_open(bits)); }, py::arg("bits"),
+      "The waiting time, of mean 1, that 64 random bits become.");
 }

@@ -8,7 +8,6 @@ namespace kxfast::gillespie {
 namespace {
 
 constexpr double kLeastRate = 1e-290, kLargestTotal = 1e300;
-constexpr double kLargestStart = 0x1p50, kLargestChange = 1024;
 constexpr int64_t kLaneSpecies = 64;  // a block stays in the first cache
 
 }  // namespace
@@ -21,9 +20,10 @@ LaneNetwork::LaneNetwork(const Network& network, View<const double, 1> grid) {
   double total = 0;
   for (const LaneReaction& each : reactions_)
     total += each.rate * std::pow(2 * kLargestLaneCount, each.order);
-  served_ = total <= kLargestTotal && add_changes(m);
+  served_ = total <= kLargestTotal;
+  add_changes(m);
   for (int64_t s = 0; s < m.species; ++s)
-    served_ = served_ && network.initial()[static_cast<size_t>(s)] <= kLargestStart;
+    served_ = served_ && network.initial()[static_cast<size_t>(s)] <= kLargestLaneCount;
   model_ = {m.species,
             m.reactions,
             static_cast<int64_t>(changed_.size()),
@@ -47,17 +47,14 @@ bool LaneNetwork::add_reaction(const Model& m, int64_t r) {
   return each.rate == 0 || each.rate >= kLeastRate;
 }
 
-bool LaneNetwork::add_changes(const Model& m) {
+void LaneNetwork::add_changes(const Model& m) {
   const auto places = static_cast<size_t>(m.species * kLaneReactions);
   Buffer<double> by(places);
   std::fill(by.begin(), by.end(), 0.0);
-  bool small = true;
   for (int64_t r = 0; r < m.reactions; ++r)
     for (int64_t c = r * m.width; c < (r + 1) * m.width; ++c)
-      if (m.change_species[c] < m.species) {
+      if (m.change_species[c] < m.species)
         by[static_cast<size_t>(m.change_species[c] * kLaneReactions + r)] = m.change_by[c];
-        small = small && std::fabs(m.change_by[c]) <= kLargestChange;
-      }
   change_ = Buffer<double>(places);
   for (int64_t s = 0; s < m.species; ++s) {
     const double* const row = by.data() + s * kLaneReactions;
@@ -65,7 +62,6 @@ bool LaneNetwork::add_changes(const Model& m) {
     std::copy_n(row, kLaneReactions, change_.data() + changed_.size() * kLaneReactions);
     changed_.push_back(static_cast<int32_t>(s));
   }
-  return small;
 }
 
 }  // namespace kxfast::gillespie

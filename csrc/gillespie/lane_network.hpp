@@ -19,7 +19,7 @@ class LaneNetwork {
 
  private:
   bool add_reaction(const Model& m, int64_t r);
-  bool add_changes(const Model& m);
+  void add_changes(const Model& m);
 
   bool served_ = false;
   LaneModel model_{};

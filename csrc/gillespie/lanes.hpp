@@ -49,6 +49,7 @@ struct LaneBlock {
   LaneSlot* slots;          // (groups, L)
   int64_t groups, live;     // lanes that have a trajectory
   int64_t samples_written;
+  bool too_large;  // a trajectory ended with a count out of range
   void* context;
   bool (*refill)(void* context,
                  LaneSlot& slot);  // takes a finished trajectory, gives a new one if any is left

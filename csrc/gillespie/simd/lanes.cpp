@@ -81,6 +81,12 @@ void finish(const LaneModel& m, LaneBlock& b, int64_t l, uint64_t taken_back) {
   }
 }
 
+bool in_range(const LaneModel& m, const LaneBlock& b, int64_t l) {
+  bool good = true;
+  for (int64_t s = 0; s < m.species; ++s) good &= b.x[s * b.groups * kLanes + l] <= kLargestLaneCount;
+  return good;
+}
+
 // Writes the samples of the late lanes of one group before their next events; a bit for each that has ended.
 unsigned pass_samples(const LaneModel& m, LaneBlock& b, int64_t g, unsigned late, Reals next, Reals total) {
   unsigned ended = 0;
@@ -96,16 +102,18 @@ unsigned pass_samples(const LaneModel& m, LaneBlock& b, int64_t g, unsigned late
       for (int64_t s = 0; s < m.species; ++s) row[s] = static_cast<int64_t>(b.x[s * b.groups * kLanes + l]);
     }
     b.samples_written += slot.sample - before;
-    if (slot.sample == m.samples)
+    if (slot.sample == m.samples) {
       ended |= 1u << lane;
-    else
+      b.too_large |= !in_range(m, b, l);
+    } else {
       b.next_sample[l] = m.grid[slot.sample];
+    }
   }
   return ended;
 }
 
 void restart(const LaneModel& m, LaneBlock& b, int64_t g, unsigned ended, Words chosen) {
-  for (; ended; ended &= ended - 1) {
+  for (; ended && !b.too_large; ended &= ended - 1) {
     const int lane = __builtin_ctz(ended);
     const int64_t l = g * kLanes + lane;
     finish(m, b, l, chosen[lane]);
@@ -117,13 +125,12 @@ void restart(const LaneModel& m, LaneBlock& b, int64_t g, unsigned ended, Words 
 // Moves the firings counted in bytes to where there is room; false if a count has grown too large.
 bool transfer(const LaneModel& m, LaneBlock& b) {
   const int64_t stride = b.groups * kLanes;
-  bool good = true;
+  bool good = !b.too_large;
   for (int64_t l = 0; l < stride; ++l) {
     for (int64_t r = 0; r < m.reactions; ++r)
       b.fired[r * stride + l] += static_cast<int64_t>(b.recent[(r / 8) * stride + l] >> (8 * (r % 8)) & 255);
     for (int i = 0; i < 3; ++i) b.recent[i * stride + l] = 0;
-    for (int64_t s = 0; s < m.species && b.slots[l].trajectory >= 0; ++s)
-      good &= b.x[s * stride + l] <= kLargestLaneCount;
+    good = good && (b.slots[l].trajectory < 0 || in_range(m, b, l));
   }
   return good;
 }
