@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,40 +70,45 @@ def show(job: str, seconds: dict[str, float], events: int, base: str) -> list[di
     ]
 
 
-def main() -> None:
-    chosen = arguments("gillespie")
-    peers: dict[int, Rebop] = {}
+def start_peers() -> dict[int, Rebop]:
+    """Return rebop in one process and in two, or nothing."""
     try:
-        peers = {processes: Rebop(os.environ.get("KXFAST_PEERS", sys.executable), processes) for processes in (1, 2)}
+        return {processes: Rebop(os.environ.get("KXFAST_PEERS", sys.executable), processes) for processes in (1, 2)}
     except ImportError as error:
         print(f"(rebop is left out: {error})")
-    rows: list[dict[str, Any]] = []
+        return {}
+
+
+def measure(file: Path, peers: dict[int, Rebop], rounds: int) -> list[dict[str, Any]]:
+    """Return the rows of one network: its ensemble on one and two threads, and one long trajectory."""
+    net, bench = kx.gillespie.read_json(file), json.loads(file.read_text(encoding="utf-8"))["bench"]
+    points, rows = bench["n_points"], []
+    jobs = [("ensemble", bench["n_ens"], bench["t_ens"], threads) for threads in (1, 2)]
+    if bench["t_long"] is not None:
+        jobs.append(("long", 1, bench["t_long"], 1))
+    for kind, n, end, threads in jobs:
+        t = np.linspace(0, end, points)
+        events = int(kx.gillespie.simulate(net, t, n=n, seed=1).events.sum())
+        calls: Timed = {"scalar": ours(net, t, n, threads, 0)}
+        if n > 1:
+            calls["lanes"] = ours(net, t, n, threads, 1)
+        if peers:
+            calls["rebop"] = partial(peers[threads].run, file, n, end, points)
+        job = f"{file.stem}, {kind}, threads {threads}"
+        rows += show(job, medians(calls, rounds), events, "rebop" if peers else "scalar")
+    return rows
+
+
+def main() -> None:
+    chosen = arguments("gillespie")
+    peers = start_peers()
+    rows = []
     for name in MODELS:
-        file: Path = chosen.data / "ssa_models" / f"{name}.json"
-        net, bench = kx.gillespie.read_json(file), json.loads(file.read_text(encoding="utf-8"))["bench"]
-        for kind, n, end in (("ensemble", bench["n_ens"], bench["t_ens"]), ("long", 1, bench["t_long"])):
-            if end is None:
-                continue
-            points = bench["n_points"]
-            t = np.linspace(0, end, points)
-            events = int(kx.gillespie.simulate(net, t, n=n, seed=1).events.sum())
-            for threads in (1, 2) if n > 1 else (1,):
-                calls: Timed = {"scalar": ours(net, t, n, threads, 0)}
-                if n > 1:
-                    calls["lanes"] = ours(net, t, n, threads, 1)
-                if peers:
-                    rebop = peers[threads]
-                    calls["rebop"] = lambda r=rebop, f=file, n=n, e=end, p=points: r.run(f, n, e, p)
-                job = f"{name}, {kind}, {threads} thread{'s'[: threads - 1]}"
-                rows += show(job, medians(calls, chosen.rounds), events, "rebop" if peers else "scalar")
+        rows += measure(chosen.data / "ssa_models" / f"{name}.json", peers, chosen.rounds)
     for threads in (1, 2):
-        found = [
-            r["ratio"]
-            for r in rows
-            if r["name"] == "lanes" and r["job"].endswith(f" {threads} thread{'s'[: threads - 1]}")
-        ]
+        found = [r["ratio"] for r in rows if r["name"] == "lanes" and r["job"].endswith(f"threads {threads}")]
         print(
-            f"lanes, {threads} threads: geometric mean {math.exp(np.mean(np.log(found))):.2f}, least {min(found):.2f}"
+            f"lanes, threads {threads}: geometric mean {math.exp(np.mean(np.log(found))):.2f}, least {min(found):.2f}"
         )
     for peer in peers.values():
         peer.close()
