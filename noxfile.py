@@ -140,7 +140,7 @@ def sanitize(session: nox.Session) -> None:
         "PYTHONPATH": str(site.resolve()),
         "PYTHONMALLOC": "malloc",
     }
-    names = ("agreement", "contract", "words", "segment", "isa", "native")
+    names = ("agreement", "contract", "words", "segment", "isa", "native", "gillespie", "gillespie_lanes")
     chosen = [str(path) for name in names if (path := Path(f"tests/test_{name}.py")).exists()]
     session.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen, env=environment)
 

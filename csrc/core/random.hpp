@@ -6,8 +6,9 @@
 // prints the figures.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
+
+#include "core/log.hpp"
 
 namespace kxfast {
 
@@ -56,8 +57,9 @@ class Stream {
     s_[3] = s_[3] << 45 | s_[3] >> 19;
     return result;
   }
-  double uniform() { return unit(bits()); }                      // [0, 1)
-  double exponential() { return -std::log(unit_open(bits())); }  // mean 1; never infinite
+  double uniform() { return unit(bits()); }                         // [0, 1)
+  double exponential() { return -log_of_unit(unit_open(bits())); }  // mean 1; never infinite
+  uint64_t word(int i) const { return s_[i]; }                      // of the state
 
  private:
   uint64_t s_[4];

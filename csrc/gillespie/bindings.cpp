@@ -37,15 +37,16 @@ size_t product(std::initializer_list<int64_t> sizes) {
 }
 
 py::tuple simulate(const py::tuple& arrays, const Array<double>& t, const std::string&, uint64_t seed,
-                   bool averages, int64_t n, int64_t first, int threads, py::object progress) {
+                   bool averages, int64_t n, int64_t first, int threads, py::object progress, int lanes) {
   const Network network = NetworkTuple(arrays).prepare();
   const int64_t S = network.model().species, R = network.model().reactions, T = t.shape(0);
   Buffer<int64_t> counts(product({n, T, S})), fired(product({n, R}));
   Buffer<double> mean(averages ? product({n, S}) : 0), variance(mean.size());
   PythonJob job(n * T, std::move(progress));
   job.run([&] {
-    gillespie::simulate({network, view<1>(t), first, n, seed, threads, job}, counts.data(), fired.data(),
-                        averages ? mean.data() : nullptr, averages ? variance.data() : nullptr);
+    gillespie::simulate({network, view<1>(t), first, n, seed, threads, job, gillespie::Lanes{lanes}},
+                        counts.data(), fired.data(), averages ? mean.data() : nullptr,
+                        averages ? variance.data() : nullptr);
   });
   py::object average = py::none(), spread = py::none();
   if (averages) average = to_array(std::move(mean), {n, S}), spread = to_array(std::move(variance), {n, S});
@@ -54,7 +55,7 @@ py::tuple simulate(const py::tuple& arrays, const Array<double>& t, const std::s
 }
 
 py::tuple moments(const py::tuple& arrays, const Array<double>& t, const std::string&, uint64_t seed,
-                  int64_t n, int threads, py::object progress) {
+                  int64_t n, int threads, py::object progress, int lanes) {
   const Network network = NetworkTuple(arrays).prepare();
   const int64_t S = network.model().species, T = t.shape(0);
   Array<double> mean({T, S}), variance({T, S});
@@ -62,7 +63,8 @@ py::tuple moments(const py::tuple& arrays, const Array<double>& t, const std::st
   int64_t events = 0;
   PythonJob job(n * T, std::move(progress));
   job.run([&] {
-    events = gillespie::moments({network, view<1>(t), 0, n, seed, threads, job}, mean_data, variance_data);
+    events = gillespie::moments({network, view<1>(t), 0, n, seed, threads, job, gillespie::Lanes{lanes}},
+                                mean_data, variance_data);
   });
   return py::make_tuple(mean, variance, events);
 }
@@ -80,16 +82,20 @@ py::tuple events(const py::tuple& arrays, double t_end, int64_t max_events, cons
 
 }  // namespace
 
-// `method` is "direct", the only one here; Python has checked it.
+// `method` is "direct", the only one here; Python has checked it. `lanes` changes no number: -1 where vector
+// lanes pay, 0 never, 1 wherever the network allows them.
 KXFAST_BINDINGS(gillespie) {
   m.def("simulate", &simulate, py::arg("network"), py::arg("t").noconvert(), py::arg("method"),
         py::arg("seed"), py::arg("averages"), py::arg("n"), py::arg("first"), py::arg("threads"),
-        py::arg("progress"),
+        py::arg("progress"), py::arg("lanes") = -1,
         "Trajectories first .. first + n at the times t: counts, firings, and averages over time or None.");
   m.def("moments", &moments, py::arg("network"), py::arg("t").noconvert(), py::arg("method"), py::arg("seed"),
-        py::arg("n"), py::arg("threads"), py::arg("progress"),
+        py::arg("n"), py::arg("threads"), py::arg("progress"), py::arg("lanes") = -1,
         "Mean and variance over n trajectories, and the events.");
   m.def("simulate_events", &events, py::arg("network"), py::arg("t_end"), py::arg("max_events"),
         py::arg("method"), py::arg("seed"),
         "Times and reactions of trajectory 0, and whether nothing can fire after them.");
+  m.def(
+      "exponential", [](uint64_t bits) { return -log_of_unit(unit_open(bits)); }, py::arg("bits"),
+      "The waiting time, of mean 1, that 64 random bits become.");
 }

@@ -8,53 +8,13 @@
 #include <algorithm>
 #include <memory>
 #include <mutex>
-#include <stdexcept>
-#include <string>
 
-#include "core/threads.hpp"
-#include "gillespie/walker.hpp"
+#include "gillespie/lane_task.hpp"
 
 namespace kxfast::gillespie {
 namespace {
 
 __extension__ typedef unsigned __int128 Wide;
-
-// The first trajectory that failed, of those that were looked at.
-class Failure {
- public:
-  void record(int64_t index, const std::string& text) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (index_ < 0 || index < index_) index_ = index, text_ = text;
-  }
-  void raise() const {
-    if (index_ >= 0) throw std::domain_error(text_ + " in trajectory " + std::to_string(index_));
-  }
-
- private:
-  std::mutex mutex_;
-  int64_t index_ = -1;
-  std::string text_;
-};
-
-// Runs `walker` to the end of the grid; false if it failed or the job was stopped.
-bool complete(const Ensemble& e, Walker& walker, int64_t index, Failure& failure) {
-  Walk& walk = walker.walk;
-  walk.grid = e.grid.data;
-  walk.samples = e.grid.size[0];
-  walk.end = walk.grid[walk.samples - 1];
-  walk.window = walk.grid[0];
-  const int64_t budget = stretch(e.network.model());
-  for (Status status = Status::running; status == Status::running;) {
-    const int64_t before = walk.sample;
-    status = walker.go_on(budget);
-    if (status > Status::finished) {
-      failure.record(index, describe(status, walk));
-      e.job.stop();
-    }
-    if (!e.job.advance(walk.sample - before)) return false;
-  }
-  return true;
-}
 
 // body(walker, first, last) for tasks of a few trajectories each.
 template <class Body>
@@ -133,11 +93,58 @@ class SumsPool {
   std::vector<Sums*> free_;
 };
 
+// Counts and firings of each trajectory where they belong in the result.
+class Trajectories final : public LaneOutput {
+ public:
+  Trajectories(const Ensemble& e, int64_t* counts, int64_t* fired)
+      : counts_(counts),
+        fired_(fired),
+        cells_(e.grid.size[0] * e.network.model().species),
+        reactions_(e.network.model().reactions) {}
+  void begin(LaneSlot& slot, int64_t, int64_t index) override {
+    slot.out = counts_ + index * cells_;
+    slot.fired = fired_ + index * reactions_;
+    std::fill(slot.fired, slot.fired + reactions_, 0);
+  }
+  void end(const LaneSlot&) override {}
+
+ private:
+  int64_t *counts_, *fired_, cells_, reactions_;
+};
+
+// Samples of each lane, added to a thread's sums.
+class Additions final : public LaneOutput {
+ public:
+  Additions(SumsPool& pool, int64_t lanes) : pool_(pool), sums_(pool.take()), cells_(sums_->count.size()) {
+    samples_ = Buffer<int64_t>(cells_ * static_cast<size_t>(lanes));
+  }
+  ~Additions() override { pool_.give_back(sums_); }
+  void begin(LaneSlot& slot, int64_t place, int64_t) override {
+    slot.out = samples_.data() + static_cast<size_t>(place) * cells_;
+    slot.fired = sums_->fired.data();
+  }
+  void end(const LaneSlot& slot) override {
+    sums_->add(slot.out);
+    sums_->events += slot.events;
+  }
+
+ private:
+  SumsPool& pool_;
+  Sums* sums_;
+  size_t cells_;
+  Buffer<int64_t> samples_;
+};
+
 }  // namespace
 
 void simulate(const Ensemble& e, int64_t* counts, int64_t* fired, double* mean, double* variance) {
   const int64_t species = e.network.model().species, reactions = e.network.model().reactions;
   Failure failure;
+  const LaneNetwork lanes(e.network, e.grid);
+  if (const LanePlan plan = plan_lanes(e, lanes); plan.tasks && !mean) {
+    run_lanes(e, lanes, plan, failure, [&] { return std::make_unique<Trajectories>(e, counts, fired); });
+    return failure.raise();
+  }
   for_trajectories(e, [&](Walker& walker, int64_t from, int64_t to) {
     for (int64_t i = from; i < to; ++i) {
       Walk& walk = walker.begin(e.seed, e.first + i);
@@ -152,10 +159,9 @@ void simulate(const Ensemble& e, int64_t* counts, int64_t* fired, double* mean, 
   failure.raise();
 }
 
-int64_t moments(const Ensemble& e, double* mean, double* variance) {
-  const int64_t cells = e.grid.size[0] * e.network.model().species;
-  SumsPool pool(cells, e.network.model().reactions);
-  Failure failure;
+namespace {
+
+void add_trajectories(const Ensemble& e, SumsPool& pool, int64_t cells, Failure& failure) {
   for_trajectories(e, [&](Walker& walker, int64_t from, int64_t to) {
     Buffer<int64_t> samples(static_cast<size_t>(cells));
     Sums* sums = pool.take();
@@ -169,6 +175,19 @@ int64_t moments(const Ensemble& e, double* mean, double* variance) {
     }
     pool.give_back(sums);
   });
+}
+
+}  // namespace
+
+int64_t moments(const Ensemble& e, double* mean, double* variance) {
+  const int64_t cells = e.grid.size[0] * e.network.model().species;
+  SumsPool pool(cells, e.network.model().reactions);
+  Failure failure;
+  const LaneNetwork lanes(e.network, e.grid);
+  if (const LanePlan plan = plan_lanes(e, lanes); plan.tasks)
+    run_lanes(e, lanes, plan, failure, [&] { return std::make_unique<Additions>(pool, plan.lanes()); });
+  else
+    add_trajectories(e, pool, cells, failure);
   failure.raise();
   if (e.job.stopped()) return 0;
   const Sums& sums = pool.total();

@@ -7,6 +7,10 @@
 
 namespace kxfast::gillespie {
 
+// Whether trajectories run in vector lanes (lanes.hpp), which changes no number: where it pays, never, or
+// wherever the network allows it.
+enum class Lanes : int { automatic = -1, never, always };
+
 // Trajectories first .. first + n of a seed, sampled at `grid`; a job counts samples. Throws
 // std::domain_error where a rate or a count is not one.
 struct Ensemble {
@@ -16,6 +20,7 @@ struct Ensemble {
   uint64_t seed;
   int threads;
   Job& job;
+  Lanes lanes = Lanes::automatic;
 };
 
 // counts (n, T, S), fired (n, R); mean and variance (n, S) over time, or null.

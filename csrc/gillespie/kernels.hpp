@@ -41,8 +41,9 @@ struct Factor {
 
 // A network as kernels read it. Counts are doubles, exact below 2^53, in an array of species + 2: x[species]
 // is the constant 1, the species of a factor that is not there, and x[species + 1] takes changes that only
-// fill up a row. Up to second order a propensity is rate * x[one] * (x[other] - less); a reaction of higher
-// order has `factors`, one with an expression a `program`.
+// fill up a row. Up to second order a propensity is rate * x[one] * (x[other] - less); one of third order has
+// another factor (over 1: the rate is divided), one of higher order has `factors` alone, and one with an
+// expression a `program`.
 struct Model {
   int64_t species, reactions;
   const double *rate, *less;

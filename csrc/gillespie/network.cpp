@@ -2,6 +2,7 @@
 #include "gillespie/network.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace kxfast::gillespie {
 
@@ -40,11 +41,12 @@ void Network::add_reaction(const NetworkArrays& arrays, int64_t r) {
     for (int64_t k = 0; k < arrays.reactants(r, s); ++k)
       factors.push_back({s, static_cast<double>(k), static_cast<double>(k + 1)});
   double rate = arrays.rates(r);
-  if (factors.size() <= 2) {
-    for (const Factor& each : factors) rate /= each.over;
+  if (factors.size() <= 3) {
+    for (Factor& each : factors) rate /= std::exchange(each.over, 1);
     one_.push_back(factors.empty() ? nobody : factors[0].species);
     other_.push_back(factors.size() < 2 ? nobody : factors[1].species);
     less_.push_back(factors.size() < 2 ? 0 : factors[1].less);
+    if (factors.size() == 3) factors_.push_back(factors[2]);
   } else {
     one_.push_back(nobody);
     other_.push_back(nobody);

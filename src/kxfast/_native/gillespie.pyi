@@ -5,6 +5,11 @@ import typing
 import numpy
 import numpy.typing
 
+def exponential(bits: typing.SupportsInt | typing.SupportsIndex) -> float:
+    """
+    The waiting time, of mean 1, that 64 random bits become.
+    """
+
 def moments(
     network: tuple[typing.Any, ...],
     t: numpy.typing.NDArray[numpy.float64],
@@ -13,6 +18,7 @@ def moments(
     n: typing.SupportsInt | typing.SupportsIndex,
     threads: typing.SupportsInt | typing.SupportsIndex,
     progress: typing.Any,
+    lanes: typing.SupportsInt | typing.SupportsIndex = -1,
 ) -> tuple[typing.Any, ...]:
     """
     Mean and variance over n trajectories, and the events.
@@ -28,6 +34,7 @@ def simulate(
     first: typing.SupportsInt | typing.SupportsIndex,
     threads: typing.SupportsInt | typing.SupportsIndex,
     progress: typing.Any,
+    lanes: typing.SupportsInt | typing.SupportsIndex = -1,
 ) -> tuple[typing.Any, ...]:
     """
     Trajectories first .. first + n at the times t: counts, firings, and averages over time or None.

@@ -1,7 +1,7 @@
 """Exact stochastic simulation, compiled."""
 
-from kxfast._native.gillespie import moments, simulate, simulate_events
+from kxfast._native.gillespie import exponential, moments, simulate, simulate_events
 
 METHODS = ("direct",)
 
-__all__ = ["moments", "simulate", "simulate_events"]
+__all__ = ["exponential", "moments", "simulate", "simulate_events"]

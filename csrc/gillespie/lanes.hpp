@@ -1,0 +1,71 @@
+// Ensembles of small networks with a trajectory in each vector lane: the network as the lanes read it, a
+// block of trajectories in progress, and the functions that walk it on, one set per instruction set.
+#pragma once
+
+#include <cstdint>
+
+#include "core/isa.hpp"
+
+namespace kxfast::gillespie {
+
+constexpr int kLaneReactions = 24;  // a row of the table of changes; served are at most kRecomputeUpTo
+constexpr int kLaneGroups = 4;      // vectors of trajectories in a block, at most
+constexpr double kLargestLaneCount = 0x1p52;
+
+// rate * x[one] * (x[other] - less) * (x[third] - third_less), as many factors as the order says.
+struct LaneReaction {
+  int32_t order, one, other, third;
+  double rate, less, third_less;
+};
+
+struct LaneModel {
+  int64_t species, reactions, moving;  // species that some reaction changes
+  const LaneReaction* reaction;
+  const double* change;    // (moving, kLaneReactions): of a species, by each reaction
+  const int32_t* changed;  // (moving,) the species
+  const double* initial;   // (species,)
+  const double* grid;      // (samples,)
+  int64_t samples;
+};
+
+// The trajectory in one lane. When it ends the kernel hands its slot to LaneBlock::refill.
+struct LaneSlot {
+  int64_t trajectory;  // -1: none
+  int64_t sample;      // of the grid, the next to be written
+  int64_t events;
+  uint64_t stream[4];  // at the start
+  int64_t* out;        // (samples, species)
+  int64_t* fired;      // (reactions,); the kernel adds to it
+};
+
+// `groups` vectors of lanes; L is their width. Arrays are laid out as they are written here.
+struct LaneBlock {
+  double* x;                // (species, groups, L)
+  double *t, *next_sample;  // (groups, L)
+  double* sums;             // (reactions, groups, L) cumulative sums of propensities
+  uint64_t* stream;         // (4, groups, L)
+  uint64_t* recent;         // (3, groups, L): a byte for each reaction, its firings since the last transfer
+  int64_t* fired;           // (reactions, groups, L): before that
+  LaneSlot* slots;          // (groups, L)
+  int64_t groups, live;     // lanes that have a trajectory
+  int64_t samples_written;
+  bool too_large;  // a trajectory ended with a count out of range
+  void* context;
+  bool (*refill)(void* context,
+                 LaneSlot& slot);  // takes a finished trajectory, gives a new one if any is left
+};
+
+enum class LaneStatus : int { running, finished, too_large };
+
+// lane_width: trajectories in a vector. fill_lanes: gives each lane its first
+// trajectory. walk_lanes: `rounds` events in each lane; too_large if a count has left the range.
+#define KXFAST_DECLARE(set)                                                        \
+  namespace set {                                                                  \
+  int lane_width();                                                                \
+  void fill_lanes(const LaneModel& model, LaneBlock& block);                       \
+  LaneStatus walk_lanes(const LaneModel& model, LaneBlock& block, int64_t rounds); \
+  }
+KXFAST_EACH_ISA(KXFAST_DECLARE)
+#undef KXFAST_DECLARE
+
+}  // namespace kxfast::gillespie
