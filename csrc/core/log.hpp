@@ -1,7 +1,7 @@
 // The natural logarithm of uniform numbers, x in [2^-53, 1], by plain additions and multiplications in one
 // written order: vector lanes that follow the same order (gillespie/simd/lanes.hpp) give the same bits, and
 // so does every instruction set. Largest error found: 2.23 units in the last place, near 0.967, over 2 10^8
-// uniforms; elsewhere below 1.
+// uniforms.
 //
 // x = 2^k z with z in [11/16, 11/8); c is z rounded to sixteenths, which makes z - c exact, and r = (z - c) /
 // c at most 1/22 in size. Then log x = k log 2 + log c + r + r^2 q(r), where q interpolates at Chebyshev
