@@ -1,0 +1,31 @@
+"""Masked attention, compiled; half types are converted to float32 and rounded once, at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kxfast._native import attention as _native
+
+Array = NDArray[Any]
+
+
+def _wide(*arrays: Array | None) -> list[Any]:
+    return [None if x is None else x.astype(np.float32) for x in arrays]
+
+
+def scaled_dot_product_attention(
+    q: Array, k: Array, v: Array, mask: Array | None, bias: Array | None, scale: float, out: Array | None
+) -> tuple[Array, Array]:
+    """See the reference."""
+    kind = q.dtype
+    if kind.itemsize > 2:
+        return _native.scaled_dot_product_attention(q, k, v, mask, bias, scale, out)
+    a, b, c, d = _wide(q, k, v, bias)
+    result, lse = _native.scaled_dot_product_attention(a, b, c, mask, d, scale, None)
+    if out is None:
+        return result.astype(kind), lse
+    out[...] = result
+    return out, lse
