@@ -56,10 +56,39 @@ py::tuple attend(const Array<T>& q, const Array<T>& k, const Array<T>& v, const 
 }
 
 template <class T>
+py::tuple gradients(const Array<T>& grad, const Array<T>& q, const Array<T>& k, const Array<T>& v,
+                    const Array<T>& out, const Array<T>& lse, const py::object& mask,
+                    const std::optional<Array<T>>& bias, T scale, bool need_dbias) {
+  const Sizes n = sizes(q, k, v);
+  Array<T> dq({n.batch, n.heads, n.q_len, n.d}), dk({n.batch, n.key_heads, n.k_len, n.d}),
+      dv({n.batch, n.key_heads, n.k_len, n.dv});
+  std::optional<Array<T>> dbias;
+  if (need_dbias)
+    dbias = py::module_::import("numpy")
+                .attr("zeros")(py::make_tuple(n.batch, n.heads, n.q_len, n.k_len), py::dtype::of<T>())
+                .template cast<Array<T>>();
+  const Masks masks(mask);
+  const Gradients<T> made{dq.mutable_data(), dk.mutable_data(), dv.mutable_data(),
+                          dbias ? dbias->mutable_data() : nullptr};
+  {
+    py::gil_scoped_release nogil;
+    const Pattern pattern = masks.pattern(n.k_len);
+    backward<T>({n, q.data(), k.data(), v.data(), &pattern, broadcast(bias), scale},
+                {grad.data(), out.data(), lse.data()}, made);
+  }
+  return py::make_tuple(dq, dk, dv, dbias);
+}
+
+template <class T>
 void bind(py::module_& m) {
   m.def("scaled_dot_product_attention", &attend<T>, py::arg("q").noconvert(), py::arg("k").noconvert(),
         py::arg("v").noconvert(), py::arg("mask"), py::arg("bias").noconvert(), py::arg("scale"),
         py::arg("out").noconvert(), "softmax((q k' + bias) scale) v over allowed keys; returns (out, lse).");
+  m.def("scaled_dot_product_attention_backward", &gradients<T>, py::arg("grad").noconvert(),
+        py::arg("q").noconvert(), py::arg("k").noconvert(), py::arg("v").noconvert(),
+        py::arg("out").noconvert(), py::arg("lse").noconvert(), py::arg("mask"), py::arg("bias").noconvert(),
+        py::arg("scale"), py::arg("need_dbias"),
+        "Gradients (dq, dk, dv, dbias); dbias for each pair, or None.");
 }
 
 }  // namespace

@@ -32,7 +32,7 @@ void fill_bits(bool value, int64_t count, uint64_t* words) {
 }
 
 template <class T>
-using PackTiles = void (*)(const T*, const int32_t*, int64_t, int64_t, T*);
+using PackTiles = void (*)(const T*, int64_t, int64_t, T*);
 
 }  // namespace
 
@@ -76,8 +76,7 @@ Buffer<T> packed(const T* x, int64_t heads, int64_t rows, int64_t d) {
   const auto pack = KXFAST_PICK(PackTiles<T>, pack_tiles);
   const auto task = [&](int64_t index) {
     const int64_t head = index / tiles, begin = index % tiles * kTile;
-    pack(x + (head * rows + begin) * d, nullptr, std::min(kTile, rows - begin), d,
-         memory.data() + index * kTile * d);
+    pack(x + (head * rows + begin) * d, std::min(kTile, rows - begin), d, memory.data() + index * kTile * d);
   };
   parallel_for(heads * tiles, task);
   return memory;

@@ -78,4 +78,17 @@ class Rows {
 template <class T>
 void forward(const Problem<T>& problem, T* out, T* lse);
 
+// What the forward pass gave, and the gradient of it.
+template <class T>
+struct Result {
+  const T *dout, *out, *lse;
+};
+template <class T>
+struct Gradients {
+  T *dq, *dk, *dv;
+  T* dbias;  // (B, H, Lq, Lk), zeros, or none
+};
+template <class T>
+void backward(const Problem<T>& problem, const Result<T>& given, const Gradients<T>& made);
+
 }  // namespace kxfast::attention

@@ -12,7 +12,7 @@
 // across lanes. Sums of weights stay spread over lanes until the end. A key whose value is NaN or infinite
 // spoils the sums of queries that may not attend to it (0 NaN = NaN): a block whose sums are not finite is
 // done again by the slow loop that leaves out weights of 0; what is finite keeps its bits.
-#include "attention/simd/tile.hpp"
+#include "attention/simd/group.hpp"
 
 namespace kxfast::attention::KXFAST_ISA {
 namespace {
@@ -74,7 +74,7 @@ void run(const Forward<T>& x, bool selected) {
       const int begin = __builtin_ctzll(bits.any), end = 64 - __builtin_clzll(bits.any);
       const int from = begin / kWidth, to = (end + kWidth - 1) / kWidth;
       const T* q[kGroup];
-      row_pointers(x.q, x.d, x.order, row, x.rows, q);
+      row_pointers(x.q, x.q_row, row, x.rows, q);
       scores(q, x.keys + tile * kTile * x.d, x.d, from, to, s);
       finish_scores(x, bits, row, tile, from, to, s);
       const Sums<T> sums{values + row * x.value_row, weights + row * kWidth, top + row * kWidth};
@@ -98,16 +98,15 @@ bool finish(const Forward<T>& x) {
           *top = weights + padded_rows * kWidth;
   T strange = 0;
   for (int64_t i = 0; i < x.rows; ++i) {
-    const int64_t row = x.order ? x.order[i] : i;
     const T total = sum_of<T>(load(weights + i * kWidth)), factor = total == 0 ? T{0} : 1 / total;
     const T* from = values + i * x.value_row;
-    T* to = x.out + row * x.dv;
+    T* to = x.out + i * x.dv;
     for (int64_t j = 0; j < x.dv; ++j) {
       to[j] = from[j] * factor;
       strange += to[j] * 0;
     }
     const T log2_total = static_cast<T>(__builtin_log2(static_cast<double>(total)));
-    x.lse[row] =
+    x.lse[i] =
         total == 0 ? -kInfinity<T> : (top[i * kWidth] + log2_total) * static_cast<T>(0.6931471805599453);
   }
   return strange == 0;

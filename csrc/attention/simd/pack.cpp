@@ -20,10 +20,10 @@ inline void transpose_four(const T* const* row, int64_t k, T* out) {
 }
 
 template <class T>
-void pack(const T* x, const int32_t* order, int64_t rows, int64_t d, T* out) {
+void pack(const T* x, int64_t rows, int64_t d, T* out) {
   for (int64_t j = 0; j < kTile; j += 4) {
     const T* row[4];
-    for (int64_t i = 0; i < 4; ++i) row[i] = x + (j + i >= rows ? 0 : order ? order[j + i] : j + i) * d;
+    for (int64_t i = 0; i < 4; ++i) row[i] = x + (j + i < rows ? j + i : 0) * d;
     int64_t k = 0;
     if (j + 4 <= rows)
       for (; k + 4 <= d; k += 4) transpose_four(row, k, out + j);
@@ -34,11 +34,11 @@ void pack(const T* x, const int32_t* order, int64_t rows, int64_t d, T* out) {
 
 }  // namespace
 
-void pack_tiles(const float* x, const int32_t* order, int64_t rows, int64_t d, float* out) {
-  pack(x, order, rows, d, out);
+void pack_tiles(const float* x, int64_t rows, int64_t d, float* out) {
+  pack(x, rows, d, out);
 }
-void pack_tiles(const double* x, const int32_t* order, int64_t rows, int64_t d, double* out) {
-  pack(x, order, rows, d, out);
+void pack_tiles(const double* x, int64_t rows, int64_t d, double* out) {
+  pack(x, rows, d, out);
 }
 
 }  // namespace kxfast::attention::KXFAST_ISA

@@ -29,3 +29,28 @@ def scaled_dot_product_attention(
         return result.astype(kind), lse
     out[...] = result
     return out, lse
+
+
+def scaled_dot_product_attention_backward(
+    grad: Array,
+    q: Array,
+    k: Array,
+    v: Array,
+    out: Array,
+    lse: Array,
+    mask: Array | None,
+    bias: Array | None,
+    scale: float,
+    need_dbias: bool,
+) -> tuple[Array, Array, Array, Array | None]:
+    """See the reference."""
+    kind, half = q.dtype, q.dtype.itemsize == 2
+    arrays = grad, q, k, v, out
+    x = _wide(*arrays) if half else arrays
+    b = _wide(bias)[0] if half else bias
+    dq, dk, dv, dbias = _native.scaled_dot_product_attention_backward(*x, lse, mask, b, scale, need_dbias)
+    if dbias is not None and bias is not None:
+        dbias = dbias.sum(tuple(axis for axis in range(4) if bias.shape[axis] == 1), keepdims=True)
+    if not half:
+        return dq, dk, dv, dbias
+    return dq.astype(kind), dk.astype(kind), dv.astype(kind), None if dbias is None else dbias.astype(kind)
