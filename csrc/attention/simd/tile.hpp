@@ -203,16 +203,14 @@ inline void scores(const T* const* row, const T* panel, int64_t d, int from, int
   }
 }
 
-// c[i][0 ...] += sum over k of a[i kRow + k kStep] b[k][0 ...], for MR rows and NV vectors.
+// c[i][0 ...] += sum over k of a[i kRow + k kStep] b[k][0 ...], for MR rows and NV vectors. Sums begin at 0,
+// not at c: rounding errors grow with the longest chain, and over many tiles that would be the tiles' chains
+// end to end.
 template <int MR, int NV, int kRow, int kStep, class T>
 inline void add_block(const T* a, const T* b, int64_t b_row, int64_t depth, T* c, int64_t c_row) {
   using V = typename Lanes<T>::Vector;
   constexpr int kWidth = Lanes<T>::kWidth;
-  V sum[MR][NV];
-#pragma GCC unroll 6
-  for (int i = 0; i < MR; ++i)
-#pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) sum[i][j] = load(c + i * c_row + j * kWidth);
+  V sum[MR][NV] = {};
   for (int64_t k = 0; k < depth; ++k, a += kStep, b += b_row) {
     V v[NV];
 #pragma GCC unroll 4
@@ -227,7 +225,10 @@ inline void add_block(const T* a, const T* b, int64_t b_row, int64_t depth, T* c
 #pragma GCC unroll 6
   for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 4
-    for (int j = 0; j < NV; ++j) store(c + i * c_row + j * kWidth, sum[i][j]);
+    for (int j = 0; j < NV; ++j) {
+      T* to = c + i * c_row + j * kWidth;
+      store(to, load(to) + sum[i][j]);
+    }
 }
 
 template <int MR, int kRow, int kStep, class T>
@@ -245,12 +246,15 @@ template <int MR, int kRow, int kStep, class T>
 void add_selected(const T* a, const T* b, int64_t b_row, int64_t depth, T* c, int64_t c_row, int64_t columns,
                   const T* weight) {
   for (int i = 0; i < MR; ++i)
-    for (int64_t k = 0; k < depth; ++k)
-      if (weight[i * kRow + k * kStep] != 0)
-        for (int64_t j = 0; j < columns; j += Lanes<T>::kWidth) {
-          T* sum = c + i * c_row + j;
-          store(sum, fused(all(a[i * kRow + k * kStep]), load(b + k * b_row + j), load(sum)));
-        }
+    for (int64_t j = 0; j < columns; j += Lanes<T>::kWidth) {
+      typename Lanes<T>::Vector sum = {};
+      for (int64_t k = 0; k < depth; ++k) {
+        const int64_t at = i * kRow + k * kStep;
+        if (weight[at] != 0) sum = fused(all(a[at]), load(b + k * b_row + j), sum);
+      }
+      T* to = c + i * c_row + j;
+      store(to, load(to) + sum);
+    }
 }
 
 }  // namespace

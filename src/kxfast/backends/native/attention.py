@@ -45,10 +45,9 @@ def scaled_dot_product_attention_backward(
 ) -> tuple[Array, Array, Array, Array | None]:
     """See the reference."""
     kind, half = q.dtype, q.dtype.itemsize == 2
-    arrays = grad, q, k, v, out
-    x = _wide(*arrays) if half else arrays
-    b = _wide(bias)[0] if half else bias
-    dq, dk, dv, dbias = _native.scaled_dot_product_attention_backward(*x, lse, mask, b, scale, need_dbias)
+    *x, b = _wide(grad, q, k, v, out, bias) if half else (grad, q, k, v, out, bias)
+    run: Any = _native.scaled_dot_product_attention_backward
+    dq, dk, dv, dbias = run(*x, lse, mask, b, scale, need_dbias)
     if dbias is not None and bias is not None:
         dbias = dbias.sum(tuple(axis for axis in range(4) if bias.shape[axis] == 1), keepdims=True)
     if not half:
