@@ -31,6 +31,20 @@ SIZES = (
 )
 
 
+# around the edges of tiles and groups of the compiled kernels: queries, keys, head sizes
+EDGES = (
+    (1, 64, 1),
+    (31, 65, 8),
+    (33, 32, 40),
+    (65, 127, 64),
+    (200, 200, 80),
+    (127, 200, 96),
+    (64, 64, 128),
+    (32, 33, 256),
+    (200, 31, 32),
+)
+
+
 def _types() -> list[tuple[Any, float]]:
     return [*((kind, 1e-2) for kind in half_types()), (np.dtype(np.float64), 1e-11), (np.dtype(np.float32), 1e-5)]
 
@@ -42,6 +56,10 @@ def random(rng: np.random.Generator) -> Iterator[Case]:
             for name, mask in _masks(rng, size).items():
                 yield from _attention(rng, kind, tolerance, size, (name, mask), name in ("dense", "unilm"))
         yield from _others(rng, kind, tolerance)
+    for q_len, k_len, d in EDGES:
+        size = (1, 2, 1, q_len, k_len, d, d)
+        for name, mask in _every_mask(rng, q_len, k_len).items():
+            yield from _attention(rng, np.dtype(np.float32), 1e-5, size, (name, mask), False)
     yield from _generation(rng)
 
 
@@ -60,6 +78,31 @@ def _masks(rng: np.random.Generator, size: tuple[int, ...]) -> dict[str, Any]:
         "none": masks.dense(False),
         "dense": None,
     }
+
+
+def _every_mask(rng: np.random.Generator, q_len: int, k_len: int) -> dict[str, Any]:
+    """Return one mask of every constructor; those about tokens need at least as many keys as queries."""
+    layout = rng.random((-(-q_len // 16), -(-k_len // 16))) < 0.5
+    each: dict[str, Any] = {
+        "dense": None,
+        "causal": masks.causal(),
+        "causal from the start": masks.causal(align="start"),
+        "window": masks.sliding_window(20, 3),
+        "strided": masks.strided(5),
+        "padding": masks.padding(k_len // 2),
+        "marked": masks.padding(rng.random(k_len) < 0.5),
+        "prefix": masks.prefix_lm(k_len // 3),
+        "blocks": masks.block_sparse(layout, 16),
+        "array": masks.dense(rng.random((2, q_len, k_len)) < 0.5),
+        "function": masks.function(lambda b, h, i, j: (i * j + h) % 3 == 0) if q_len * k_len < 3000 else None,
+        "all but causal": ~masks.causal(),
+    }
+    if q_len <= k_len:
+        segments = np.arange(k_len) >= k_len // 2
+        each["unilm"] = masks.unilm(segments.astype(int)) & masks.padding(k_len - 1)
+        each["documents"] = masks.documents(np.arange(k_len) // 30) & masks.causal()
+        each["permutation"] = masks.permutation(rng.permutation(k_len))
+    return each
 
 
 def _attention(

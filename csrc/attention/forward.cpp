@@ -1,0 +1,46 @@
+// Attention, forward: a task is a block of queries of one head, the last blocks first, since causal masks
+// make them the longest. Keys are packed once for each key head.
+#include <algorithm>
+
+#include "attention/problem.hpp"
+#include "core/threads.hpp"
+
+namespace kxfast::attention {
+namespace {
+
+constexpr int64_t kRows = 96;  // queries of a block
+
+template <class T>
+using Attend = void (*)(const Forward<T>&);
+
+}  // namespace
+
+template <class T>
+void forward(const Problem<T>& x, T* out, T* lse) {
+  const Sizes& n = x.size;
+  const Buffer<T> keys = packed(x.k, n.batch * n.key_heads, n.k_len, n.d);
+  const Rows<T> values(x.v, n.batch * n.key_heads * n.k_len, n.dv);
+  const int64_t height = std::min(kRows, std::max(kGroup, groups_of((n.q_len + 1) / 2) * kGroup));
+  const int64_t blocks = (n.q_len + height - 1) / height;
+  const auto attend_block = KXFAST_PICK(Attend<T>, attend);
+  const auto task = [&](int64_t index) {
+    const int64_t head = index % (n.batch * n.heads), b = head / n.heads, h = head % n.heads;
+    const int64_t row = (blocks - 1 - index / (n.batch * n.heads)) * height;
+    const int64_t rows = std::min(height, n.q_len - row), kv = x.key_head(b, h), first = head * n.q_len + row;
+    Buffer<T> work(static_cast<size_t>(forward_work<T>(rows, values.width())));
+    Forward<T> block;
+    block.q = x.q + first * n.d, block.q_row = n.d;
+    block.rows = rows, block.d = n.d, block.dv = n.dv, block.k_len = n.k_len;
+    block.keys = keys.data() + kv * x.tiles() * kTile * n.d;
+    block.mask = x.mask->of(b, h, row), block.bias = x.bias_of(b, h, row), block.scale = x.scale;
+    block.values = values.data() + kv * n.k_len * values.width(), block.value_row = values.width();
+    block.out = out + first * n.dv, block.lse = lse + first, block.work = work.data();
+    attend_block(block);
+  };
+  parallel_for(n.batch * n.heads * blocks, task);
+}
+
+template void forward(const Problem<float>&, float*, float*);
+template void forward(const Problem<double>&, double*, double*);
+
+}  // namespace kxfast::attention

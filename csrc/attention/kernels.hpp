@@ -1,0 +1,96 @@
+// Kernels of the stem attention, one set per instruction set, and the calls that share them out to threads.
+#pragma once
+
+#include <cstdint>
+
+#include "core/isa.hpp"
+
+namespace kxfast::attention {
+
+constexpr int64_t kTile = 64;   // keys of a tile: one word of mask bits
+constexpr int64_t kGroup = 6;   // queries that pass through the registers together
+constexpr int64_t kAlign = 64;  // bytes to whose multiple rows are padded where kernels read whole vectors
+
+template <class T>
+constexpr int64_t padded(int64_t columns) {
+  constexpr int64_t kStep = kAlign / static_cast<int64_t>(sizeof(T));
+  return (columns + kStep - 1) / kStep * kStep;
+}
+constexpr int64_t groups_of(int64_t rows) {
+  return (rows + kGroup - 1) / kGroup;
+}
+
+// Which keys the queries of one head may attend to: a word of bits for each tile of a query, or two half-open
+// intervals of keys (from, to, from, to) for each query, or neither: all.
+struct HeadMask {
+  const uint64_t* bits = nullptr;
+  const int32_t* intervals = nullptr;
+  int64_t row = 0;  // words or numbers from one query to the next; 0: the same for all
+};
+
+template <class T>
+struct HeadBias {
+  const T* data = nullptr;
+  int64_t row = 0, key = 0;  // strides: key is 0 or 1
+};
+
+// What forward and backward know of a block of queries of one head. `keys` is packed by pack_tiles.
+template <class T>
+struct Queries {
+  const T* q;
+  int64_t q_row;  // elements from one query to the next
+  int64_t rows, d, dv, k_len;
+  const T* keys;
+  HeadMask mask;
+  HeadBias<T> bias;
+  T scale;
+};
+
+template <class T>
+struct Forward : Queries<T> {
+  const T* values;
+  int64_t value_row;  // elements from one value to the next: dv padded
+  T *out, *lse;       // of the head, like q
+  T* work;            // forward_work(rows, value_row) elements
+};
+
+// What all queries of one head add to the gradients of one tile of keys, and get from it.
+template <class T>
+struct Backward : Queries<T> {
+  const T* values;    // packed as keys are
+  const T *k, *dout;  // rows padded to d_row and dv_row; q has rows of d_row too
+  int64_t d_row, dv_row;
+  const T *lse, *share;  // of each query, by row_shares
+  T* dq;                 // added to, without the scale: (rows up to a multiple of kGroup, d_row)
+  T *dk, *dv_sum;        // added to, dk without the scale: (kTileRows, d_row), (kTileRows, dv_row)
+  T* dbias;              // (rows, k_len), or none
+  T* work;               // backward_work() elements
+};
+constexpr int64_t kBlock = 8 * kGroup;                    // queries whose weights are kept
+constexpr int64_t kTileRows = groups_of(kTile) * kGroup;  // keys of a tile, and what a last group adds
+constexpr int64_t backward_work() {
+  return 2 * (kBlock * kTile + kAlign);
+}
+
+#define KXFAST_DECLARE_TYPE(T)                                                                   \
+  void pack_tiles(const T* x, int64_t rows, int64_t d, T* out);                                  \
+  void attend(const Forward<T>& block);                                                          \
+  void row_shares(const T* dout, const T* out, const T* lse, int64_t rows, int64_t dv, T* share, \
+                  T* log2_sum);                                                                  \
+  void add_gradients(const Backward<T>& head, int64_t tile, bool selected);
+#define KXFAST_DECLARE(set)                              \
+  namespace set {                                        \
+  KXFAST_DECLARE_TYPE(float) KXFAST_DECLARE_TYPE(double) \
+  }
+KXFAST_EACH_ISA(KXFAST_DECLARE)
+#undef KXFAST_DECLARE
+#undef KXFAST_DECLARE_TYPE
+
+// Sums of values, sums of weights (a vector each), maxima, and one group's scores.
+template <class T>
+constexpr int64_t forward_work(int64_t rows, int64_t value_row) {
+  return groups_of(rows) * kGroup * (value_row + 2 * kAlign / static_cast<int64_t>(sizeof(T))) +
+         kGroup * kTile;
+}
+
+}  // namespace kxfast::attention

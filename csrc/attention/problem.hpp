@@ -1,0 +1,94 @@
+// One call of attention as bindings hand it over, and what forward and backward share of it.
+#pragma once
+
+#include <cstdint>
+
+#include "attention/kernels.hpp"
+#include "core/workspace.hpp"
+
+namespace kxfast::attention {
+
+struct Sizes {
+  int64_t batch, heads, key_heads, q_len, k_len, d, dv;
+};
+
+// A mask or bias in four dimensions; size 1 stands for all.
+template <class T>
+struct Broadcast {
+  const T* data = nullptr;
+  int64_t size[4] = {1, 1, 1, 1};
+
+  int64_t stride(int axis) const {
+    int64_t product = 1;
+    for (int i = axis + 1; i < 4; ++i) product *= size[i];
+    return size[axis] == 1 ? 0 : product;
+  }
+  const T* head(int64_t b, int64_t h) const { return data + b * stride(0) + h * stride(1); }
+};
+
+// The mask of a call as words of bits: one row of words for each row of the pattern. Or its intervals,
+// unchanged.
+class Pattern {
+ public:
+  Pattern(const Broadcast<bool>& mask, const Broadcast<int32_t>& intervals, int64_t k_len);
+  HeadMask of(int64_t b, int64_t h, int64_t row) const;
+
+ private:
+  Broadcast<uint64_t> words_;
+  Broadcast<int32_t> intervals_;
+  Buffer<uint64_t> memory_;
+};
+
+template <class T>
+struct Problem {
+  Sizes size;
+  const T *q, *k, *v;
+  const Pattern* mask;
+  Broadcast<T> bias;
+  T scale;
+
+  int64_t tiles() const { return (size.k_len + kTile - 1) / kTile; }
+  int64_t key_head(int64_t b, int64_t h) const {
+    return b * size.key_heads + h / (size.heads / size.key_heads);
+  }
+  HeadBias<T> bias_of(int64_t b, int64_t h, int64_t row) const {
+    if (!bias.data) return {};
+    return {bias.head(b, h) + row * bias.stride(2), bias.stride(2), bias.stride(3)};
+  }
+};
+
+// Every head's rows (heads, rows, d) as tiles packed by pack_tiles, (heads, tiles, d, 64).
+template <class T>
+Buffer<T> packed(const T* x, int64_t heads, int64_t rows, int64_t d);
+
+// Rows with zeros after them up to a multiple of 64 bytes: x itself where they are that already.
+template <class T>
+class Rows {
+ public:
+  Rows(const T* x, int64_t rows, int64_t columns);
+  const T* data() const { return data_; }
+  int64_t width() const { return width_; }
+
+ private:
+  int64_t width_;
+  Buffer<T> memory_;
+  const T* data_;
+};
+
+template <class T>
+void forward(const Problem<T>& problem, T* out, T* lse);
+
+// What the forward pass gave, and the gradient of it.
+template <class T>
+struct Result {
+  const T *dout, *out, *lse;
+};
+template <class T>
+struct Gradients {
+  T *dq, *dk, *dv;
+  T* dbias;  // (B, H, Lq, Lk), zeros, or none
+};
+template <class T>
+void backward(const Problem<T>& problem, const Result<T>& given, const Gradients<T>& made);
+
+}  // namespace kxfast::attention

@@ -1,0 +1,62 @@
+// A group of queries against a tile of keys: which pairs are allowed, and their scores.
+#pragma once
+
+#include "attention/simd/tile.hpp"
+
+namespace kxfast::attention::KXFAST_ISA {
+namespace {
+
+// The keys of a tile that a query may attend to, as bits.
+inline uint64_t below(int64_t n) {
+  return n <= 0 ? 0 : n >= kTile ? ~uint64_t{0} : (uint64_t{1} << n) - 1;
+}
+inline uint64_t allowed(const HeadMask& mask, int64_t row, int64_t tile, int64_t k_len) {
+  if (mask.bits) return mask.bits[row * mask.row + tile];
+  const int64_t begin = tile * kTile;
+  if (!mask.intervals) return below(k_len - begin);
+  const int32_t* x = mask.intervals + row * mask.row;
+  return (below(x[1] - begin) & ~below(x[0] - begin)) | (below(x[3] - begin) & ~below(x[2] - begin));
+}
+
+// The queries of a group against a tile: a row beyond the last one repeats it, and is not written.
+struct GroupBits {
+  uint64_t row[kGroup], any, every;
+};
+inline GroupBits group_bits(const HeadMask& mask, int64_t row, int64_t rows, int64_t tile, int64_t k_len) {
+  GroupBits bits;
+  bits.any = 0, bits.every = ~uint64_t{0};
+  for (int64_t i = 0; i < kGroup; ++i) {
+    bits.row[i] = allowed(mask, row + i < rows ? row + i : rows - 1, tile, k_len);
+    bits.any |= bits.row[i], bits.every &= bits.row[i];
+  }
+  return bits;
+}
+
+// s = (s + bias) scale log2(e), and -inf where the bits forbid.
+template <class T>
+inline void finish_scores(const Queries<T>& x, const GroupBits& bits, int64_t row, int64_t tile, int from,
+                          int to, T* s) {
+  constexpr int kWidth = Lanes<T>::kWidth;
+  const auto scale = all(static_cast<T>(x.scale * static_cast<T>(1.4426950408889634)));
+  for (int64_t i = 0; i < kGroup; ++i, s += kTile) {
+    if (x.bias.data) {
+      const T* bias = x.bias.data + (row + i < x.rows ? row + i : x.rows - 1) * x.bias.row;
+      const int64_t begin = tile * kTile, end = to * kWidth;
+      for (int64_t k = from * kWidth; k < end && begin + k < x.k_len; ++k)
+        s[k] += bias[(begin + k) * x.bias.key];
+    }
+    for (int c = from; c < to; ++c) {
+      auto v = load(s + c * kWidth) * scale;
+      if (bits.every != ~uint64_t{0}) v = where(bits.row[i] >> (c * kWidth), v, -kInfinity<T>);
+      store(s + c * kWidth, v);
+    }
+  }
+}
+
+template <class T>
+inline void row_pointers(const T* x, int64_t x_row, int64_t row, int64_t rows, const T** pointers) {
+  for (int64_t i = 0; i < kGroup; ++i) pointers[i] = x + (row + i < rows ? row + i : rows - 1) * x_row;
+}
+
+}  // namespace
+}  // namespace kxfast::attention::KXFAST_ISA

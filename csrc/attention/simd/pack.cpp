@@ -1,0 +1,44 @@
+// Rows x (rows, d) as tiles of 64, transposed: out[tile][k][row], zeros where rows end. Four by four elements
+// at a time, as four vectors of 16 or 32 bytes that are interleaved twice; about one cycle for each element.
+#include "attention/simd/tile.hpp"
+
+namespace kxfast::attention::KXFAST_ISA {
+namespace {
+
+template <class T>
+inline void transpose_four(const T* const* row, int64_t k, T* out) {
+  typedef T Four __attribute__((vector_size(4 * sizeof(T)), aligned(sizeof(T)), may_alias));
+  Four x[4];
+  for (int i = 0; i < 4; ++i) x[i] = *reinterpret_cast<const Four*>(row[i] + k);
+  const Four a = __builtin_shufflevector(x[0], x[1], 0, 4, 1, 5),
+             b = __builtin_shufflevector(x[0], x[1], 2, 6, 3, 7);
+  const Four c = __builtin_shufflevector(x[2], x[3], 0, 4, 1, 5),
+             d = __builtin_shufflevector(x[2], x[3], 2, 6, 3, 7);
+  const Four y[4] = {__builtin_shufflevector(a, c, 0, 1, 4, 5), __builtin_shufflevector(a, c, 2, 3, 6, 7),
+                     __builtin_shufflevector(b, d, 0, 1, 4, 5), __builtin_shufflevector(b, d, 2, 3, 6, 7)};
+  for (int i = 0; i < 4; ++i) *reinterpret_cast<Four*>(out + (k + i) * kTile) = y[i];
+}
+
+template <class T>
+void pack(const T* x, int64_t rows, int64_t d, T* out) {
+  for (int64_t j = 0; j < kTile; j += 4) {
+    const T* row[4];
+    for (int64_t i = 0; i < 4; ++i) row[i] = x + (j + i < rows ? j + i : 0) * d;
+    int64_t k = 0;
+    if (j + 4 <= rows)
+      for (; k + 4 <= d; k += 4) transpose_four(row, k, out + j);
+    for (; k < d; ++k)
+      for (int64_t i = 0; i < 4; ++i) out[k * kTile + j + i] = j + i < rows ? row[i][k] : T{0};
+  }
+}
+
+}  // namespace
+
+void pack_tiles(const float* x, int64_t rows, int64_t d, float* out) {
+  pack(x, rows, d, out);
+}
+void pack_tiles(const double* x, int64_t rows, int64_t d, double* out) {
+  pack(x, rows, d, out);
+}
+
+}  // namespace kxfast::attention::KXFAST_ISA

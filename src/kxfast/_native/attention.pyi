@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import typing
+
+import numpy
+import numpy.typing
+
+@typing.overload
+def scaled_dot_product_attention(
+    q: numpy.typing.NDArray[numpy.float32],
+    k: numpy.typing.NDArray[numpy.float32],
+    v: numpy.typing.NDArray[numpy.float32],
+    mask: typing.Any,
+    bias: numpy.typing.NDArray[numpy.float32] | None,
+    scale: typing.SupportsFloat | typing.SupportsIndex,
+    out: numpy.typing.NDArray[numpy.float32] | None,
+) -> tuple[typing.Any, ...]:
+    """
+    softmax((q k' + bias) scale) v over allowed keys; returns (out, lse).
+    """
+
+@typing.overload
+def scaled_dot_product_attention(
+    q: numpy.typing.NDArray[numpy.float64],
+    k: numpy.typing.NDArray[numpy.float64],
+    v: numpy.typing.NDArray[numpy.float64],
+    mask: typing.Any,
+    bias: numpy.typing.NDArray[numpy.float64] | None,
+    scale: typing.SupportsFloat | typing.SupportsIndex,
+    out: numpy.typing.NDArray[numpy.float64] | None,
+) -> tuple[typing.Any, ...]:
+    """
+    softmax((q k' + bias) scale) v over allowed keys; returns (out, lse).
+    """
+
+@typing.overload
+def scaled_dot_product_attention_backward(
+    grad: numpy.typing.NDArray[numpy.float32],
+    q: numpy.typing.NDArray[numpy.float32],
+    k: numpy.typing.NDArray[numpy.float32],
+    v: numpy.typing.NDArray[numpy.float32],
+    out: numpy.typing.NDArray[numpy.float32],
+    lse: numpy.typing.NDArray[numpy.float32],
+    mask: typing.Any,
+    bias: numpy.typing.NDArray[numpy.float32] | None,
+    scale: typing.SupportsFloat | typing.SupportsIndex,
+    need_dbias: bool,
+) -> tuple[typing.Any, ...]:
+    """
+    Gradients (dq, dk, dv, dbias); dbias for each pair, or None.
+    """
+
+@typing.overload
+def scaled_dot_product_attention_backward(
+    grad: numpy.typing.NDArray[numpy.float64],
+    q: numpy.typing.NDArray[numpy.float64],
+    k: numpy.typing.NDArray[numpy.float64],
+    v: numpy.typing.NDArray[numpy.float64],
+    out: numpy.typing.NDArray[numpy.float64],
+    lse: numpy.typing.NDArray[numpy.float64],
+    mask: typing.Any,
+    bias: numpy.typing.NDArray[numpy.float64] | None,
+    scale: typing.SupportsFloat | typing.SupportsIndex,
+    need_dbias: bool,
+) -> tuple[typing.Any, ...]:
+    """
+    Gradients (dq, dk, dv, dbias); dbias for each pair, or None.
+    """
