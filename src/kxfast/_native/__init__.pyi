@@ -4,8 +4,8 @@ Compiled kernels of kxfast, one submodule per stem; callers pass checked, canoni
 
 from __future__ import annotations
 
-from . import conv as conv
 from . import attention as attention
+from . import conv as conv
 from . import cooccurrence as cooccurrence
 from . import core as core
 from . import gillespie as gillespie
