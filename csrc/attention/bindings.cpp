@@ -25,31 +25,17 @@ Sizes sizes(const Array<T>& q, const Array<T>& k, const Array<T>& v) {
   return {q.shape(0), q.shape(1), k.shape(1), q.shape(2), k.shape(2), q.shape(3), v.shape(3)};
 }
 
-// The mask is an array of booleans, an array of intervals (…, 4) or None.
-struct Masks {
-  explicit Masks(const py::object& mask) {
-    if (mask.is_none()) return;
-    if (py::isinstance<Array<bool>>(mask))
-      booleans = mask.cast<Array<bool>>();
-    else
-      intervals = mask.cast<Array<int32_t>>();
-  }
-  Pattern pattern(int64_t k_len) const { return Pattern(broadcast(booleans), broadcast(intervals), k_len); }
-  std::optional<Array<bool>> booleans;
-  std::optional<Array<int32_t>> intervals;
-};
-
 template <class T>
-py::tuple attend(const Array<T>& q, const Array<T>& k, const Array<T>& v, const py::object& mask,
-                 const std::optional<Array<T>>& bias, T scale, std::optional<Array<T>> out) {
+py::tuple attend(const Array<T>& q, const Array<T>& k, const Array<T>& v,
+                 const std::optional<Array<bool>>& mask, const std::optional<Array<T>>& bias, T scale,
+                 std::optional<Array<T>> out) {
   const Sizes n = sizes(q, k, v);
   if (!out) out = Array<T>({n.batch, n.heads, n.q_len, n.dv});
   Array<T> lse({n.batch, n.heads, n.q_len});
-  const Masks masks(mask);
   T *out_data = out->mutable_data(), *lse_data = lse.mutable_data();
   {
     py::gil_scoped_release nogil;
-    const Pattern pattern = masks.pattern(n.k_len);
+    const Pattern pattern(broadcast(mask), n.k_len);
     forward<T>({n, q.data(), k.data(), v.data(), &pattern, broadcast(bias), scale}, out_data, lse_data);
   }
   return py::make_tuple(*out, lse);
@@ -57,7 +43,7 @@ py::tuple attend(const Array<T>& q, const Array<T>& k, const Array<T>& v, const 
 
 template <class T>
 py::tuple gradients(const Array<T>& grad, const Array<T>& q, const Array<T>& k, const Array<T>& v,
-                    const Array<T>& out, const Array<T>& lse, const py::object& mask,
+                    const Array<T>& out, const Array<T>& lse, const std::optional<Array<bool>>& mask,
                     const std::optional<Array<T>>& bias, T scale, bool need_dbias) {
   const Sizes n = sizes(q, k, v);
   Array<T> dq({n.batch, n.heads, n.q_len, n.d}), dk({n.batch, n.key_heads, n.k_len, n.d}),
@@ -67,12 +53,11 @@ py::tuple gradients(const Array<T>& grad, const Array<T>& q, const Array<T>& k, 
     dbias = py::module_::import("numpy")
                 .attr("zeros")(py::make_tuple(n.batch, n.heads, n.q_len, n.k_len), py::dtype::of<T>())
                 .template cast<Array<T>>();
-  const Masks masks(mask);
   const Gradients<T> made{dq.mutable_data(), dk.mutable_data(), dv.mutable_data(),
                           dbias ? dbias->mutable_data() : nullptr};
   {
     py::gil_scoped_release nogil;
-    const Pattern pattern = masks.pattern(n.k_len);
+    const Pattern pattern(broadcast(mask), n.k_len);
     backward<T>({n, q.data(), k.data(), v.data(), &pattern, broadcast(bias), scale},
                 {grad.data(), out.data(), lse.data()}, made);
   }
@@ -82,12 +67,12 @@ py::tuple gradients(const Array<T>& grad, const Array<T>& q, const Array<T>& k, 
 template <class T>
 void bind(py::module_& m) {
   m.def("scaled_dot_product_attention", &attend<T>, py::arg("q").noconvert(), py::arg("k").noconvert(),
-        py::arg("v").noconvert(), py::arg("mask"), py::arg("bias").noconvert(), py::arg("scale"),
+        py::arg("v").noconvert(), py::arg("mask").noconvert(), py::arg("bias").noconvert(), py::arg("scale"),
         py::arg("out").noconvert(), "softmax((q k' + bias) scale) v over allowed keys; returns (out, lse).");
   m.def("scaled_dot_product_attention_backward", &gradients<T>, py::arg("grad").noconvert(),
         py::arg("q").noconvert(), py::arg("k").noconvert(), py::arg("v").noconvert(),
-        py::arg("out").noconvert(), py::arg("lse").noconvert(), py::arg("mask"), py::arg("bias").noconvert(),
-        py::arg("scale"), py::arg("need_dbias"),
+        py::arg("out").noconvert(), py::arg("lse").noconvert(), py::arg("mask").noconvert(),
+        py::arg("bias").noconvert(), py::arg("scale"), py::arg("need_dbias"),
         "Gradients (dq, dk, dv, dbias); dbias for each pair, or None.");
 }
 

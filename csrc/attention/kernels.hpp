@@ -20,12 +20,10 @@ constexpr int64_t groups_of(int64_t rows) {
   return (rows + kGroup - 1) / kGroup;
 }
 
-// Which keys the queries of one head may attend to: a word of bits for each tile of a query, or two half-open
-// intervals of keys (from, to, from, to) for each query, or neither: all.
+// Which keys the queries of one head may attend to: a word of bits for each tile of a query; none: all.
 struct HeadMask {
   const uint64_t* bits = nullptr;
-  const int32_t* intervals = nullptr;
-  int64_t row = 0;  // words or numbers from one query to the next; 0: the same for all
+  int64_t row = 0;  // words from one query to the next; 0: the same for all
 };
 
 template <class T>

@@ -36,8 +36,7 @@ using PackTiles = void (*)(const T*, int64_t, int64_t, T*);
 
 }  // namespace
 
-Pattern::Pattern(const Broadcast<bool>& mask, const Broadcast<int32_t>& intervals, int64_t k_len)
-    : intervals_(intervals) {
+Pattern::Pattern(const Broadcast<bool>& mask, int64_t k_len) {
   if (!mask.data) return;
   const int64_t rows = mask.size[0] * mask.size[1] * mask.size[2], words = (k_len + kTile - 1) / kTile;
   memory_ = Buffer<uint64_t>(static_cast<size_t>(rows * words + 1));
@@ -59,13 +58,9 @@ Pattern::Pattern(const Broadcast<bool>& mask, const Broadcast<int32_t>& interval
 
 HeadMask Pattern::of(int64_t b, int64_t h, int64_t row) const {
   HeadMask mask;
-  if (words_.data) {
-    mask.row = words_.stride(2);
-    mask.bits = words_.head(b, h) + row * mask.row;
-  } else if (intervals_.data) {
-    mask.row = intervals_.stride(2);
-    mask.intervals = intervals_.head(b, h) + row * mask.row;
-  }
+  if (!words_.data) return mask;
+  mask.row = words_.stride(2);
+  mask.bits = words_.head(b, h) + row * mask.row;
   return mask;
 }
 

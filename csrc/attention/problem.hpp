@@ -26,16 +26,14 @@ struct Broadcast {
   const T* head(int64_t b, int64_t h) const { return data + b * stride(0) + h * stride(1); }
 };
 
-// The mask of a call as words of bits: one row of words for each row of the pattern. Or its intervals,
-// unchanged.
+// The mask of a call as words of bits: one row of words for each row of the pattern.
 class Pattern {
  public:
-  Pattern(const Broadcast<bool>& mask, const Broadcast<int32_t>& intervals, int64_t k_len);
+  Pattern(const Broadcast<bool>& mask, int64_t k_len);
   HeadMask of(int64_t b, int64_t h, int64_t row) const;
 
  private:
   Broadcast<uint64_t> words_;
-  Broadcast<int32_t> intervals_;
   Buffer<uint64_t> memory_;
 };
 

@@ -11,11 +11,7 @@ inline uint64_t below(int64_t n) {
   return n <= 0 ? 0 : n >= kTile ? ~uint64_t{0} : (uint64_t{1} << n) - 1;
 }
 inline uint64_t allowed(const HeadMask& mask, int64_t row, int64_t tile, int64_t k_len) {
-  if (mask.bits) return mask.bits[row * mask.row + tile];
-  const int64_t begin = tile * kTile;
-  if (!mask.intervals) return below(k_len - begin);
-  const int32_t* x = mask.intervals + row * mask.row;
-  return (below(x[1] - begin) & ~below(x[0] - begin)) | (below(x[3] - begin) & ~below(x[2] - begin));
+  return mask.bits ? mask.bits[row * mask.row + tile] : below(k_len - tile * kTile);
 }
 
 // The queries of a group against a tile: a row beyond the last one repeats it, and is not written.
