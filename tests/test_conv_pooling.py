@@ -160,3 +160,20 @@ def test_a_vote_does_not_depend_on_the_order_of_scores(rng):
     scores = rng.random(6)
     votes = [kx.conv.vote([{"a": s} for s in order])[1]["a"] for order in (scores, scores[::-1])]
     assert votes[0] == pytest.approx(votes[1])
+
+
+def test_match_features_of_the_worked_example():
+    question = ["A", "de", "H", "shi", "duoshao", "?"]
+    passage = ["A", "zuoluo", "zai", "GZ", ",", "zhufeng", "H", "3", "8", "2", "mi"]
+    match, jaccard, edit = kx.conv.match_features(question, passage).T
+    assert match.tolist() == [1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]
+    np.testing.assert_allclose(jaccard, [1 / 8, 1 / 9, 1 / 10, *[1 / 11] * 6, 1 / 10, 0], rtol=1e-15)
+    np.testing.assert_allclose(edit * 6, [5, 5, 5, 5, 6, 6, 6, 5, 6, 6, 6], rtol=1e-15)
+
+
+def test_match_features_laws():
+    assert kx.conv.match_features("abc", "").shape == (0, 3)
+    features = kx.conv.match_features("天地", "玄天地黄")
+    assert features[2].tolist() == [1, 1, 0]  # the window of token 2 is the question itself
+    shifted = kx.conv.match_features("天地", "甲乙玄天地黄")
+    np.testing.assert_array_equal(shifted[3:], features[1:])

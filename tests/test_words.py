@@ -182,3 +182,20 @@ def test_lexicon_files(tmp_path):
     (tmp_path / "tagged.txt").write_text("科学\t3\tn\n\n空间 1 n\n", encoding="utf-8")
     assert dict(kx.words.load(tmp_path / "tagged.txt")) == dict(lexicon)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tagged.txt", "words.txt"]
+
+
+def test_merge_gain_of_the_worked_example():
+    assert kx.words.merge_gain(0.01, [0.02, 0.03]) == pytest.approx(0.023043166, abs=5e-10)
+    assert kx.words.merge_gain(0.01, [0.02, 0.03], exact=False) == pytest.approx(0.018134107, abs=5e-10)
+
+
+def test_merge_gain_is_at_least_its_bound():
+    rng = np.random.default_rng(9)
+    for _ in range(200):
+        k = rng.integers(2, 5)
+        parts = rng.uniform(0.001, 1 / k, k)  # of different items, so their sum is at most 1
+        joint = rng.uniform(0, parts.min() / len(parts))
+        assert kx.words.merge_gain(joint, list(parts)) >= kx.words.merge_gain(joint, list(parts), exact=False)
+    assert kx.words.merge_gain(0.25, [0.25, 0.5]) == pytest.approx(  # a part that never stands alone adds nothing
+        0.25 * log(2) - 0.75 * log(0.75) + 0.25 * log(0.5)
+    )

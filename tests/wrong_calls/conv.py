@@ -169,4 +169,6 @@ CALLS = [
     (lambda: c.vote({"a": 1.0}), TypeError, "passages must be an iterable of mappings; got dict"),
     (lambda: c.vote([{"a": -1.0}]), ValueError, "passages[0]['a'] must be at least 0; got -1"),
     (lambda: c.vote(["a"]), TypeError, "passages[0] must be a mapping from spans to scores; got str"),
+    (lambda: kx.conv.match_features("", "ab"), ValueError, "question must have at least 1 token; got 0"),
+    (lambda: kx.conv.match_features("ab", 5), TypeError, "passage must be a str or a sequence of tokens; got int"),
 ]

@@ -50,4 +50,7 @@ CALLS = [
     (lambda: kx.words.Lexicon(["a"]), TypeError, "counts must be a mapping from words to counts; got list"),
     (lambda: kx.words.Lexicon({"a b": 1}), ValueError, "counts must have words without white space as keys; got 'a b'"),
     (lambda: kx.words.Lexicon({"a": 1.5}), ValueError, "counts must be ints that are at least 0; got 1.5 for 'a'"),
+    (lambda: kx.words.merge_gain(0.1, [0.2]), ValueError, "parts must be a sequence of at least 2 probabilities; got [0.2]"),
+    (lambda: kx.words.merge_gain(0.3, [0.2, 0.5]), ValueError, "joint must be at most 0.2; got 0.3"),
+    (lambda: kx.words.merge_gain(0.1, [0.2, 1.5]), ValueError, "parts must be at most 1; got 1.5"),
 ]

@@ -110,6 +110,8 @@ def _others(rng: np.random.Generator, kind: Any, tolerance: float) -> Iterator[C
         yield Case("conv.masked_mean_pooling", label, (x,), {"mask": m}, tolerance)
     yield Case("conv.seq_and_vec", f"{kind}", (x, normal(3, 2)))
     start, end = (rng.random(60).astype(kind) for _ in range(2))
+    question, passage = ("".join(rng.choice(list("天地玄黄"), n)) for n in (5, 40))
+    yield Case("conv.match_features", f"{len(passage)} tokens", (question, passage))
     yield Case("conv.extract_span", f"{kind}", (start, end, "甲乙丙丁" * 15), {}, tolerance)
 
 

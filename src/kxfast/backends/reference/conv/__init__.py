@@ -6,6 +6,7 @@ from kxfast.backends.reference.conv.gated import (
     dilated_gated_conv1d,
     dilated_gated_conv1d_backward,
 )
+from kxfast.backends.reference.conv.matching import match_features
 from kxfast.backends.reference.conv.plain import dilated_conv1d
 from kxfast.backends.reference.conv.pooling import (
     attention_pooling,
@@ -24,4 +25,5 @@ __all__ = [
     "extract_span",
     "masked_max_pooling",
     "masked_mean_pooling",
+    "match_features",
 ]
