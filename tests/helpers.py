@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import threading
+import time
+
 import numpy as np
 
 
@@ -30,3 +36,32 @@ def assert_gradients(function, arrays, grad, gradients, tolerance=1e-7):
         assert np.shape(gradient) == expected.shape
         scale = max(np.max(np.abs(expected)), 1e-3)
         np.testing.assert_allclose(gradient, expected, atol=tolerance * scale, rtol=0)
+
+
+def seconds_to_interrupt(setup: str, call: str, delay: float) -> float:
+    """Send Ctrl-C to a process that runs `call`, `delay` seconds after it began; return how long it went on."""
+    code = f"""
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without it
+{setup}
+print("ready", flush=True)
+try:
+    {call}
+    print("done", flush=True)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        watchdog = threading.Timer(60, process.kill)
+        watchdog.start()
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(delay)
+            start = time.perf_counter()
+            process.send_signal(signal.SIGINT)
+            assert process.stdout.readline() == "interrupted\n"
+            return time.perf_counter() - start
+        finally:
+            watchdog.cancel()
+            process.kill()
