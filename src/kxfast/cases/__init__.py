@@ -17,28 +17,28 @@ import numpy as np
 from kxfast import NAMESPACES, dispatch, settings
 
 
-def largest_difference(result: Any, expected: Any) -> float:  # noqa: PLR0911  (one return for each kind of result)
+def largest_difference(result: Any, expected: Any, floor: float = 0.0) -> float:  # noqa: PLR0911  (one return for each kind of result)
     """Return the largest difference between two results, relative to the largest expected value; inf if unalike.
 
     Results may be arrays, numbers, strings, dataclasses, mappings, and tuples and lists of them. Arrays that are not
-    of a floating type must be equal.
+    of a floating type must be equal. The scale is at least `floor`: what cancels to nearly 0 is no worse for it.
     """
     if isinstance(expected, (tuple, list)):
         if not isinstance(result, (tuple, list)) or len(result) != len(expected):
             return np.inf
-        return max((largest_difference(a, b) for a, b in zip(result, expected, strict=True)), default=0.0)
+        return max((largest_difference(a, b, floor) for a, b in zip(result, expected, strict=True)), default=0.0)
     if isinstance(expected, Mapping):
         if list(result) != list(expected):
             return np.inf
-        return largest_difference(list(result.values()), list(expected.values()))
+        return largest_difference(list(result.values()), list(expected.values()), floor)
     if hasattr(expected, "__dataclass_fields__"):
         names = [name for name, each in expected.__dataclass_fields__.items() if each.compare]
-        return largest_difference([getattr(result, k) for k in names], [getattr(expected, k) for k in names])
+        return largest_difference([getattr(result, k) for k in names], [getattr(expected, k) for k in names], floor)
     if hasattr(expected, "tocoo"):
         result, expected = result.tocoo(), expected.tocoo()
         if result.shape != expected.shape or result.nnz != expected.nnz:
             return np.inf
-        return largest_difference([*result.coords, result.data], [*expected.coords, expected.data])
+        return largest_difference([*result.coords, result.data], [*expected.coords, expected.data], floor)
     a, b = np.asarray(result), np.asarray(expected)
     if a.shape != b.shape or a.dtype != b.dtype:
         return np.inf
@@ -52,7 +52,7 @@ def largest_difference(result: Any, expected: Any) -> float:  # noqa: PLR0911  (
     usual = np.isfinite(y)
     if not np.array_equal(x[~usual], y[~usual], equal_nan=True):
         return np.inf
-    scale = np.max(np.abs(y[usual]), initial=0.0)
+    scale = np.max(np.abs(y[usual]), initial=floor)
     return float(np.max(np.abs(x[usual] - y[usual]), initial=0.0) / (scale or 1.0))
 
 
