@@ -1,6 +1,8 @@
 // Which generator for streams keyed by (seed, index)? Prints nanoseconds per uniform double and per new
-// stream. g++ -O3 -march=x86-64-v3 -std=c++17 -I csrc benchmarks/native/random_streams.cpp -o
-// /tmp/random_streams && /tmp/random_streams
+// stream.
+//
+// g++ -O3 -march=x86-64-v3 -std=c++17 -I csrc benchmarks/native/random_streams.cpp -o build/random_streams
+// build/random_streams
 #include <chrono>
 #include <cstdio>
 
