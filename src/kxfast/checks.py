@@ -271,6 +271,13 @@ def readable_file(name: str, value: Any) -> Path:
     return path
 
 
+def executor(value: Any) -> Any:
+    """Return a concurrent.futures.Executor, or None."""
+    if value is not None and not callable(getattr(value, "submit", None)):
+        raise TypeError(f"executor must be a concurrent.futures.Executor or None; got {type(value).__name__}")
+    return value
+
+
 def progress(value: bool | Callable[..., Any], unit: str) -> Callable[[int, int], None] | None:
     """Return a callable ``(done, total)``: None, a tqdm bar for True, or the user's ``(done, total, unit)``."""
     if callable(value):

@@ -116,18 +116,22 @@ def _decoded(stream: io.BufferedReader, path: Path, errors: str, name: str) -> I
             yield decoded.removesuffix("\n").removesuffix("\r")
 
 
-def chunks(path: Path, name: str = "corpus") -> Iterator[bytes]:
-    """Yield the bytes of one file, unpacked, a megabyte at a time."""
+def chunks(path: Path, name: str = "corpus", start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+    """Yield the bytes of one file, unpacked, a megabyte at a time; of a plain file perhaps those of a range alone."""
     with _open(path, name) as stream:
+        if start:
+            stream.seek(start)
+        left = None if stop is None else stop - start
         while True:
             try:
-                data = stream.read(1 << 20)
+                data = stream.read(1 << 20 if left is None else min(1 << 20, left))
             except Exception as error:
                 if not _is_damage(error):
                     raise
                 raise _damaged(path, error, name) from None
             if not data:
                 return
+            left = None if left is None else left - len(data)
             yield data
 
 

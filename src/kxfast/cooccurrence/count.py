@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from math import lcm
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -20,6 +16,7 @@ from kxfast import checks
 from kxfast.cooccurrence.reading import numbered, recounted, with_given_vocabulary, with_new_vocabulary
 from kxfast.cooccurrence.vocabulary import Vocabulary
 from kxfast.dispatch import implementation
+from kxfast.files import whole_file
 
 WEIGHTINGS = ("uniform", "harmonic")
 DIRECTIONS = ("symmetric", "left", "right")
@@ -89,27 +86,6 @@ def _added(first: Any, second: Any, unit: int) -> Any:
     total = sparse.csr_array(first + second)
     total.data /= unit
     return total
-
-
-@contextmanager
-def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path` that takes its place when the block ends without an error."""
-    target = Path(path)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def load(path: str | os.PathLike[str]) -> Cooccurrence:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from kxfast import checks
-from kxfast.cooccurrence.count import whole_file
 from kxfast.cooccurrence.vocabulary import Vocabulary, tokens
 from kxfast.corpus import lines
 from kxfast.dispatch import implementation
+from kxfast.files import whole_file
 
 Ranking = list[tuple[str, float]]
 

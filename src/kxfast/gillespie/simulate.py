@@ -100,8 +100,7 @@ def simulate(
     if averages and len(grid) < 2:
         raise ValueError("t must have at least two times to average between; got 1")
     workers = checks.threads(threads)
-    if executor is not None and not callable(getattr(executor, "submit", None)):
-        raise TypeError(f"executor must be a concurrent.futures.Executor or None; got {type(executor).__name__}")
+    executor = checks.executor(executor)
     chosen, method = serving("simulate", method, backend)
     key = checks.seed(seed)
     report = checks.progress(progress, "sample")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from kxfast import checks
 from kxfast.corpus import content, not_utf8
 from kxfast.dispatch import implementation
+from kxfast.files import whole_file
 
 
 class Lexicon(Mapping[str, int]):
@@ -59,14 +58,8 @@ class Lexicon(Mapping[str, int]):
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one ``word count`` a line, which `load` and jieba read; the file appears whole or not at all."""
-        target = Path(path)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, delete=False) as file:
-            try:
-                file.writelines(f"{word} {count}\n" for word, count in self._counts.items())
-            except BaseException:
-                os.unlink(file.name)
-                raise
-        os.replace(file.name, target)
+        with whole_file(path) as stream:
+            stream.writelines(f"{word} {count}\n".encode() for word, count in self._counts.items())
 
     def to_dataframe(self) -> Any:
         """Return a pandas DataFrame with the columns word and count."""
