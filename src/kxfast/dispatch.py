@@ -51,13 +51,13 @@ def _serve(stem: str, name: str, backend: str, dtype: str) -> Callable[..., Any]
     module = load(stem, backend)
     if isinstance(module, str):
         return module
-    function = getattr(module, name, None)
+    function: Callable[..., Any] | None = getattr(module, name, None)
     if function is None:
         return f"it has no {name}"
     types = getattr(module, "DTYPES", "")
     if dtype and types and dtype not in types:
         return "it does not compute in that floating type"
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 @cache

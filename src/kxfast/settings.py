@@ -61,11 +61,12 @@ def use_backend(name: str) -> Iterator[None]:
 def native() -> ModuleType | None:
     """Return the compiled module's core, or None where the package was not compiled."""
     try:
-        from kxfast._native import core  # type: ignore[import-not-found,unused-ignore]
+        from kxfast._native import core  # type: ignore[import-not-found,unused-ignore]  # absent until compiled
     except ImportError:
         return None
     _register_with_threadpoolctl()
-    return core  # type: ignore[no-any-return,unused-ignore]
+    found: ModuleType = core
+    return found
 
 
 def _register_with_threadpoolctl() -> None:
@@ -75,7 +76,7 @@ def _register_with_threadpoolctl() -> None:
     except ImportError:
         return
 
-    class Controller(threadpoolctl.LibController):  # type: ignore[misc]
+    class Controller(threadpoolctl.LibController):  # type: ignore[misc]  # it has no types
         user_api = "kxfast"
         internal_api = "kxfast"
         filename_prefixes = ("_native.",)

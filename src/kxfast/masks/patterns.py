@@ -56,7 +56,8 @@ class Padding(_Named):
         """See `Mask.allowed`."""
         if self.real is not None:
             return _keys("real", self.real, grid)
-        lengths = np.atleast_1d(self.lengths)  # type: ignore[arg-type]
+        assert self.lengths is not None  # one of the two is given
+        lengths = np.atleast_1d(self.lengths)
         return grid.index(3) < _rows("lengths", lengths, grid)
 
 

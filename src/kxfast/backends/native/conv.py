@@ -115,4 +115,5 @@ def dgcnn_backward(
     for i in reversed(range(len(layers))):
         dx, *rest = _gradients(dx, inputs[i], layers[i], held[i], mask, drop, keys[i])
         gradients.insert(0, tuple(rest))
-    return _rounded((dx, gradients), kind)  # type: ignore[no-any-return]
+    rounded: tuple[Array, list[tuple[Any, ...]]] = _rounded((dx, gradients), kind)
+    return rounded

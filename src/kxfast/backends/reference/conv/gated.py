@@ -164,7 +164,8 @@ def dgcnn_backward(
     for i in reversed(range(len(layers))):
         dx, *rest = _backward(layers[i], dx, inputs[i], mask, drop, (seed + i) % 2**64)
         gradients.insert(0, tuple(rest))
-    return _rounded((dx, gradients), kind)  # type: ignore[no-any-return]
+    rounded: tuple[Array, list[tuple[Any, ...]]] = _rounded((dx, gradients), kind)
+    return rounded
 
 
 def dilated_gated_conv1d(x: Array, layer: Any, mask: Array | None, drop: float, seed: int, out: Array | None) -> Array:
