@@ -22,10 +22,16 @@ def check_backend_name(name: str, source: str = "backend") -> str:
 
 
 _environment = os.environ.get("KXFAST_BACKEND") or None
-if _environment is not None:
-    check_backend_name(_environment, "KXFAST_BACKEND")
-
 forced_backend: ContextVar[str | None] = ContextVar("kxfast_backend", default=_environment)
+
+
+def check_environment() -> None:
+    """Raise ValueError if an environment variable of ours has no meaning: at the first call, not at import."""
+    if _environment is not None:
+        check_backend_name(_environment, "KXFAST_BACKEND")
+    threads = os.environ.get("KXFAST_NUM_THREADS") or "1"
+    if not (threads.isascii() and threads.isdecimal() and 0 < int(threads) < 100_000):
+        raise ValueError(f"KXFAST_NUM_THREADS must be a whole number of at least 1; got {threads!r}")
 
 
 @contextmanager
@@ -64,6 +70,7 @@ def native() -> ModuleType | None:
         from kxfast._native import core  # type: ignore[import-not-found,unused-ignore]  # absent until compiled
     except ImportError:
         return None
+    check_environment()
     _register_with_threadpoolctl()
     found: ModuleType = core
     return found
