@@ -19,16 +19,16 @@ using namespace kxfast;
 template <class Index, class Count>
 py::tuple pmi(const std::tuple<Array<Index>, Array<Index>, Array<Count>>& matrix,
               const std::optional<Array<int64_t>>& counts, bool positive, double shift, double smoothing,
-              bool normalized) {
+              bool normalized, int threads) {
   const auto& [indptr, indices, data] = matrix;
   const cooccurrence::Counts<Index, Count> x{indptr.data(), indices.data(), data.data(), indptr.size() - 1};
   const int64_t* words = counts ? counts->data() : nullptr;
   cooccurrence::PmiMatrix out;
   {
     py::gil_scoped_release nogil;
-    out = cooccurrence::pmi(x, words, {positive, normalized, shift, smoothing}, 0);
+    out = cooccurrence::pmi(x, words, {positive, normalized, shift, smoothing}, threads);
   }
-  const auto cells = static_cast<py::ssize_t>(out.data.size());
+  const auto cells = static_cast<py::ssize_t>(out.indptr.back());
   Array<int64_t> pointer(static_cast<py::ssize_t>(out.indptr.size()), out.indptr.data());
   return py::make_tuple(pointer, to_array(std::move(out.indices), {cells}),
                         to_array(std::move(out.data), {cells}));
@@ -91,7 +91,7 @@ Array<Real> multiplied(const Array<int32_t>& indptr, const Array<int32_t>& indic
 KXFAST_BINDINGS(cooccurrence) {
   const auto bind_pmi = [&m](auto function) {
     m.def("pmi", function, py::arg("matrix").noconvert(), py::arg("counts").noconvert(), py::arg("positive"),
-          py::arg("shift"), py::arg("smoothing"), py::arg("normalized"),
+          py::arg("shift"), py::arg("smoothing"), py::arg("normalized"), py::arg("threads"),
           "PMI of a matrix of counts, both as (indptr, indices, data).");
   };
   bind_pmi(&pmi<int32_t, int64_t>);

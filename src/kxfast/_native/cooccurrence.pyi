@@ -194,6 +194,7 @@ def pmi(
     shift: typing.SupportsFloat | typing.SupportsIndex,
     smoothing: typing.SupportsFloat | typing.SupportsIndex,
     normalized: bool,
+    threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> tuple[typing.Any, ...]:
     """
     PMI of a matrix of counts, both as (indptr, indices, data).
@@ -209,6 +210,7 @@ def pmi(
     shift: typing.SupportsFloat | typing.SupportsIndex,
     smoothing: typing.SupportsFloat | typing.SupportsIndex,
     normalized: bool,
+    threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> tuple[typing.Any, ...]:
     """
     PMI of a matrix of counts, both as (indptr, indices, data).
@@ -224,6 +226,7 @@ def pmi(
     shift: typing.SupportsFloat | typing.SupportsIndex,
     smoothing: typing.SupportsFloat | typing.SupportsIndex,
     normalized: bool,
+    threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> tuple[typing.Any, ...]:
     """
     PMI of a matrix of counts, both as (indptr, indices, data).
@@ -239,6 +242,7 @@ def pmi(
     shift: typing.SupportsFloat | typing.SupportsIndex,
     smoothing: typing.SupportsFloat | typing.SupportsIndex,
     normalized: bool,
+    threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> tuple[typing.Any, ...]:
     """
     PMI of a matrix of counts, both as (indptr, indices, data).

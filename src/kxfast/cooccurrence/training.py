@@ -112,14 +112,14 @@ def word_vectors(
             raise ValueError(f"dim must be at most the vocabulary's size {size} for method 'svd'; got {dim}")
         rng = np.random.default_rng(checks.seed(seed))
         sketch = rng.standard_normal((size, min(size, dim + 10))).astype(kind)
-        matrix = pmi(co, positive=True, backend=backend)
+        matrix = pmi(co, positive=True, threads=threads, backend=backend)
         run = implementation("cooccurrence", "svd_vectors", backend)
         plain = matrix.indptr, matrix.indices, matrix.data
         return WordVectors(run(plain, sketch, dim, n_iter, workers), co.vocabulary)
     rng = np.random.default_rng(checks.seed(seed))
     start = ((rng.random((size if model == 0 else 2 * size, dim)) - 0.5) / dim).astype(kind)
     contexts = None if model == 0 else start[size:]
-    records = _records(co, x_max, alpha, truncate, backend)
+    records = _records(co, x_max, alpha, truncate, threads, backend)
     plan = _plan(records[0], records[1], size, dim, rng)
     trainer = implementation("cooccurrence", "trainer", backend)(*records, *plan, start[:size], contexts, eta, workers)
     pairs, costs = len(records[0]), np.zeros(epochs)
@@ -139,10 +139,10 @@ def word_vectors(
 
 
 def _records(
-    co: Cooccurrence, x_max: float, alpha: float, truncate: bool, backend: str | None
+    co: Cooccurrence, x_max: float, alpha: float, truncate: bool, threads: int | None, backend: str | None
 ) -> tuple[checks.Array, checks.Array, checks.Array, checks.Array]:
     """Return the rows, columns, PMI and weights of all pairs of different words."""
-    values = pmi(co, backend=backend)
+    values = pmi(co, threads=threads, backend=backend)
     counts = co.matrix
     rows = np.repeat(np.arange(len(co.vocabulary), dtype=np.int32), np.diff(counts.indptr))
     apart = rows != counts.indices  # what pmi keeps

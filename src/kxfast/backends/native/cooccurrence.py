@@ -54,7 +54,7 @@ def svd_vectors(matrix: tuple[Array, Array, Array], sketch: Array, dim: int, n_i
     which the Gram matrix gives: one product and a small factorisation in place of a QR decomposition.
     """
     indptr, indices, data = (np.ascontiguousarray(each) for each in matrix)
-    size, kind = len(indptr) - 1, sketch.dtype
+    size, kind, columns = len(indptr) - 1, sketch.dtype, sketch.shape[1]
     indptr, indices, data = indptr.astype(np.int32, copy=False), indices.astype(np.int32, copy=False), data.astype(kind)
     flipped = sparse.csr_array((data, indices, indptr), (size, size)).T.tocsr()
     flipped.sort_indices()
@@ -66,10 +66,10 @@ def svd_vectors(matrix: tuple[Array, Array, Array], sketch: Array, dim: int, n_i
     multiplied: Any = multiplied_floats if kind == np.float32 else multiplied_doubles
 
     def forward(x: Array) -> Any:
-        return multiplied(indptr, indices, data, x, threads)
+        return multiplied(indptr, indices, data, padded(x), threads)[:, :columns]
 
     def back(x: Array) -> Any:
-        return multiplied(flipped.indptr, flipped.indices, flipped.data, x, threads)
+        return multiplied(flipped.indptr, flipped.indices, flipped.data, padded(x), threads)[:, :columns]
 
     q = basis(forward(sketch))
     for _ in range(n_iter):
@@ -82,6 +82,14 @@ def svd_vectors(matrix: tuple[Array, Array, Array], sketch: Array, dim: int, n_i
     largest = np.argmax(np.abs(vectors), axis=0)
     result: Array = vectors * np.where(vectors[largest, np.arange(dim)] < 0, -1, 1).astype(kind)
     return result
+
+
+def padded(x: Array) -> Array:
+    """Return rows with zeros behind them, up to whole registers: the product is then twice as fast."""
+    lanes = 64 // x.itemsize
+    wide = np.zeros((len(x), -(-x.shape[1] // (4 * lanes)) * 4 * lanes), x.dtype)
+    wide[:, : x.shape[1]] = x
+    return wide
 
 
 def basis(x: Array) -> Array:

@@ -118,7 +118,7 @@ def _log(x: Array) -> Array:
 
 
 def pmi(
-    matrix: Matrix, counts: Array | None, positive: bool, shift: float, smoothing: float, normalized: bool
+    matrix: Matrix, counts: Array | None, positive: bool, shift: float, smoothing: float, normalized: bool, threads: int
 ) -> Matrix:
     """Section 3. With counts the corpus gives the marginals, and T leaves the diagonal out; without, X gives all."""
     indptr, indices, data = matrix
