@@ -71,13 +71,13 @@ Input<T> input(const Array<T>& x, const Maybe<bool>& mask) {
 
 template <class T>
 Array<T> forward(const Array<T>& x, const HeldLayer<T>& held, const Maybe<bool>& mask, double drop,
-                 uint64_t seed, const Maybe<T>& out) {
+                 uint64_t seed, const Maybe<T>& out, Maybe<T> kept) {
   const Layer<T> layer = held.dropping(drop, seed);
   const Input<T> in = input(x, mask);
   Array<T> y = out ? *out : Array<T>({in.batch, in.length, layer.out});
-  T* to = y.mutable_data();
+  T *to = y.mutable_data(), *parts = kept ? kept->mutable_data() : nullptr;
   py::gil_scoped_release nogil;
-  conv::forward(layer, in, to);
+  conv::forward(layer, in, to, parts);
   return y;
 }
 
@@ -93,7 +93,7 @@ T* target(Maybe<T>& array) {
 
 template <class T>
 py::tuple backward(const Array<T>& dy, const Array<T>& x, const HeldLayer<T>& held, const Maybe<bool>& mask,
-                   double drop, uint64_t seed) {
+                   double drop, uint64_t seed, const Maybe<T>& parts) {
   const Layer<T> layer = held.dropping(drop, seed);
   Maybe<T> dx = alike<T>(x), dweight = alike<T>(held.weight), dbias = alike(held.bias);
   Maybe<T> dshortcut = alike(held.shortcut), dshortcut_bias = alike(held.shortcut_bias);
@@ -102,7 +102,8 @@ py::tuple backward(const Array<T>& dy, const Array<T>& x, const HeldLayer<T>& he
   const Gradients<T> gradients{
       target(dx),     target(dweight), target(dbias), target(dshortcut), target(dshortcut_bias),
       target(dgamma), target(dbeta),   &dalpha};
-  const Input<T> in = input(x, mask);
+  Input<T> in = input(x, mask);
+  in.parts = pointer(parts);
   {
     py::gil_scoped_release nogil;
     conv::backward(layer, in, dy.data(), gradients);
@@ -121,11 +122,11 @@ void bind(py::module_& m, const char* name) {
            py::arg("shortcut_bias").noconvert(), py::arg("gamma").noconvert(), py::arg("beta").noconvert(),
            py::arg("alpha"));
   m.def("forward", &forward<T>, py::arg("x").noconvert(), py::arg("layer"), py::arg("mask").noconvert(),
-        py::arg("drop"), py::arg("seed"), py::arg("out").noconvert(),
-        "One dilated gated convolution, into `out` if given.");
+        py::arg("drop"), py::arg("seed"), py::arg("out").noconvert(), py::arg("kept").noconvert(),
+        "One dilated gated convolution, into `out` if given; candidates and open shares to `kept`.");
   m.def(
       "backward", &backward<T>, py::arg("dy").noconvert(), py::arg("x").noconvert(), py::arg("layer"),
-      py::arg("mask").noconvert(), py::arg("drop"), py::arg("seed"),
+      py::arg("mask").noconvert(), py::arg("drop"), py::arg("seed"), py::arg("parts").noconvert(),
       "Gradients for x, weight, bias, shortcut and its bias, gamma, beta, alpha; None where there is none.");
 }
 

@@ -53,6 +53,7 @@ def backward(
     mask: numpy.typing.NDArray[numpy.bool] | None,
     drop: typing.SupportsFloat | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,
+    parts: numpy.typing.NDArray[numpy.float32] | None,
 ) -> tuple[typing.Any, ...]:
     """
     Gradients for x, weight, bias, shortcut and its bias, gamma, beta, alpha; None where there is none.
@@ -66,6 +67,7 @@ def backward(
     mask: numpy.typing.NDArray[numpy.bool] | None,
     drop: typing.SupportsFloat | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,
+    parts: numpy.typing.NDArray[numpy.float64] | None,
 ) -> tuple[typing.Any, ...]:
     """
     Gradients for x, weight, bias, shortcut and its bias, gamma, beta, alpha; None where there is none.
@@ -79,9 +81,10 @@ def forward(
     drop: typing.SupportsFloat | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,
     out: numpy.typing.NDArray[numpy.float32] | None,
+    kept: numpy.typing.NDArray[numpy.float32] | None,
 ) -> numpy.typing.NDArray[numpy.float32]:
     """
-    One dilated gated convolution, into `out` if given.
+    One dilated gated convolution, into `out` if given; candidates and open shares to `kept`.
     """
 
 @typing.overload
@@ -92,7 +95,8 @@ def forward(
     drop: typing.SupportsFloat | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,
     out: numpy.typing.NDArray[numpy.float64] | None,
+    kept: numpy.typing.NDArray[numpy.float64] | None,
 ) -> numpy.typing.NDArray[numpy.float64]:
     """
-    One dilated gated convolution, into `out` if given.
+    One dilated gated convolution, into `out` if given; candidates and open shares to `kept`.
     """

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from kxfast._native import conv as native
 
 Array = NDArray[Any]
+Kept = list[tuple[Array, Array | None]]  # of each layer its input, and its candidates and open shares
 
 __all__ = ["dgcnn", "dgcnn_backward", "dilated_gated_conv1d", "dilated_gated_conv1d_backward"]
 
@@ -27,9 +28,8 @@ def _finish(y: Array, kind: np.dtype[Any], out: Array | None) -> Array:
 
 
 def _layer(layer: Any, kind: np.dtype[Any]) -> Any:
-    """Return the layer as the compiled module holds it."""
-    if kind.itemsize == 2:
-        kind = np.dtype(np.float32)
+    """Return the layer as the compiled module holds it, in the type that it computes in."""
+    if layer.weight.dtype is not kind:
         layer = layer.astype(kind)
     shortcut, shortcut_bias = layer.shortcut or (None, None)
     gamma, beta, alpha = layer.norm or (None, None, 0.0)
@@ -49,30 +49,45 @@ def _layer(layer: Any, kind: np.dtype[Any]) -> Any:
     )
 
 
-def dilated_gated_conv1d(x: Array, layer: Any, mask: Array | None, drop: float, seed: int, out: Array | None) -> Array:
-    """One layer."""
-    kind = x.dtype
-    if kind.itemsize == 2:
-        return _finish(native.forward(_working(x), _layer(layer, kind), mask, drop, seed, None), kind, out)
-    result: Array = native.forward(x, _layer(layer, kind), mask, drop, seed, out)
+def _forward(
+    x: Array, layer: Any, mask: Array | None, drop: float, seed: int, out: Array | None, kept: Kept | None
+) -> Array:
+    parts = None if kept is None else np.empty((*x.shape[:2], 2 * layer.channels), x.dtype)
+    result: Array = native.forward(x, _layer(layer, x.dtype), mask, drop, seed, out, parts)
+    if kept is not None:
+        kept.append((x, parts))
     return result
 
 
-def dgcnn(x: Array, layers: Sequence[Any], mask: Array | None, drop: float, seed: int, out: Array | None) -> Array:
+def dilated_gated_conv1d(
+    x: Array, layer: Any, mask: Array | None, drop: float, seed: int, out: Array | None, kept: Kept | None
+) -> Array:
+    """One layer."""
+    kind = x.dtype
+    if kind.itemsize > 2:
+        return _forward(x, layer, mask, drop, seed, out, kept)
+    return _finish(_forward(_working(x), layer, mask, drop, seed, None, kept), kind, out)
+
+
+def dgcnn(
+    x: Array, layers: Sequence[Any], mask: Array | None, drop: float, seed: int, out: Array | None, kept: Kept | None
+) -> Array:
     """Layers one after another."""
     kind = x.dtype
     y: Array = _working(x)
     last = len(layers) - 1
     for i, layer in enumerate(layers):
         target = out if i == last and kind.itemsize > 2 else None
-        y = native.forward(y, _layer(layer, kind), mask, drop, (seed + i) % 2**64, target)
+        y = _forward(y, layer, mask, drop, (seed + i) % 2**64, target, kept)
     return _finish(y, kind, out)
 
 
-def _gradients(dy: Array, x: Array, layer: Any, held: Any, mask: Array | None, drop: float, seed: int) -> list[Any]:
+def _gradients(
+    dy: Array, x: Array, layer: Any, mask: Array | None, drop: float, seed: int, parts: Array | None
+) -> list[Any]:
     """Return the gradients of one layer as its public function does, not yet rounded."""
     dx, dweight, dbias, dshortcut, dshortcut_bias, dgamma, dbeta, dalpha = native.backward(
-        dy, x, held, mask, drop, seed
+        dy, x, _layer(layer, x.dtype), mask, drop, seed, parts
     )
     result = [dx, dweight, dbias]
     if layer.shortcut is not None:
@@ -92,28 +107,25 @@ def _rounded(gradients: Any, kind: np.dtype[Any]) -> Any:
 
 
 def dilated_gated_conv1d_backward(
-    grad: Array, x: Array, layer: Any, mask: Array | None, drop: float, seed: int
+    grad: Array, x: Array, layer: Any, mask: Array | None, drop: float, seed: int, parts: Array | None
 ) -> tuple[Any, ...]:
     """Gradients of one layer."""
-    kind = x.dtype
-    held = _layer(layer, kind)
-    return tuple(_rounded(_gradients(_working(grad), _working(x), layer, held, mask, drop, seed), kind))
+    return tuple(_rounded(_gradients(_working(grad), _working(x), layer, mask, drop, seed, parts), x.dtype))
 
 
 def dgcnn_backward(
-    grad: Array, x: Array, layers: Sequence[Any], mask: Array | None, drop: float, seed: int
+    grad: Array, x: Array, layers: Sequence[Any], mask: Array | None, drop: float, seed: int, kept: Kept | None
 ) -> tuple[Array, list[tuple[Any, ...]]]:
-    """Gradients of all layers, whose inputs are computed again."""
+    """Gradients of all layers; without what was kept, the inputs of all layers are computed again."""
     kind = x.dtype
-    held = [_layer(layer, kind) for layer in layers]
     keys = [(seed + i) % 2**64 for i in range(len(layers))]
-    inputs: list[Array] = [_working(x)]
-    for each, key in zip(held[:-1], keys, strict=False):
-        inputs.append(native.forward(inputs[-1], each, mask, drop, key, None))
+    given: list[tuple[Array, Array | None]] = [(_working(x), None)] if kept is None else list(kept)
+    for layer, key in zip(layers[: len(layers) - len(given)], keys, strict=False):
+        given.append((_forward(given[-1][0], layer, mask, drop, key, None, None), None))
     dx: Array = _working(grad)
     gradients: list[tuple[Any, ...]] = []
     for i in reversed(range(len(layers))):
-        dx, *rest = _gradients(dx, inputs[i], layers[i], held[i], mask, drop, keys[i])
+        dx, *rest = _gradients(dx, given[i][0], layers[i], mask, drop, keys[i], given[i][1])
         gradients.insert(0, tuple(rest))
     rounded: tuple[Array, list[tuple[Any, ...]]] = _rounded((dx, gradients), kind)
     return rounded
