@@ -1,5 +1,7 @@
 """The compiled convolutions where sizes, masks and threads are awkward."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -118,3 +120,23 @@ def test_a_wrong_parts_changes_the_gradients():
     right = kx.conv.dilated_gated_conv1d_backward(grad, x, weight, bias, parts=parts)
     wrong = kx.conv.dilated_gated_conv1d_backward(grad, x, weight, bias, parts=parts + 1)
     assert np.abs(right[1] - wrong[1]).max() > 1e-2
+
+
+def test_results_that_live_are_not_taken_for_others():
+    """Large results come from memory that is used again: not before they are gone, whatever threads do."""
+    x, weight, bias, grad = problem(2, 300, 64, 64, 3)
+    y, parts = kx.conv.dilated_gated_conv1d(x, weight, bias, return_parts=True)
+    held = y.copy(), parts.copy()
+
+    def work(_):
+        kept = []
+        for scale in range(1, 12):
+            result = kx.conv.dilated_gated_conv1d(scale * x, weight, bias, return_parts=True)
+            gradients = kx.conv.dilated_gated_conv1d_backward(grad, scale * x, weight, bias, parts=result[1])
+            kept = [(each, each.copy()) for each in (*result, *gradients[:2])] + kept[:4]
+        return all(np.array_equal(each, copy) for each, copy in kept)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(8)))
+    np.testing.assert_array_equal(y, held[0])
+    np.testing.assert_array_equal(parts, held[1])

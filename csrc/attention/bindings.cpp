@@ -30,7 +30,7 @@ py::tuple attend(const Array<T>& q, const Array<T>& k, const Array<T>& v,
                  const std::optional<Array<bool>>& mask, const std::optional<Array<T>>& bias, T scale,
                  std::optional<Array<T>> out) {
   const Sizes n = sizes(q, k, v);
-  if (!out) out = Array<T>({n.batch, n.heads, n.q_len, n.dv});
+  if (!out) out = new_array<T>({n.batch, n.heads, n.q_len, n.dv});
   Array<T> lse({n.batch, n.heads, n.q_len});
   T *out_data = out->mutable_data(), *lse_data = lse.mutable_data();
   {
@@ -46,8 +46,9 @@ py::tuple gradients(const Array<T>& grad, const Array<T>& q, const Array<T>& k, 
                     const Array<T>& out, const Array<T>& lse, const std::optional<Array<bool>>& mask,
                     const std::optional<Array<T>>& bias, T scale, bool need_dbias) {
   const Sizes n = sizes(q, k, v);
-  Array<T> dq({n.batch, n.heads, n.q_len, n.d}), dk({n.batch, n.key_heads, n.k_len, n.d}),
-      dv({n.batch, n.key_heads, n.k_len, n.dv});
+  Array<T> dq = new_array<T>({n.batch, n.heads, n.q_len, n.d}),
+           dk = new_array<T>({n.batch, n.key_heads, n.k_len, n.d}),
+           dv = new_array<T>({n.batch, n.key_heads, n.k_len, n.dv});
   std::optional<Array<T>> dbias;
   if (need_dbias)
     dbias = py::module_::import("numpy")

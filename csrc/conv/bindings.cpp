@@ -70,25 +70,30 @@ Input<T> input(const Array<T>& x, const Maybe<bool>& mask) {
 }
 
 template <class T>
-Array<T> forward(const Array<T>& x, const HeldLayer<T>& held, const Maybe<bool>& mask, double drop,
-                 uint64_t seed, const Maybe<T>& out, Maybe<T> kept) {
+T* target(Maybe<T>& array) {
+  return array ? array->mutable_data() : nullptr;
+}
+
+template <class T>
+py::tuple forward(const Array<T>& x, const HeldLayer<T>& held, const Maybe<bool>& mask, double drop,
+                  uint64_t seed, const Maybe<T>& out, bool keep) {
   const Layer<T> layer = held.dropping(drop, seed);
   const Input<T> in = input(x, mask);
-  Array<T> y = out ? *out : Array<T>({in.batch, in.length, layer.out});
-  T *to = y.mutable_data(), *parts = kept ? kept->mutable_data() : nullptr;
-  py::gil_scoped_release nogil;
-  conv::forward(layer, in, to, parts);
-  return y;
+  Array<T> y = out ? *out : new_array<T>({in.batch, in.length, layer.out});
+  Maybe<T> parts;
+  if (keep) parts = new_array<T>({in.batch, in.length, 2 * layer.out});
+  {
+    T *to = y.mutable_data(), *kept = target(parts);
+    py::gil_scoped_release nogil;
+    conv::forward(layer, in, to, kept);
+  }
+  return py::make_tuple(y, parts);
 }
 
 template <class T>
 Maybe<T> alike(const Maybe<T>& array) {
   if (!array) return std::nullopt;
-  return Array<T>(std::vector<py::ssize_t>(array->shape(), array->shape() + array->ndim()));
-}
-template <class T>
-T* target(Maybe<T>& array) {
-  return array ? array->mutable_data() : nullptr;
+  return new_array<T>(std::vector<py::ssize_t>(array->shape(), array->shape() + array->ndim()));
 }
 
 template <class T>
@@ -122,8 +127,8 @@ void bind(py::module_& m, const char* name) {
            py::arg("shortcut_bias").noconvert(), py::arg("gamma").noconvert(), py::arg("beta").noconvert(),
            py::arg("alpha"));
   m.def("forward", &forward<T>, py::arg("x").noconvert(), py::arg("layer"), py::arg("mask").noconvert(),
-        py::arg("drop"), py::arg("seed"), py::arg("out").noconvert(), py::arg("kept").noconvert(),
-        "One dilated gated convolution, into `out` if given; candidates and open shares to `kept`.");
+        py::arg("drop"), py::arg("seed"), py::arg("out").noconvert(), py::arg("keep"),
+        "One dilated gated convolution, into `out` if given; candidates and open shares too, or None.");
   m.def(
       "backward", &backward<T>, py::arg("dy").noconvert(), py::arg("x").noconvert(), py::arg("layer"),
       py::arg("mask").noconvert(), py::arg("drop"), py::arg("seed"), py::arg("parts").noconvert(),

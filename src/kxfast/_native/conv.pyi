@@ -81,10 +81,10 @@ def forward(
     drop: typing.SupportsFloat | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,
     out: numpy.typing.NDArray[numpy.float32] | None,
-    kept: numpy.typing.NDArray[numpy.float32] | None,
-) -> numpy.typing.NDArray[numpy.float32]:
+    keep: bool,
+) -> tuple[typing.Any, ...]:
     """
-    One dilated gated convolution, into `out` if given; candidates and open shares to `kept`.
+    One dilated gated convolution, into `out` if given; candidates and open shares too, or None.
     """
 
 @typing.overload
@@ -95,8 +95,8 @@ def forward(
     drop: typing.SupportsFloat | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,
     out: numpy.typing.NDArray[numpy.float64] | None,
-    kept: numpy.typing.NDArray[numpy.float64] | None,
-) -> numpy.typing.NDArray[numpy.float64]:
+    keep: bool,
+) -> tuple[typing.Any, ...]:
     """
-    One dilated gated convolution, into `out` if given; candidates and open shares to `kept`.
+    One dilated gated convolution, into `out` if given; candidates and open shares too, or None.
     """

@@ -52,8 +52,8 @@ def _layer(layer: Any, kind: np.dtype[Any]) -> Any:
 def _forward(
     x: Array, layer: Any, mask: Array | None, drop: float, seed: int, out: Array | None, kept: Kept | None
 ) -> Array:
-    parts = None if kept is None else np.empty((*x.shape[:2], 2 * layer.channels), x.dtype)
-    result: Array = native.forward(x, _layer(layer, x.dtype), mask, drop, seed, out, parts)
+    result: Array
+    result, parts = native.forward(x, _layer(layer, x.dtype), mask, drop, seed, out, kept is not None)
     if kept is not None:
         kept.append((x, parts))
     return result
