@@ -20,10 +20,17 @@ constexpr int64_t groups_of(int64_t rows) {
   return (rows + kGroup - 1) / kGroup;
 }
 
-// Which keys the queries of one head may attend to: a word of bits for each tile of a query; none: all.
+// Which keys the queries of one head may attend to: a word of bits for each tile of a query, or two intervals
+// of keys for each query; neither: all.
+struct Interval {
+  int32_t start, stop;
+};
 struct HeadMask {
   const uint64_t* bits = nullptr;
-  int64_t row = 0;  // words from one query to the next; 0: the same for all
+  int64_t row = 0;  // words or pairs of intervals from one query to the next; 0: the same for all
+  const Interval* intervals = nullptr;
+  const Interval* groups = nullptr;  // of each group, the keys of any query, and an interval of each query
+  int64_t group = 0;                 // from one group to the next
 };
 
 template <class T>
@@ -47,9 +54,10 @@ struct Queries {
 template <class T>
 struct Forward : Queries<T> {
   const T* values;
-  int64_t value_row;  // elements from one value to the next: dv padded
-  T *out, *lse;       // of the head, like q
-  T* work;            // forward_work(rows, value_row) elements
+  int64_t value_row;      // elements from one value to the next: dv padded
+  T *out, *lse;           // of the head, like q
+  const int64_t* places;  // rows of out and lse; or none: one after another
+  T* work;                // forward_work(rows, value_row) elements
 };
 
 // What all queries of one head add to the gradients of one tile of keys, and get from it.

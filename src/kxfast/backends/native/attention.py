@@ -17,14 +17,14 @@ def _wide(*arrays: Array | None) -> list[Any]:
 
 
 def scaled_dot_product_attention(
-    q: Array, k: Array, v: Array, mask: Array | None, bias: Array | None, scale: float, out: Array | None
+    q: Array, k: Array, v: Array, allowed: Any, bias: Array | None, scale: float, out: Array | None
 ) -> tuple[Array, Array]:
     """See the reference."""
-    kind = q.dtype
+    kind, pairs = q.dtype, _native.Allowed(*allowed)
     if kind.itemsize > 2:
-        return _native.scaled_dot_product_attention(q, k, v, mask, bias, scale, out)
+        return _native.scaled_dot_product_attention(q, k, v, pairs, bias, scale, out)
     a, b, c, d = _wide(q, k, v, bias)
-    result, lse = _native.scaled_dot_product_attention(a, b, c, mask, d, scale, None)
+    result, lse = _native.scaled_dot_product_attention(a, b, c, pairs, d, scale, None)
     if out is None:
         return result.astype(kind), lse
     out[...] = result
@@ -38,7 +38,7 @@ def scaled_dot_product_attention_backward(
     v: Array,
     out: Array,
     lse: Array,
-    mask: Array | None,
+    allowed: Any,
     bias: Array | None,
     scale: float,
     need_dbias: bool,
@@ -47,7 +47,7 @@ def scaled_dot_product_attention_backward(
     kind, half = q.dtype, q.dtype.itemsize == 2
     *x, b = _wide(grad, q, k, v, out, bias) if half else (grad, q, k, v, out, bias)
     run: Any = _native.scaled_dot_product_attention_backward
-    dq, dk, dv, dbias = run(*x, lse, mask, b, scale, need_dbias)
+    dq, dk, dv, dbias = run(*x, lse, _native.Allowed(*allowed), b, scale, need_dbias)
     if dbias is not None and bias is not None:
         dbias = dbias.sum(tuple(axis for axis in range(4) if bias.shape[axis] == 1), keepdims=True)
     if not half:
