@@ -18,6 +18,8 @@ using Attend = void (*)(const Forward<T>&);
 template <class T>
 void forward(const Problem<T>& x, T* out, T* lse) {
   const Sizes& n = x.size;
+  if (n.key_heads && n.q_len * (n.heads / n.key_heads) <= kFew && !x.order.places)
+    return forward_few(x, out, lse);
   const Heads<T> queries{x.q, n.batch, n.heads, n.q_len, n.d, x.order};
   const Buffer<T> keys = packed<T>({x.k, n.batch, n.key_heads, n.k_len, n.d, x.order});
   const Rows<T> values({x.v, n.batch, n.key_heads, n.k_len, n.dv, x.order});

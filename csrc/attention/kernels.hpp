@@ -78,9 +78,27 @@ constexpr int64_t backward_work() {
   return 2 * (kBlock * kTile + kAlign);
 }
 
+// A few queries of one key head and a run of its keys, from tile `first` to before `last`.
+constexpr int64_t kFew = 8;
+template <class T>
+struct DecodeRow {
+  const T* q;
+  HeadMask mask;  // at the query
+  HeadBias<T> bias;
+};
+template <class T>
+struct Decode {
+  DecodeRow<T> row[kFew];
+  int64_t rows, d, dv, k_len, first, last;
+  const T *k, *v;
+  T scale;
+  T* sums;  // of each row: dv sums of values, the highest score in units of log2, the sum of weights
+};
+
 #define KXFAST_DECLARE_TYPE(T)                                                                   \
   void pack_tiles(const T* x, int64_t rows, int64_t d, T* out);                                  \
   void attend(const Forward<T>& block);                                                          \
+  void decode(const Decode<T>& run);                                                             \
   void row_shares(const T* dout, const T* out, const T* lse, int64_t rows, int64_t dv, T* share, \
                   T* log2_sum);                                                                  \
   void add_gradients(const Backward<T>& head, int64_t tile, bool selected);

@@ -101,6 +101,8 @@ class Rows {
 
 template <class T>
 void forward(const Problem<T>& problem, T* out, T* lse);
+template <class T>
+void forward_few(const Problem<T>& problem, T* out, T* lse);  // of at most kFew queries of each key head
 
 // What the forward pass gave, and the gradient of it.
 template <class T>
