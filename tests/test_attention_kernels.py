@@ -118,7 +118,7 @@ def test_few_queries_meet_nan_infinity_and_nothing():
     np.testing.assert_allclose(attend(q, np.ones_like(k), np.ones_like(v), bias=bias), 1)
 
 
-def test_steps_of_decoding_do_not_copy_the_cache():
+def test_steps_of_decoding_are_rows_of_the_whole():
     rng = np.random.default_rng(10)
     cache = kx.attention.KVCache(batch=2, heads=2, head_dim=8, capacity=4)
     x = rng.standard_normal((2, 2, 11, 8), np.float32)

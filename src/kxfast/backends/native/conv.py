@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kxfast._native import conv as native
+from kxfast.backends.native.half import rounded, widened
 
 Array = NDArray[Any]
 Kept = list[tuple[Array, Array | None]]  # of each layer its input, and its candidates and open shares
@@ -16,14 +17,13 @@ Kept = list[tuple[Array, Array | None]]  # of each layer its input, and its cand
 __all__ = ["dgcnn", "dgcnn_backward", "dilated_gated_conv1d", "dilated_gated_conv1d_backward"]
 
 
-def _working(x: Any) -> Any:
-    return x.astype(np.float32) if x.dtype.itemsize == 2 else x
-
-
 def _finish(y: Array, kind: np.dtype[Any], out: Array | None) -> Array:
-    if out is None or out is y:
-        return y.astype(kind, copy=False)
-    out[...] = y
+    if out is y:
+        return y
+    result: Array = rounded(y, kind)
+    if out is None:
+        return result
+    out[...] = result
     return out
 
 
@@ -66,7 +66,7 @@ def dilated_gated_conv1d(
     kind = x.dtype
     if kind.itemsize > 2:
         return _forward(x, layer, mask, drop, seed, out, kept)
-    return _finish(_forward(_working(x), layer, mask, drop, seed, None, kept), kind, out)
+    return _finish(_forward(widened(x), layer, mask, drop, seed, None, kept), kind, out)
 
 
 def dgcnn(
@@ -74,7 +74,7 @@ def dgcnn(
 ) -> Array:
     """Layers one after another."""
     kind = x.dtype
-    y: Array = _working(x)
+    y: Array = widened(x)
     last = len(layers) - 1
     for i, layer in enumerate(layers):
         target = out if i == last and kind.itemsize > 2 else None
@@ -97,20 +97,11 @@ def _gradients(
     return result
 
 
-def _rounded(gradients: Any, kind: np.dtype[Any]) -> Any:
-    """Round every array of a nest of tuples and lists."""
-    if gradients is None or kind.itemsize > 2:
-        return gradients
-    if isinstance(gradients, (tuple, list)):
-        return type(gradients)(_rounded(each, kind) for each in gradients)
-    return gradients.astype(kind)
-
-
 def dilated_gated_conv1d_backward(
     grad: Array, x: Array, layer: Any, mask: Array | None, drop: float, seed: int, parts: Array | None
 ) -> tuple[Any, ...]:
     """Gradients of one layer."""
-    return tuple(_rounded(_gradients(_working(grad), _working(x), layer, mask, drop, seed, parts), x.dtype))
+    return tuple(rounded(_gradients(widened(grad), widened(x), layer, mask, drop, seed, parts), x.dtype))
 
 
 def dgcnn_backward(
@@ -119,13 +110,13 @@ def dgcnn_backward(
     """Gradients of all layers; without what was kept, the inputs of all layers are computed again."""
     kind = x.dtype
     keys = [(seed + i) % 2**64 for i in range(len(layers))]
-    given: list[tuple[Array, Array | None]] = [(_working(x), None)] if kept is None else list(kept)
+    given: list[tuple[Array, Array | None]] = [(widened(x), None)] if kept is None else list(kept)
     for layer, key in zip(layers[: len(layers) - len(given)], keys, strict=False):
         given.append((_forward(given[-1][0], layer, mask, drop, key, None, None), None))
-    dx: Array = _working(grad)
+    dx: Array = widened(grad)
     gradients: list[tuple[Any, ...]] = []
     for i in reversed(range(len(layers))):
         dx, *rest = _gradients(dx, given[i][0], layers[i], mask, drop, keys[i], given[i][1])
         gradients.insert(0, tuple(rest))
-    rounded: tuple[Array, list[tuple[Any, ...]]] = _rounded((dx, gradients), kind)
-    return rounded
+    result: tuple[Array, list[tuple[Any, ...]]] = rounded((dx, gradients), kind)
+    return result
