@@ -2,6 +2,7 @@
 // in order. Runs add to dq in parts of their own, which are summed in order of the runs. How many runs there
 // are depends on sizes alone, so that results do not depend on the number of threads.
 #include <algorithm>
+#include <cstring>
 
 #include "attention/problem.hpp"
 #include "core/threads.hpp"
@@ -12,10 +13,21 @@ namespace {
 constexpr int64_t kTasks = 64;    // enough for many cores
 constexpr int64_t kLeastRun = 8;  // tiles: below it, parts of dq would cost more than they gain
 
-template <class T>
-bool finite(const T* x, int64_t count) {
-  T strange = 0;
-  for (int64_t i = 0; i < count; ++i) strange += x[i] * 0;
+// By bits, since sums of floats keep their order and make no vectors.
+inline bool finite(const float* x, int64_t count) {
+  uint32_t strange = 0, bits;
+  for (int64_t i = 0; i < count; ++i) {
+    std::memcpy(&bits, x + i, sizeof bits);
+    strange |= (bits & 0x7f800000) == 0x7f800000;
+  }
+  return strange == 0;
+}
+inline bool finite(const double* x, int64_t count) {
+  uint64_t strange = 0, bits;
+  for (int64_t i = 0; i < count; ++i) {
+    std::memcpy(&bits, x + i, sizeof bits);
+    strange |= (bits & 0x7ff0000000000000) == 0x7ff0000000000000;
+  }
   return strange == 0;
 }
 
@@ -122,15 +134,13 @@ class Call {
 
   bool write(const T* sums, int64_t width, int64_t columns, T scale, int64_t kv, int64_t tile, T* out) const {
     const int64_t begin = tile * kTile, rows = std::min(kTile, n_.k_len - begin);
-    T strange = 0;
+    bool good = true;
     for (int64_t i = 0; i < rows; ++i) {
       T* to = out + (kv * n_.k_len + x_.order(kv / n_.key_heads, begin + i)) * columns;
-      for (int64_t j = 0; j < columns; ++j) {
-        to[j] = sums[i * width + j] * scale;
-        strange += to[j] * 0;
-      }
+      for (int64_t j = 0; j < columns; ++j) to[j] = sums[i * width + j] * scale;
+      good &= finite(to, columns);
     }
-    return strange == 0;
+    return good;
   }
 
   void sum_dq() {

@@ -93,7 +93,7 @@ class Mask(ABC):
     def to_dense(self, batch: int, heads: int, q_len: int, k_len: int) -> Booleans:
         """Return the mask as an array (batch, heads, q_len, k_len); True: may attend."""
         pattern = self.pattern(batch, heads, q_len, k_len)
-        return np.array(np.broadcast_to(pattern, (batch, heads, q_len, k_len)))
+        return np.array(np.broadcast_to(pattern, (batch, heads, q_len, k_len)), order="C")
 
     def density(self, batch: int, heads: int, q_len: int, k_len: int) -> float:
         """Return the share of pairs that are allowed; 0 if there are no pairs."""

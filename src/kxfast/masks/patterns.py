@@ -193,8 +193,8 @@ class BlockSparse(_Named):
                 f"(..., {expected[0]}, {expected[1]}) for {grid.q_len} queries, {grid.k_len} keys, blocks of {size}"
             )
             raise ValueError(f"layout must have shape {wanted}; got {self.layout.shape}")
-        rows, columns = np.arange(grid.q_len) // size, np.arange(grid.k_len) // size
-        return layout[:, :, rows[:, None], columns[None]]
+        wide = np.repeat(layout, size, axis=3)[..., : grid.k_len]
+        return np.repeat(wide, size, axis=2)[:, :, : grid.q_len]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
