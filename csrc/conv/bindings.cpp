@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "conv/layer.hpp"
+#include "conv/match.hpp"
 #include "core/python.hpp"
 
 namespace {
@@ -135,9 +136,22 @@ void bind(py::module_& m, const char* name) {
       "Gradients for x, weight, bias, shortcut and its bias, gamma, beta, alpha; None where there is none.");
 }
 
+Array<double> match(const Array<int64_t>& question, const Array<int64_t>& passage, int64_t tokens) {
+  const int64_t length = passage.size();
+  Array<double> made = new_array<double>({length, 3});
+  double* out = made.mutable_data();
+  PythonJob job(length, py::none());
+  job.run([&] {
+    conv::match_features(question.data(), question.size(), passage.data(), length, tokens, out, job);
+  });
+  return made;
+}
+
 }  // namespace
 
 KXFAST_BINDINGS(conv) {
+  m.def("match_features", &match, py::arg("question").noconvert(), py::arg("passage").noconvert(),
+        py::arg("tokens"), "(L, 3): token match, Jaccard similarity and relative edit distance of windows.");
   bind<float>(m, "LayerFloat32");
   bind<double>(m, "LayerFloat64");
 }

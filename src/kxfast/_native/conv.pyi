@@ -100,3 +100,12 @@ def forward(
     """
     One dilated gated convolution, into `out` if given; candidates and open shares too, or None.
     """
+
+def match_features(
+    question: numpy.typing.NDArray[numpy.int64],
+    passage: numpy.typing.NDArray[numpy.int64],
+    tokens: typing.SupportsInt | typing.SupportsIndex,
+) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    (L, 3): token match, Jaccard similarity and relative edit distance of windows.
+    """

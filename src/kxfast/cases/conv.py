@@ -135,6 +135,9 @@ def _others(rng: np.random.Generator, kind: Any, tolerance: float) -> Iterator[C
     start, end = (rng.random(60).astype(kind) for _ in range(2))
     question, passage = ("".join(rng.choice(list("天地玄黄"), n)) for n in (5, 40))
     yield Case("conv.match_features", f"{len(passage)} tokens", (question, passage))
+    few, many = rng.integers(0, 9, 90), rng.integers(0, 9, 150)
+    yield Case("conv.match_features", "90 in 150 tokens", (few.tolist(), many.tolist()))
+    yield Case("conv.match_features", "64 in 150 tokens", (few[:64].tolist(), many.tolist()))
     yield Case("conv.extract_span", f"{kind}", (start, end, "甲乙丙丁" * 15), {}, tolerance)
 
 

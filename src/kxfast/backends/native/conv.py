@@ -14,7 +14,7 @@ from kxfast.backends.native.half import rounded, widened
 Array = NDArray[Any]
 Kept = list[tuple[Array, Array | None]]  # of each layer its input, and its candidates and open shares
 
-__all__ = ["dgcnn", "dgcnn_backward", "dilated_gated_conv1d", "dilated_gated_conv1d_backward"]
+__all__ = ["dgcnn", "dgcnn_backward", "dilated_gated_conv1d", "dilated_gated_conv1d_backward", "match_features"]
 
 
 def _finish(y: Array, kind: np.dtype[Any], out: Array | None) -> Array:
@@ -120,3 +120,9 @@ def dgcnn_backward(
         gradients.insert(0, tuple(rest))
     result: tuple[Array, list[tuple[Any, ...]]] = rounded((dx, gradients), kind)
     return result
+
+
+def match_features(question: Array, passage: Array) -> Array:
+    """Features of every place of the passage; tokens are numbered from 0, those of the question first."""
+    tokens = 1 + max(int(question.max()), int(passage.max(initial=0)))
+    return native.match_features(question, passage, tokens)
