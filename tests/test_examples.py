@@ -32,6 +32,11 @@ def test_segmentation(tmp_path):
     assert (tmp_path / "conv_segmentation.png").stat().st_size > 5000
 
 
+def test_span(tmp_path):
+    assert "questions of paragraphs kept aside" in run("plot_conv_span.py", "--steps", "2", "--output", str(tmp_path))
+    assert (tmp_path / "conv_span.png").stat().st_size > 5000
+
+
 def test_language_model(tmp_path):
     out = run("plot_attention_language_model.py", "--steps", "2", "--output", str(tmp_path))
     assert "sample:" in out
