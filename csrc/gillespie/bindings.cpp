@@ -30,13 +30,22 @@ class NetworkTuple {
   Array<double> numbers_;
 };
 
+constexpr const char* kMethods[] = {"direct", "sorting_direct", "next_reaction", "composition_rejection",
+                                    "rssa"};
+
+gillespie::Method method_of(const std::string& name) {
+  int i = 0;
+  while (name != kMethods[i]) ++i;  // Python has checked it
+  return gillespie::Method{i};
+}
+
 size_t product(std::initializer_list<int64_t> sizes) {
   size_t all = 1;
   for (const int64_t size : sizes) all *= static_cast<size_t>(size);
   return all;
 }
 
-py::tuple simulate(const py::tuple& arrays, const Array<double>& t, const std::string&, uint64_t seed,
+py::tuple simulate(const py::tuple& arrays, const Array<double>& t, const std::string& method, uint64_t seed,
                    bool averages, int64_t n, int64_t first, int threads, py::object progress, int lanes) {
   const Network network = NetworkTuple(arrays).prepare();
   const int64_t S = network.model().species, R = network.model().reactions, T = t.shape(0);
@@ -44,9 +53,9 @@ py::tuple simulate(const py::tuple& arrays, const Array<double>& t, const std::s
   Buffer<double> mean(averages ? product({n, S}) : 0), variance(mean.size());
   PythonJob job(n * T, std::move(progress));
   job.run([&] {
-    gillespie::simulate({network, view<1>(t), first, n, seed, threads, job, gillespie::Lanes{lanes}},
-                        counts.data(), fired.data(), averages ? mean.data() : nullptr,
-                        averages ? variance.data() : nullptr);
+    gillespie::simulate(
+        {network, method_of(method), view<1>(t), first, n, seed, threads, job, gillespie::Lanes{lanes}},
+        counts.data(), fired.data(), averages ? mean.data() : nullptr, averages ? variance.data() : nullptr);
   });
   py::object average = py::none(), spread = py::none();
   if (averages) average = to_array(std::move(mean), {n, S}), spread = to_array(std::move(variance), {n, S});
@@ -54,7 +63,7 @@ py::tuple simulate(const py::tuple& arrays, const Array<double>& t, const std::s
                         spread);
 }
 
-py::tuple moments(const py::tuple& arrays, const Array<double>& t, const std::string&, uint64_t seed,
+py::tuple moments(const py::tuple& arrays, const Array<double>& t, const std::string& method, uint64_t seed,
                   int64_t n, int threads, py::object progress, int lanes) {
   const Network network = NetworkTuple(arrays).prepare();
   const int64_t S = network.model().species, T = t.shape(0);
@@ -63,26 +72,35 @@ py::tuple moments(const py::tuple& arrays, const Array<double>& t, const std::st
   int64_t events = 0;
   PythonJob job(n * T, std::move(progress));
   job.run([&] {
-    events = gillespie::moments({network, view<1>(t), 0, n, seed, threads, job, gillespie::Lanes{lanes}},
-                                mean_data, variance_data);
+    events = gillespie::moments(
+        {network, method_of(method), view<1>(t), 0, n, seed, threads, job, gillespie::Lanes{lanes}},
+        mean_data, variance_data);
   });
   return py::make_tuple(mean, variance, events);
 }
 
-py::tuple events(const py::tuple& arrays, double t_end, int64_t max_events, const std::string&,
+py::tuple events(const py::tuple& arrays, double t_end, int64_t max_events, const std::string& method,
                  uint64_t seed) {
   const Network network = NetworkTuple(arrays).prepare();
   gillespie::Log log;
   PythonJob job(max_events, py::none());
-  job.run([&] { log = gillespie::events(network, seed, t_end, max_events, job); });
+  job.run([&] { log = gillespie::events(network, method_of(method), seed, t_end, max_events, job); });
   const auto events = static_cast<int64_t>(log.times.size());
   return py::make_tuple(to_array(std::move(log.times), {events}),
                         to_array(std::move(log.reactions), {events}), log.absorbed);
 }
 
+std::string choose_method(const py::tuple& arrays, bool single) {
+  const Network network = NetworkTuple(arrays).prepare();
+  int chosen = 0;
+  PythonJob job(0, py::none());
+  job.run([&] { chosen = static_cast<int>(gillespie::choose_method(network, single, job)); });
+  return kMethods[chosen];
+}
+
 }  // namespace
 
-// `method` is "direct", the only one here; Python has checked it. `lanes` changes no number: -1 where vector
+// `method` is one of kMethods. `lanes`, of the direct method, changes no number: -1 where vector
 // lanes pay, 0 never, 1 wherever the network allows them.
 KXFAST_BINDINGS(gillespie) {
   m.def("simulate", &simulate, py::arg("network"), py::arg("t").noconvert(), py::arg("method"),
@@ -95,6 +113,8 @@ KXFAST_BINDINGS(gillespie) {
   m.def("simulate_events", &events, py::arg("network"), py::arg("t_end"), py::arg("max_events"),
         py::arg("method"), py::arg("seed"),
         "Times and reactions of trajectory 0, and whether nothing can fire after them.");
+  m.def("choose_method", &choose_method, py::arg("network"), py::arg("single"),
+        "The exact method that should be fastest.");
   m.def(
       "exponential", [](uint64_t bits) { return -log_of_unit(unit_open(bits)); }, py::arg("bits"),
       "The waiting time, of mean 1, that 64 random bits become.");

@@ -23,7 +23,7 @@ void for_trajectories(const Ensemble& e, Body&& body) {
   parallel_for(
       tasks,
       [&](int64_t task) {
-        Walker walker(e.network);
+        Walker walker(e.network, e.method);
         body(walker, task * size, std::min(e.n, (task + 1) * size));
       },
       e.threads, &e.job);

@@ -15,6 +15,7 @@ enum class Lanes : int { automatic = -1, never, always };
 // std::domain_error where a rate or a count is not one.
 struct Ensemble {
   const Network& network;
+  Method method;
   View<const double, 1> grid;
   int64_t first, n;
   uint64_t seed;
@@ -35,6 +36,10 @@ struct Log {
   Buffer<int32_t> reactions;
   bool absorbed = false;
 };
-Log events(const Network& network, uint64_t seed, double t_end, int64_t max_events, Job& job);
+Log events(const Network& network, Method method, uint64_t seed, double t_end, int64_t max_events, Job& job);
+
+// The exact method that costs least, for a single trajectory or for many, by what a short trajectory needs of
+// each; counted, not timed, so the answer is the same on every machine.
+Method choose_method(const Network& network, bool single, Job& job);
 
 }  // namespace kxfast::gillespie

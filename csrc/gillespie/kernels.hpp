@@ -57,23 +57,28 @@ struct Model {
   const int32_t* change_species;
   const double* change_by;
   const int32_t *affected_begin, *affected;  // reactions to look at after a reaction
+  const int32_t *reader_begin, *readers;     // reactions whose propensity reads a species
 };
 
 enum class Status : int { running, finished, bad_propensity, negative_count, too_large };
+
+enum class Method : int { direct, sorting_direct, next_reaction, composition_rejection, rssa };
 
 // One trajectory. The kernel reads and writes all of it; null pointers are outputs nobody asked for.
 struct Walk {
   Stream* stream;
   double t, end;
-  double *x, *work;          // (species + 2,), (work_size(model),)
+  double *x, *work;          // (species + 2,), (work_size,)
   const double* grid;        // (samples,)
   int64_t samples, sample;   // of the grid, and the next to be written
   int64_t* out;              // (samples, species)
   int64_t* fired;            // (reactions,)
   double *log_time, window;  // events' times; where the time average begins
   int32_t* log_reaction;
-  int64_t events;        // so far
-  double *area, *area2;  // (species,) integrals of x - x0 and its square over the window
+  int64_t events, most;      // so far, and where to stop
+  int64_t rejected, looked;  // candidates that were none, and propensities whose bounds were computed
+  bool begun;                // what a method keeps from stretch to stretch is in `work`
+  double *area, *area2;      // (species,) integrals of x - x0 and its square over the window
   const double* x0;
   bool absorbed;
   int64_t culprit;  // of a status that is an error: the reaction or species, and its rate or count
@@ -85,14 +90,19 @@ constexpr int64_t kRecomputeUpTo = 20;
 inline int64_t blocks_of_16(int64_t n) {
   return (n + 15) / 16;
 }
-inline int64_t work_size(int64_t reactions) {
+constexpr int kGroups = 32;  // of reactions whose propensities lie between the same powers of two
+inline int64_t work_size(int64_t species, int64_t reactions) {  // in doubles, enough for any method
   const int64_t blocks = blocks_of_16(reactions), groups = blocks_of_16(blocks);
-  return 16 * (blocks + groups + blocks_of_16(groups));
+  return 16 * (4 * blocks + groups + blocks_of_16(groups)) + 3 * (species + 2) + 4 * kGroups;
 }
 
-#define KXFAST_DECLARE(set)                                   \
-  namespace set {                                             \
-  Status run(const Model& model, Walk& walk, int64_t budget); \
+#define KXFAST_DECLARE(set)                                                         \
+  namespace set {                                                                   \
+  Status run_direct(const Model& model, Walk& walk, int64_t budget);                \
+  Status run_sorting_direct(const Model& model, Walk& walk, int64_t budget);        \
+  Status run_next_reaction(const Model& model, Walk& walk, int64_t budget);         \
+  Status run_composition_rejection(const Model& model, Walk& walk, int64_t budget); \
+  Status run_rssa(const Model& model, Walk& walk, int64_t budget);                  \
   }
 KXFAST_EACH_ISA(KXFAST_DECLARE)
 #undef KXFAST_DECLARE

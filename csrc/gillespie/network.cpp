@@ -32,6 +32,8 @@ Network::Network(const NetworkArrays& arrays) {
   model_.change_by = change_by_.data();
   model_.affected_begin = affected_begin_.data();
   model_.affected = affected_.data();
+  model_.reader_begin = reader_begin_.data();
+  model_.readers = readers_.data();
 }
 
 void Network::add_reaction(const NetworkArrays& arrays, int64_t r) {
@@ -87,7 +89,7 @@ void Network::add_changes(const NetworkArrays& arrays) {
 
 void Network::add_affected(const NetworkArrays& arrays) {
   const int64_t species = arrays.initial.size[0], reactions = arrays.rates.size[0];
-  std::vector<std::vector<int32_t>> readers(static_cast<size_t>(species));  // reactions whose rate reads it
+  std::vector<std::vector<int32_t>> readers(static_cast<size_t>(species));
   for (int32_t r = 0; r < reactions; ++r) {
     const int32_t first = program_begin_[static_cast<size_t>(r)],
                   last = program_begin_[static_cast<size_t>(r) + 1];
@@ -96,6 +98,12 @@ void Network::add_affected(const NetworkArrays& arrays) {
         readers[static_cast<size_t>(program_[static_cast<size_t>(i)].species)].push_back(r);
     for (int64_t s = 0; s < species && first == last; ++s)
       if (arrays.reactants(r, s)) readers[static_cast<size_t>(s)].push_back(r);
+  }
+  reader_begin_.push_back(0);
+  for (auto& row : readers) {
+    row.erase(std::unique(row.begin(), row.end()), row.end());
+    readers_.insert(readers_.end(), row.begin(), row.end());
+    reader_begin_.push_back(static_cast<int32_t>(readers_.size()));
   }
   affected_begin_.push_back(0);
   for (int64_t r = 0; r < reactions; ++r) {

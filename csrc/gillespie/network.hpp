@@ -32,7 +32,7 @@ class Network {
   Model model_;
   std::vector<double> initial_, rate_, less_, change_by_;
   std::vector<int32_t> one_, other_, factor_begin_, program_begin_, change_species_, affected_begin_,
-      affected_;
+      affected_, reader_begin_, readers_;
   std::vector<Factor> factors_;
   std::vector<Instruction> program_;
 };

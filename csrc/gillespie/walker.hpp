@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cfloat>
 #include <cstdio>
 #include <string>
 
@@ -15,16 +16,17 @@ constexpr double kLargestCount = 0x1p52;
 
 // Sums over blocks of propensities are made anew at the start of a stretch, which should cost little.
 inline int64_t stretch(const Model& m) {
-  return std::max<int64_t>(4096, 8 * m.reactions);
+  return std::max<int64_t>(4096, 16 * m.reactions);
 }
 
 // One trajectory and the memory it needs; used for one after another.
 class Walker {
  public:
-  explicit Walker(const Network& network)
+  Walker(const Network& network, Method method)
       : network_(network),
+        method_(method),
         x_(network.initial().size()),
-        work_(static_cast<size_t>(work_size(network.model().reactions))),
+        work_(static_cast<size_t>(work_size(network.model().species, network.model().reactions))),
         area_(2 * network.initial().size()) {}
 
   Walk& begin(uint64_t seed, int64_t index) {
@@ -35,6 +37,7 @@ class Walker {
     walk.x = x_.data();
     walk.work = work_.data();
     walk.x0 = network_.initial().data();
+    walk.most = INT64_MAX;
     return walk;
   }
 
@@ -46,8 +49,8 @@ class Walker {
 
   Status go_on(int64_t budget) {
     const Model& m = network_.model();
-    const auto run = KXFAST_PICK(Status (*)(const Model&, Walk&, int64_t), run);
-    const Status status = run(m, walk, budget);
+    const Status status = kernel()(m, walk, budget);
+    walk.begun = true;
     for (int64_t s = 0; s < m.species && status <= Status::finished; ++s)
       if (walk.x[s] > kLargestCount) return walk.culprit = s, walk.value = walk.x[s], Status::too_large;
     return status;
@@ -56,7 +59,24 @@ class Walker {
   Walk walk;
 
  private:
+  using Kernel = Status (*)(const Model&, Walk&, int64_t);
+  Kernel kernel() const {
+    switch (method_) {
+      case Method::direct:
+        return KXFAST_PICK(Kernel, run_direct);
+      case Method::sorting_direct:
+        return KXFAST_PICK(Kernel, run_sorting_direct);
+      case Method::next_reaction:
+        return KXFAST_PICK(Kernel, run_next_reaction);
+      case Method::composition_rejection:
+        return KXFAST_PICK(Kernel, run_composition_rejection);
+      default:
+        return KXFAST_PICK(Kernel, run_rssa);
+    }
+  }
+
   const Network& network_;
+  Method method_;
   Stream stream_{0, 0};
   Buffer<double> x_, work_, area_;
 };

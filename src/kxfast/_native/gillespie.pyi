@@ -5,6 +5,11 @@ import typing
 import numpy
 import numpy.typing
 
+def choose_method(network: tuple[typing.Any, ...], single: bool) -> str:
+    """
+    The exact method that should be fastest.
+    """
+
 def exponential(bits: typing.SupportsInt | typing.SupportsIndex) -> float:
     """
     The waiting time, of mean 1, that 64 random bits become.

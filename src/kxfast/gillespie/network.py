@@ -121,6 +121,7 @@ class ReactionNetwork:
             if x.size and int(x.max()) > high:
                 raise ValueError(f"{name} must be at most {high}; got {int(x.max())}")
         self.reactants, self.products, self.rates, self._programs = reactants, products, rates, programs
+        self.chosen_methods: dict[tuple[str, bool], str] = {}  # what "auto" stands for, once it has been found out
         for each in self.initial, reactants, products, rates:
             each.flags.writeable = False
 

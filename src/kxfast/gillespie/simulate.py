@@ -46,13 +46,15 @@ def simulate(
     n : int
         Number of trajectories.
     method : str
-        "auto" (the backend's fastest exact method), "direct", "first_reaction" or "next_reaction". The names
-        "sorting_direct", "composition_rejection", "rssa" and "tau_leaping" are kept for methods that no backend has
-        yet; they raise BackendError.
+        "direct", "sorting_direct", "next_reaction", "composition_rejection" or "rssa", compiled; "first_reaction" in
+        the reference alone. "auto" walks a short trajectory, counts what each method would cost in it and takes the
+        cheapest. It counts and does not time: the choice depends on the network and on whether n is 1, never on the
+        machine or the seed, and the result's ``method`` says which it was. "tau_leaping" is kept for a method
+        that no backend has yet; it raises BackendError.
     seed : int, SeedSequence or Generator, optional
         Trajectory i draws from a stream of its own, keyed by (seed, i): the same seed gives the same result on any
-        number of threads, and the first trajectories of a larger ensemble are those of a smaller one. Backends and
-        methods agree in law, not number by number.
+        number of threads and, by the same method, the first trajectories of a larger ensemble are those of a smaller
+        one. Backends and methods agree in law, not number by number.
     threads : int, optional
         See `kxfast.get_num_threads`.
     averages : bool
@@ -80,9 +82,12 @@ def simulate(
 
     Notes
     -----
-    Cost of the direct method: R propensities an event (a few where a large network is sparse). Source: D. T.
-    Gillespie, J. Phys. Chem. 81 (1977) 2340; M. A. Gibson and J. Bruck, J. Phys. Chem. A 104 (2000) 1876; article
-    5607 of kexue.fm.
+    Cost of an event, A of the R propensities being affected by it: direct R or A + R^(1/3), sorting_direct A and a
+    search as short as reactions are unequal, next_reaction A log R, composition_rejection A, rssa nearly constant
+    where counts are large. Source: D. T. Gillespie, J. Phys. Chem. 81 (1977) 2340; M. A. Gibson and J. Bruck, J.
+    Phys. Chem. A 104 (2000) 1876; J. M. McCollum et al., Comput. Biol. Chem. 30 (2006) 39; A. Slepoy, A. P. Thompson
+    and S. J. Plimpton, J. Chem. Phys. 128 (2008) 205101; V. H. Thanh, C. Priami and R. Zunino, J. Chem. Phys. 141
+    (2014) 134116; article 5607 of kexue.fm.
 
     Examples
     --------
@@ -101,7 +106,7 @@ def simulate(
         raise ValueError("t must have at least two times to average between; got 1")
     workers = checks.threads(threads)
     executor = checks.executor(executor)
-    chosen, method = serving("simulate", method, backend)
+    chosen, method = serving("simulate", net, method, backend, single=n == 1)
     key = checks.seed(seed)
     report = checks.progress(progress, "sample")
     check_memory(8 * n * (len(grid) * len(net.species) + len(net.rates)))
@@ -114,7 +119,7 @@ def simulate(
         mean, variance = (
             np.concatenate(each) if averages else None for each in zip(*(part[2:] for part in parts), strict=True)
         )
-    return Trajectories(grid, counts, net.species, fired.sum(axis=1), fired, mean, variance)
+    return Trajectories(grid, counts, net.species, fired.sum(axis=1), fired, mean, variance, method)
 
 
 def _range(backend: str, *arguments: Any, **keywords: Any) -> Any:
@@ -187,13 +192,13 @@ def moments(
     grid = check_times(t)
     n = checks.integer("n", n, low=2)
     workers = checks.threads(threads)
-    chosen, method = serving("moments", method, backend)
+    chosen, method = serving("moments", net, method, backend)
     key = checks.seed(seed)
     report = checks.progress(progress, "sample")
     check_memory((16 + 32 * (workers or get_num_threads())) * len(grid) * len(net.species))
     run = function(chosen, "moments")
     mean, variance, events = run(net.arrays, grid, method=method, seed=key, n=n, threads=workers, progress=report)
-    return Moments(grid, mean, variance, net.species, n, events)
+    return Moments(grid, mean, variance, net.species, n, events, method)
 
 
 def simulate_events(
@@ -215,7 +220,7 @@ def simulate_events(
     max_events : int, optional
         At most this many. One of the two must be given.
     method, seed, backend
-        See `simulate`; the trajectory is number 0 of the seed.
+        See `simulate`; the trajectory is number 0 of the seed, of n = 1.
 
     Returns
     -------
@@ -246,8 +251,8 @@ def simulate_events(
         raise ValueError("t_end or max_events must be given; got neither")
     end = np.inf if t_end is None else checks.number("t_end", t_end, low=0)
     most = 2**62 if max_events is None else checks.integer("max_events", max_events, low=0, high=2**62)
-    chosen, method = serving("simulate_events", method, backend)
+    chosen, method = serving("simulate_events", net, method, backend, single=True)
     run = function(chosen, "simulate_events")
     key = checks.seed(seed)
     times, reaction, absorbed = run(net.arrays, t_end=end, max_events=most, method=method, seed=key)
-    return EventLog(times, reaction, net.initial, net.products - net.reactants, net.species, absorbed)
+    return EventLog(times, reaction, net.initial, net.products - net.reactants, net.species, absorbed, method)

@@ -36,6 +36,8 @@ class Trajectories:
         The same for each reaction.
     time_mean, time_variance : float64 arrays, (n, S), or None
         Averages over the time from ``t[0]`` to ``t[-1]``, each state weighted by how long it held.
+    method : str
+        By which method.
 
     """
 
@@ -46,6 +48,7 @@ class Trajectories:
     fired: Counts
     time_mean: Reals | None = None
     time_variance: Reals | None = None
+    method: str = ""
 
     def __repr__(self) -> str:
         """Return the sizes."""
@@ -103,6 +106,8 @@ class Moments:
         Trajectories.
     events : int
         Events of all of them.
+    method : str
+        By which method.
 
     """
 
@@ -112,6 +117,7 @@ class Moments:
     species: tuple[str, ...]
     n: int
     events: int
+    method: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,8 @@ class EventLog:
     species : tuple of str, (S,)
     absorbed : bool
         Whether nothing can fire any more after the last event.
+    method : str
+        By which method.
 
     """
 
@@ -138,6 +146,7 @@ class EventLog:
     change: Counts
     species: tuple[str, ...]
     absorbed: bool
+    method: str = ""
 
     def __len__(self) -> int:
         """Return the number of events."""

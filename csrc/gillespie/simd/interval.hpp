@@ -1,0 +1,111 @@
+// Between which two numbers the value of a rate expression lies while each species stays between two counts.
+//
+// Interval arithmetic over the steps of evaluate(): rounding is monotone, so the ends of + - * / and sqrt,
+// computed with the same operations, hold the computed value itself; exp, log and pow, which need not be
+// monotone to the last bit, are made wider by a few units. An end that is not a number says that nothing is
+// known.
+#pragma once
+
+#include <cmath>
+
+#include "gillespie/simd/propensity.hpp"
+
+namespace kxfast::gillespie::KXFAST_ISA {
+namespace {
+
+struct Range {
+  double low, high;
+};
+constexpr double kMargin = 0x1p-49;
+
+inline Range unknown() {
+  return {-HUGE_VAL, HUGE_VAL};
+}
+inline Range wider(double low, double high) {
+  return {low - std::fabs(low) * kMargin, high + std::fabs(high) * kMargin};
+}
+inline Range hull(double a, double b, double c, double d) {
+  if (!(a == a && b == b && c == c && d == d)) return unknown();
+  const double low1 = a < b ? a : b, low2 = c < d ? c : d, high1 = a > b ? a : b, high2 = c > d ? c : d;
+  return {low1 < low2 ? low1 : low2, high1 > high2 ? high1 : high2};
+}
+inline Range times(Range a, Range b) {
+  return hull(a.low * b.low, a.low * b.high, a.high * b.low, a.high * b.high);
+}
+inline Range over(Range a, Range b) {
+  if (b.low <= 0 && b.high >= 0) return unknown();
+  return hull(a.low / b.low, a.low / b.high, a.high / b.low, a.high / b.high);
+}
+
+// Of a base from 0 on the power is monotone in each operand; of others only squares and the like are known.
+inline Range to_power(Range a, Range b) {
+  if (a.low > 0 || (a.low == 0 && b.low > 0)) {
+    const Range corners = hull(std::pow(a.low, b.low), std::pow(a.low, b.high), std::pow(a.high, b.low),
+                               std::pow(a.high, b.high));
+    return wider(corners.low, corners.high);
+  }
+  if (!(b.low == b.high && b.low > 0 && b.low == std::floor(b.low))) return unknown();
+  const double low = std::pow(a.low, b.low), high = std::pow(a.high, b.low);
+  if (std::fmod(b.low, 2) != 0) return wider(low, high);
+  return wider(a.low < 0 && a.high > 0 ? 0 : low < high ? low : high, low > high ? low : high);
+}
+
+inline Range binary(int32_t op, Range a, Range b) {
+  switch (op) {
+    case kAdd:
+      return {a.low + b.low, a.high + b.high};
+    case kSubtract:
+      return {a.low - b.high, a.high - b.low};
+    case kMultiply:
+      return times(a, b);
+    case kDivide:
+      return over(a, b);
+    case kPower:
+      return to_power(a, b);
+    case kMin:
+      return {a.low < b.low ? a.low : b.low, a.high < b.high ? a.high : b.high};
+    default:
+      return {a.low > b.low ? a.low : b.low, a.high > b.high ? a.high : b.high};
+  }
+}
+
+inline Range unary(int32_t op, Range a) {
+  switch (op) {
+    case kNegate:
+      return {-a.high, -a.low};
+    case kExp:
+      return wider(std::exp(a.low), std::exp(a.high));
+    case kLog:
+      return a.low > 0 ? wider(std::log(a.low), std::log(a.high)) : unknown();
+    case kSqrt:
+      return a.low >= 0 ? Range{std::sqrt(a.low), std::sqrt(a.high)} : unknown();
+    default:
+      if (a.low >= 0) return a;
+      if (a.high <= 0) return {-a.high, -a.low};
+      return {0, -a.low > a.high ? -a.low : a.high};
+  }
+}
+
+inline Range range_of(const Instruction* step, const Instruction* end, const double* low,
+                      const double* high) {
+  Range stack[kMaxDepth];
+  Range* top = stack - 1;
+  for (; step != end; ++step) {
+    const int32_t op = step->op;
+    if (op == kNumber) {
+      *++top = {step->number, step->number};
+    } else if (op == kSpecies) {
+      *++top = {low[step->species], high[step->species]};
+    } else if (op == kNegate || (op >= kExp && op <= kAbs)) {
+      *top = unary(op, *top);
+    } else {
+      --top;
+      *top = binary(op, top[0], top[1]);
+    }
+    if (!(top->low <= top->high)) *top = unknown();
+  }
+  return *top;
+}
+
+}  // namespace
+}  // namespace kxfast::gillespie::KXFAST_ISA
