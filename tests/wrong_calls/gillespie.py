@@ -92,6 +92,8 @@ CALLS = [
     (lambda: simulate(NET, [1], averages=1), TypeError, "averages must be True or False; got int 1"),
     (lambda: simulate(NET, [1], progress="yes"), TypeError, "progress must be True or False; got str 'yes'"),
     (lambda: simulate(NET, [1], executor=3), TypeError, "executor must be a concurrent.futures.Executor or None"),
+    (lambda: g.read_bngl_net("none.net"), FileNotFoundError, "path must be an existing file; got 'none.net'"),
+    (lambda: g.read_bngl_net(3), TypeError, "path must be a path; got"),
     (lambda: simulate(NET, [1], method="euler"), ValueError, "method must be one of 'auto', 'direct', 'first"),
     (lambda: simulate(NET, [1], method=1), TypeError, "method must be one of 'auto', 'direct'"),
     (lambda: simulate(NET, [1], method="tau_leaping"), kx.BackendError, "no backend has method 'tau_leaping'; available:"),

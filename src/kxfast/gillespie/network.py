@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from math import factorial
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -140,6 +141,54 @@ class ReactionNetwork:
         """Whether some reaction's propensity is an expression."""
         return any(self._programs)
 
+    def program(self, j: int) -> Program:
+        """The steps of the propensity's expression of reaction j; none if it is a constant times binomials."""
+        return self._programs[j]
+
+    @cached_property
+    def binomial_rates(self) -> NDArray[np.float64]:
+        """The constants c of the propensities ``c * prod C(n_i, l_i)``, (R,); 0 where there is an expression."""
+        rates = np.nan_to_num(self.rates)
+        if self.propensity == "falling":
+            factorials = [np.prod([float(factorial(k)) for k in row[row > 1]]) for row in self.reactants]
+            rates = rates * np.array(factorials, np.float64)
+        return rates
+
+    def to_sbml(self, path: str | PathLike[str]) -> None:
+        """Write the network as SBML Level 3 Version 2.
+
+        Parameters
+        ----------
+        path : str or path
+            The file appears whole or not at all.
+
+        Raises
+        ------
+        ImportError
+            If libSBML is not installed (``pip install python-libsbml``).
+        OSError
+            If the file cannot be written.
+
+        Notes
+        -----
+        Propensities are written as they stand, parameters as their values, species as amounts in a compartment
+        ``cell`` of size 1. A name that cannot be an id, such as ``EGF(r)``, becomes the name of a species ``S1``.
+        `read_sbml` reads it back to the same propensities. Source: SBML Level 3 Version 2 Core, 2018.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile, kxfast as kx
+        >>> net = kx.gillespie.ReactionNetwork({"P": 9, "P2": 0}, ["2 P -> P2 @ 0.1", "P2 -> 2 P @ 0.6"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     net.to_sbml(pathlib.Path(folder) / "dimer.xml")
+        ...     print(kx.gillespie.read_sbml(pathlib.Path(folder) / "dimer.xml").reactions)
+        ('2 P -> P2 @ 0.1', 'P2 -> 2 P @ 0.6')
+
+        """
+        from kxfast.gillespie.sbml_write import write_sbml
+
+        write_sbml(self, path)
+
     @cached_property
     def arrays(self) -> tuple[NDArray[Any], ...]:
         """What backends take: initial, reactants, products, binomial rates, and all programs in one.
@@ -147,14 +196,18 @@ class ReactionNetwork:
         The program of reaction r is ``ops[begin[r]:begin[r + 1]]`` with as many ``numbers``; it is empty if the
         propensity is the rate times binomials.
         """
-        rates = np.nan_to_num(self.rates)
-        if self.propensity == "falling":
-            factorials = [np.prod([float(factorial(k)) for k in row[row > 1]]) for row in self.reactants]
-            rates = rates * np.array(factorials, np.float64)
         begin = np.cumsum([0, *map(len, self._programs)], dtype=np.int64)
         steps = [step for program in self._programs for step in program]
         ops = np.array([step.op for step in steps], np.int64)
-        return self.initial, self.reactants, self.products, rates, begin, ops, np.array([s.value for s in steps], float)
+        return (
+            self.initial,
+            self.reactants,
+            self.products,
+            self.binomial_rates,
+            begin,
+            ops,
+            np.array([s.value for s in steps], float),
+        )
 
 
 def from_arrays(

@@ -6,8 +6,10 @@ from os import PathLike
 from typing import Any
 
 from kxfast import checks
+from kxfast.gillespie.mass_action import recognised
 from kxfast.gillespie.network import ReactionNetwork
 from kxfast.gillespie.notation import Reaction, check_counts, check_names, check_parameters, rate_of
+from kxfast.gillespie.sbml_math import Formulas
 
 
 def read_sbml(path: str | PathLike[str]) -> ReactionNetwork:
@@ -26,7 +28,8 @@ def read_sbml(path: str | PathLike[str]) -> ReactionNetwork:
     Returns
     -------
     ReactionNetwork
-        All rates are expressions.
+        A law that is mass action becomes a rate constant, and species of it that the reaction does not take
+        become catalysts on both of its sides; other laws are expressions.
 
     Raises
     ------
@@ -76,6 +79,7 @@ class _Reader:
     def __init__(self, libsbml: Any, model: Any) -> None:
         self.libsbml, self.model = libsbml, model
         self.species = {each.getId(): each for each in model.getListOfSpecies()}
+        self.formulas = Formulas(libsbml, self._name)
         self.sizes = {each.getId(): each.getSize() for each in model.getListOfCompartments() if each.isSetSize()}
 
     def network(self) -> ReactionNetwork:
@@ -130,11 +134,12 @@ class _Reader:
         if reaction.getFast():
             raise ValueError(f"{_named(reaction)} is fast, which is not supported")
         level3 = law.getListOfLocalParameters() or law.getListOfParameters()
-        local = {each.getId(): each.getValue() for each in level3}
-        text = self._text(law.getMath(), local, _named(reaction))
+        local = {each.getId(): float(each.getValue()) for each in level3}
+        text = self.formulas.text(law.getMath(), local, _named(reaction))
         rate, program = rate_of(text, _named(reaction), names, parameters, law=True)
         reactants = self._side(reaction.getListOfReactants(), reaction)
-        return Reaction(reactants, self._side(reaction.getListOfProducts(), reaction), rate, program)
+        products = self._side(reaction.getListOfProducts(), reaction)
+        return recognised(Reaction(reactants, products, rate, program), names)
 
     def _side(self, references: Any, reaction: Any) -> dict[str, int]:
         side: dict[str, int] = {}
@@ -146,32 +151,7 @@ class _Reader:
                 side[species.getId()] = side.get(species.getId(), 0) + int(coefficient)
         return side
 
-    def _text(self, node: Any, local: dict[str, float], name: str) -> str:
-        """Return a law as a rate expression."""
-        sbml, kind = self.libsbml, node.getType()
-        parts = [self._text(node.getChild(i), local, name) for i in range(node.getNumChildren())]
-        if node.isNumber():
-            return f"({float(node.getValue())!r})"
-        if kind == sbml.AST_NAME:
-            return self._name(node.getName(), local)
-        if kind == sbml.AST_MINUS and len(parts) == 1:
-            return f"(-{parts[0]})"
-        operators = {
-            sbml.AST_PLUS: "+", sbml.AST_TIMES: "*", sbml.AST_MINUS: "-", sbml.AST_DIVIDE: "/",
-            sbml.AST_POWER: "**", sbml.AST_FUNCTION_POWER: "**",
-        }  # fmt: skip
-        if kind in operators and parts:
-            return f"({f' {operators[kind]} '.join(parts)})"
-        functions = {
-            sbml.AST_FUNCTION_EXP: "exp", sbml.AST_FUNCTION_LN: "log", sbml.AST_FUNCTION_ABS: "abs",
-        }  # fmt: skip
-        if kind in functions:
-            return f"{functions[kind]}({parts[0]})"
-        raise ValueError(f"{name} has {sbml.formulaToL3String(node)!r} in its law, which is not supported")
-
-    def _name(self, name: str, local: dict[str, float]) -> str:
-        if name in local:
-            return f"({float(local[name])!r})"
+    def _name(self, name: str) -> str:
         species = self.species.get(name)
         if species is None or species.getHasOnlySubstanceUnits():
             return name
