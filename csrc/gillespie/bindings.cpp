@@ -1,4 +1,7 @@
 // kxfast._native.gillespie
+#include <algorithm>
+#include <cmath>
+
 #include "core/python.hpp"
 #include "gillespie/ensemble.hpp"
 
@@ -7,7 +10,8 @@ namespace {
 using namespace kxfast;
 using gillespie::Network;
 
-// (initial, reactants, products, rates, begin, ops, numbers), see gillespie/network.hpp.
+// (initial, reactants, products, rates, begin, ops, numbers, control), see gillespie/network.hpp; control is
+// (variables, begin, ops, numbers, events, assignments, switches, watches).
 class NetworkTuple {
  public:
   explicit NetworkTuple(const py::tuple& t)
@@ -17,17 +21,44 @@ class NetworkTuple {
         rates_(t[3]),
         begin_(t[4]),
         ops_(t[5]),
-        numbers_(t[6]) {}
+        numbers_(t[6]),
+        control_(t[7]) {}
   Network prepare() const {
     return Network({view<1>(initial_), view<2>(reactants_), view<2>(products_), view<1>(rates_),
-                    view<1>(begin_), view<1>(ops_), view<1>(numbers_)});
+                    view<1>(begin_), view<1>(ops_), view<1>(numbers_)},
+                   control_.views());
   }
 
  private:
+  class ControlTuple {
+   public:
+    explicit ControlTuple(const py::tuple& t)
+        : variables_(t[0]),
+          begin_(t[1]),
+          ops_(t[2]),
+          numbers_(t[3]),
+          events_(t[4]),
+          assignments_(t[5]),
+          switches_(t[6]),
+          watches_(t[7].cast<int64_t>()) {}
+    gillespie::ControlArrays views() const {
+      return {view<1>(variables_), view<1>(begin_),       view<1>(ops_),      view<1>(numbers_),
+              view<2>(events_),    view<2>(assignments_), view<1>(switches_), watches_};
+    }
+
+   private:
+    Array<double> variables_;
+    Array<int64_t> begin_, ops_;
+    Array<double> numbers_;
+    Array<int64_t> events_, assignments_, switches_;
+    int64_t watches_;
+  };
+
   Array<int64_t> initial_, reactants_, products_;
   Array<double> rates_;
   Array<int64_t> begin_, ops_;
   Array<double> numbers_;
+  ControlTuple control_;
 };
 
 constexpr const char* kMethods[] = {"direct", "sorting_direct", "next_reaction", "composition_rejection",
@@ -50,17 +81,19 @@ py::tuple simulate(const py::tuple& arrays, const Array<double>& t, const std::s
   const Network network = NetworkTuple(arrays).prepare();
   const int64_t S = network.model().species, R = network.model().reactions, T = t.shape(0);
   Buffer<int64_t> counts(product({n, T, S})), fired(product({n, R}));
-  Buffer<double> mean(averages ? product({n, S}) : 0), variance(mean.size());
+  Buffer<double> mean(averages ? product({n, S}) : 0), variance(mean.size()), stopped(product({n}));
+  std::fill(stopped.begin(), stopped.end(), HUGE_VAL);
   PythonJob job(n * T, std::move(progress));
   job.run([&] {
     gillespie::simulate(
         {network, method_of(method), view<1>(t), first, n, seed, threads, job, gillespie::Lanes{lanes}},
-        counts.data(), fired.data(), averages ? mean.data() : nullptr, averages ? variance.data() : nullptr);
+        {counts.data(), fired.data(), averages ? mean.data() : nullptr, averages ? variance.data() : nullptr,
+         stopped.data()});
   });
   py::object average = py::none(), spread = py::none();
   if (averages) average = to_array(std::move(mean), {n, S}), spread = to_array(std::move(variance), {n, S});
   return py::make_tuple(to_array(std::move(counts), {n, T, S}), to_array(std::move(fired), {n, R}), average,
-                        spread);
+                        spread, to_array(std::move(stopped), {n}));
 }
 
 py::tuple moments(const py::tuple& arrays, const Array<double>& t, const std::string& method, uint64_t seed,
@@ -106,7 +139,8 @@ KXFAST_BINDINGS(gillespie) {
   m.def("simulate", &simulate, py::arg("network"), py::arg("t").noconvert(), py::arg("method"),
         py::arg("seed"), py::arg("averages"), py::arg("n"), py::arg("first"), py::arg("threads"),
         py::arg("progress"), py::arg("lanes") = -1,
-        "Trajectories first .. first + n at the times t: counts, firings, and averages over time or None.");
+        "Trajectories first .. first + n at the times t: counts, firings, averages over time or None, and "
+        "when until was met.");
   m.def("moments", &moments, py::arg("network"), py::arg("t").noconvert(), py::arg("method"), py::arg("seed"),
         py::arg("n"), py::arg("threads"), py::arg("progress"), py::arg("lanes") = -1,
         "Mean and variance over n trajectories, and the events.");

@@ -28,7 +28,7 @@ Trial walk_trial(const Network& network, Job& job) {
   Walk& walk = walker.begin(0, 0);
   std::vector<int64_t> fired(static_cast<size_t>(m.reactions));
   walk.fired = fired.data();
-  walk.end = DBL_MAX;
+  walk.stop = walk.end = DBL_MAX;
   walk.most = kTrialEvents;
   Status status = Status::running;
   while (status == Status::running && walk.events < walk.most && walk.looked < kTrialWork && job.advance(0))

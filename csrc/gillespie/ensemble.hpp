@@ -24,8 +24,13 @@ struct Ensemble {
   Lanes lanes = Lanes::automatic;
 };
 
-// counts (n, T, S), fired (n, R); mean and variance (n, S) over time, or null.
-void simulate(const Ensemble& ensemble, int64_t* counts, int64_t* fired, double* mean, double* variance);
+// counts (n, T, S), fired (n, R); mean and variance (n, S) over time, or null; when each was stopped (n,), or
+// null.
+struct Results {
+  int64_t *counts, *fired;
+  double *mean, *variance, *stopped;
+};
+void simulate(const Ensemble& ensemble, const Results& results);
 
 // mean, variance (T, S) over trajectories, divisor n - 1; returns the number of events.
 int64_t moments(const Ensemble& ensemble, double* mean, double* variance);

@@ -54,7 +54,7 @@ Log events(const Network& network, Method method, uint64_t seed, double t_end, i
   Walk& walk = walker.begin(seed, 0);
   std::vector<int64_t> fired(static_cast<size_t>(network.model().reactions));
   walk.fired = fired.data();
-  walk.end = std::min(t_end, DBL_MAX);
+  walk.stop = walk.end = std::min(t_end, DBL_MAX);
   walk.most = max_events;
   const int64_t most = stretch(network.model());
   Pieces pieces;

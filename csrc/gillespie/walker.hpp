@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cfloat>
+#include <cmath>
 #include <cstdio>
 #include <string>
 
@@ -26,7 +27,7 @@ class Walker {
       : network_(network),
         method_(method),
         x_(network.initial().size()),
-        work_(static_cast<size_t>(work_size(network.model().species, network.model().reactions))),
+        work_(static_cast<size_t>(work_size(network.model().state, network.model().reactions))),
         area_(2 * network.initial().size()) {}
 
   Walk& begin(uint64_t seed, int64_t index) {
@@ -38,6 +39,7 @@ class Walker {
     walk.work = work_.data();
     walk.x0 = network_.initial().data();
     walk.most = INT64_MAX;
+    walk.stopped_at = HUGE_VAL;
     return walk;
   }
 
@@ -82,7 +84,7 @@ class Walker {
 };
 
 inline std::string describe(Status status, const Walk& walk) {
-  char text[160];
+  char text[200];
   const long long culprit = walk.culprit;
   if (status == Status::negative_count)
     std::snprintf(text, sizeof text, "the count of species %lld must stay at least 0; got %g at t = %g",
@@ -90,6 +92,13 @@ inline std::string describe(Status status, const Walk& walk) {
   else if (status == Status::too_large)
     std::snprintf(text, sizeof text, "the count of species %lld must stay at most 2**52; got %g at t = %g",
                   culprit, walk.value, walk.t);
+  else if (status == Status::bad_assignment)
+    std::snprintf(text, sizeof text,
+                  "an event must assign a finite number, to a species a whole one; got %g for place "
+                  "%lld of the state at t = %g",
+                  walk.value, culprit, walk.t);
+  else if (status == Status::restless)
+    std::snprintf(text, sizeof text, "events must come to rest; got a million of them at t = %g", walk.t);
   else if (culprit < 0)
     std::snprintf(text, sizeof text, "the sum of all propensities must be finite; got inf at t = %g", walk.t);
   else

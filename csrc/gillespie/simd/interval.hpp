@@ -50,6 +50,22 @@ inline Range to_power(Range a, Range b) {
   return wider(a.low < 0 && a.high > 0 ? 0 : low < high ? low : high, low > high ? low : high);
 }
 
+// A condition that is surely met, surely not, or neither.
+inline Range truth(bool surely, bool surely_not) {
+  return {surely ? 1.0 : 0.0, surely_not ? 0.0 : 1.0};
+}
+inline bool always(Range a) {
+  return a.low > 0 || a.high < 0;
+}
+inline bool never(Range a) {
+  return a.low == 0 && a.high == 0;
+}
+inline Range either(Range condition, Range yes, Range no) {
+  if (always(condition)) return yes;
+  if (never(condition)) return no;
+  return hull(yes.low, yes.high, no.low, no.high);
+}
+
 inline Range binary(int32_t op, Range a, Range b) {
   switch (op) {
     case kAdd:
@@ -62,6 +78,16 @@ inline Range binary(int32_t op, Range a, Range b) {
       return over(a, b);
     case kPower:
       return to_power(a, b);
+    case kLess:
+      return truth(a.high < b.low, a.low >= b.high);
+    case kLessEqual:
+      return truth(a.high <= b.low, a.low > b.high);
+    case kEqual:
+      return truth(a.low == a.high && b.low == b.high && a.low == b.low, a.high < b.low || b.high < a.low);
+    case kAnd:
+      return truth(always(a) && always(b), never(a) || never(b));
+    case kOr:
+      return truth(always(a) || always(b), never(a) && never(b));
     case kMin:
       return {a.low < b.low ? a.low : b.low, a.high < b.high ? a.high : b.high};
     default:
@@ -77,6 +103,8 @@ inline Range unary(int32_t op, Range a) {
       return wider(std::exp(a.low), std::exp(a.high));
     case kLog:
       return a.low > 0 ? wider(std::log(a.low), std::log(a.high)) : unknown();
+    case kNot:
+      return truth(never(a), always(a));
     case kSqrt:
       return a.low >= 0 ? Range{std::sqrt(a.low), std::sqrt(a.high)} : unknown();
     default:
@@ -96,7 +124,10 @@ inline Range range_of(const Instruction* step, const Instruction* end, const dou
       *++top = {step->number, step->number};
     } else if (op == kSpecies) {
       *++top = {low[step->species], high[step->species]};
-    } else if (op == kNegate || (op >= kExp && op <= kAbs)) {
+    } else if (op == kIf) {
+      top -= 2;
+      *top = either(top[0], top[1], top[2]);
+    } else if (op == kNegate || op == kNot || (op >= kExp && op <= kAbs)) {
       *top = unary(op, *top);
     } else {
       --top;

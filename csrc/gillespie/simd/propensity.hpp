@@ -14,7 +14,7 @@ inline double evaluate(const Instruction* step, const Instruction* end, const do
   double* top = stack - 1;
   for (; step != end; ++step) {
     const int32_t op = step->op;
-    if (op >= kAdd && op != kNegate && (op < kExp || op > kAbs)) --top;  // two operands
+    if (op >= kAdd && op != kNegate && (op < kExp || op > kAbs) && op != kNot) top -= op == kIf ? 2 : 1;
     switch (op) {
       case kNumber:
         *++top = step->number;
@@ -55,8 +55,29 @@ inline double evaluate(const Instruction* step, const Instruction* end, const do
       case kMin:
         *top = top[1] < *top ? top[1] : *top;
         break;
-      default:
+      case kMax:
         *top = top[1] > *top ? top[1] : *top;
+        break;
+      case kLess:
+        *top = *top < top[1];
+        break;
+      case kLessEqual:
+        *top = *top <= top[1];
+        break;
+      case kEqual:
+        *top = *top == top[1];
+        break;
+      case kAnd:
+        *top = *top != 0 && top[1] != 0;
+        break;
+      case kOr:
+        *top = *top != 0 || top[1] != 0;
+        break;
+      case kNot:
+        *top = *top == 0;
+        break;
+      default:
+        *top = *top != 0 ? top[1] : top[2];
         break;
     }
   }

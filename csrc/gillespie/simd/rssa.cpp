@@ -37,10 +37,9 @@ struct Rssa {
     lower = w.work + 2 * room;
     exact = reinterpret_cast<int32_t*>(lower + room);
     low = lower + 2 * room;
-    high = low + m.species + 2;
+    high = low + m.state + kBesidesState;
     for (int64_t r = 0; r < m.reactions; ++r) exact[r] = 0;
-    low[m.species] = high[m.species] = 1;
-    low[m.species + 1] = high[m.species + 1] = 0;
+    for (int64_t s = m.species; s < m.state + kBesidesState; ++s) low[s] = high[s] = x[s];
     bound_all();
   }
 

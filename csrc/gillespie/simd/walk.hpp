@@ -43,6 +43,23 @@ inline Status finish(const Model& m, Walk& w, double t, bool absorbed) {
   return Status::finished;
 }
 
+// Stays as it is until the time to stop.
+inline Status pause(const Model& m, Walk& w, double t) {
+  if (w.area) add_area(m, w, t, w.stop);
+  sample_before(m, w, w.stop);
+  w.t = w.stop;
+  return Status::stopped;
+}
+
+inline bool condition_changed(const Model& m, const Walk& w, double t) {
+  w.x[m.state + 2] = t;
+  for (int64_t i = 0; i < m.watches; ++i) {
+    const double now = evaluate(m.control + m.control_begin[i], m.control + m.control_begin[i + 1], w.x);
+    if ((now != 0) != (w.truth[i] != 0)) return true;
+  }
+  return false;
+}
+
 inline Status bad_propensity(const Model& m, Walk& w, double t) {
   w.t = t;
   w.culprit = -1;  // unless one is found below, each is finite and only the sum is not
@@ -69,16 +86,25 @@ Status walk_on(const Model& m, Walk& w, int64_t budget) {
   double* const x = w.x;
   double next_sample = w.sample < w.samples ? w.grid[w.sample] : HUGE_VAL;
   for (int64_t candidate = 0; candidate < budget; ++candidate) {
-    if (__builtin_expect(!chooser.ready(), 0))
-      return chooser.absorbed() ? finish(m, w, t, true) : bad_propensity(m, w, t);
+    if (__builtin_expect(!chooser.ready(), 0)) {
+      *w.stream = stream;
+      if (!chooser.absorbed()) return bad_propensity(m, w, t);
+      return w.pausing ? pause(m, w, t) : finish(m, w, t, true);
+    }
     const double next = chooser.next(stream, t);
     if (__builtin_expect(next > next_sample, 0)) {
-      sample_before(m, w, next);
+      sample_before(m, w, next < w.stop ? next : w.stop);
       next_sample = w.sample < w.samples ? w.grid[w.sample] : HUGE_VAL;
     }
-    if (__builtin_expect(next > w.end, 0)) return finish(m, w, t, false);
+    if (__builtin_expect(next > w.stop, 0)) {  // what was to come next is forgotten: waiting has no memory
+      *w.stream = stream;
+      return w.pausing ? pause(m, w, t) : finish(m, w, t, false);
+    }
     const int64_t j = chooser.choose(stream);
-    if (__builtin_expect(j == kNone, 0)) return finish(m, w, t, true);
+    if (__builtin_expect(j == kNone, 0)) {
+      *w.stream = stream;
+      return w.pausing ? pause(m, w, t) : finish(m, w, t, true);
+    }
     if (w.area) add_area(m, w, t, next);
     t = next;
     if (j == kRejected) {
@@ -91,6 +117,10 @@ Status walk_on(const Model& m, Walk& w, int64_t budget) {
     for (int64_t c = j * m.width; c < (j + 1) * m.width; ++c) x[m.change_species[c]] += m.change_by[c];
     if (m.checked && !counts_are_good(m, w)) return w.t = t, Status::negative_count;
     if (w.events == w.most) break;
+    if (w.truth && condition_changed(m, w, t)) {
+      *w.stream = stream;
+      return w.t = t, Status::watched;
+    }
     chooser.update(j, t, stream);
   }
   *w.stream = stream;

@@ -42,7 +42,7 @@ def simulate(
     lanes: typing.SupportsInt | typing.SupportsIndex = -1,
 ) -> tuple[typing.Any, ...]:
     """
-    Trajectories first .. first + n at the times t: counts, firings, and averages over time or None.
+    Trajectories first .. first + n at the times t: counts, firings, averages over time or None, and when until was met.
     """
 
 def simulate_events(

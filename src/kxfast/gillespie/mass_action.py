@@ -19,9 +19,9 @@ def recognised(reaction: Reaction, names: Sequence[str]) -> Reaction:
 
     A species of the law that the reaction does not take becomes a catalyst: it stands on both sides.
     """
-    polynomial = _polynomial(reaction.program)
-    if not polynomial:
-        return reaction
+    polynomial = polynomial_of(reaction.program)
+    if not polynomial or any(s >= len(names) for monomial in polynomial for s, _ in monomial):
+        return reaction  # no polynomial, or one of variables too
     top = max(polynomial, key=lambda monomial: sum(power for _, power in monomial))
     rate = polynomial[top] * prod(factorial(power) for _, power in top)
     orders = {names[s]: power for s, power in top}
@@ -41,7 +41,7 @@ def recognised(reaction: Reaction, names: Sequence[str]) -> Reaction:
     return Reaction(orders, {name: k for name, k in products.items() if k}, rate)
 
 
-def _polynomial(program: Program) -> Polynomial | None:
+def polynomial_of(program: Program) -> Polynomial | None:
     """Return what a program computes as a polynomial of counts, or None if it is none or a large one."""
     stack: list[Polynomial] = []
     for op, value in program:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kxfast import checks
+from kxfast.gillespie.control import Event, control_arrays, flat
 from kxfast.gillespie.expressions import Program
 from kxfast.gillespie.notation import Reaction, check_counts, check_names, check_parameters, parse, write
 
@@ -25,7 +26,7 @@ class ReactionNetwork:
     A reaction is ``"2 A + B -> C @ rate"``, with ``0`` for an empty side. The rate is a number, a parameter, or an
     arithmetic expression of them: the constant c of the propensity ``c * prod C(n_i, l_i)`` over reactants, l_i
     molecules of species i. A rate that names a species is the propensity itself: ``"A -> 0 @ v * A / (K + A)"``
-    (``+ - * / **``, exp, log, sqrt, abs, min, max, pow; not the time).
+    (``+ - * / **``, exp, log, sqrt, abs, min, max, pow, comparisons, ``a if condition else b``; not the time).
 
     Parameters
     ----------
@@ -42,6 +43,8 @@ class ReactionNetwork:
     species : tuple of str, (S,)
     initial : int64 array, (S,)
     reactants, products : int64 arrays, (R, S)
+    parameters, variables : dict of str to float
+        Constants, and parameters that events of an SBML model change.
     rates : float64 array, (R,)
         Constants in the convention of `propensity`; NaN where the rate is an expression.
     reactions : tuple of str, (R,)
@@ -65,6 +68,8 @@ class ReactionNetwork:
 
     """
 
+    parameters: dict[str, float]
+
     def __init__(
         self,
         species: Mapping[str, int],
@@ -81,14 +86,25 @@ class ReactionNetwork:
         parsed = [parse(text, f"reactions[{i}]", names, constants) for i, text in enumerate(reactions)]
         initial = check_counts("the counts of species", list(species.values()), names)
         self._set_reactions(names, initial, parsed, propensity)
+        self.parameters = constants
 
     @classmethod
     def from_reactions(
-        cls, names: Sequence[str], initial: NDArray[np.int64], reactions: Sequence[Reaction]
+        cls,
+        names: Sequence[str],
+        initial: NDArray[np.int64],
+        reactions: Sequence[Reaction],
+        *,
+        parameters: Mapping[str, float] | None = None,
+        variables: Mapping[str, float] | None = None,
+        events: Sequence[Event] = (),
+        rules: Mapping[str, Program] | None = None,
     ) -> ReactionNetwork:
-        """Return a network of reactions that are already parsed and checked (for readers of files)."""
+        """Return a network of parts that are already parsed and checked (for readers of files)."""
         network = cls.__new__(cls)
         network._set_reactions(names, initial, reactions, "binomial")
+        network.parameters, network.variables = dict(parameters or {}), dict(variables or {})
+        network.events, network.rules = tuple(events), dict(rules or {})
         return network
 
     def _set_reactions(
@@ -122,6 +138,10 @@ class ReactionNetwork:
             if x.size and int(x.max()) > high:
                 raise ValueError(f"{name} must be at most {high}; got {int(x.max())}")
         self.reactants, self.products, self.rates, self._programs = reactants, products, rates, programs
+        self.parameters = {}
+        self.variables: dict[str, float] = {}  # parameters that events change, and their values at time 0
+        self.events: tuple[Event, ...] = ()
+        self.rules: dict[str, Program] = {}  # what is computed from samples
         self.chosen_methods: dict[tuple[str, bool], str] = {}  # what "auto" stands for, once it has been found out
         for each in self.initial, reactants, products, rates:
             each.flags.writeable = False
@@ -135,6 +155,11 @@ class ReactionNetwork:
         """The reactions as strings, (R,)."""
         rows = zip(self.reactants, self.products, self.rates, strict=True)
         return tuple(write(self.species, *row) for row in rows)
+
+    @property
+    def index(self) -> dict[str, int]:
+        """Places of species and variables in the state."""
+        return {name: i for i, name in enumerate((*self.species, *self.variables))}
 
     @property
     def has_expressions(self) -> bool:
@@ -190,24 +215,18 @@ class ReactionNetwork:
         write_sbml(self, path)
 
     @cached_property
-    def arrays(self) -> tuple[NDArray[Any], ...]:
-        """What backends take: initial, reactants, products, binomial rates, and all programs in one.
+    def arrays(self) -> tuple[Any, ...]:
+        """What backends take: initial, reactants, products, binomial rates, all programs in one, and control.
 
         The program of reaction r is ``ops[begin[r]:begin[r + 1]]`` with as many ``numbers``; it is empty if the
-        propensity is the rate times binomials.
+        propensity is the rate times binomials. Control is what `control_arrays` returns.
         """
-        begin = np.cumsum([0, *map(len, self._programs)], dtype=np.int64)
-        steps = [step for program in self._programs for step in program]
-        ops = np.array([step.op for step in steps], np.int64)
-        return (
-            self.initial,
-            self.reactants,
-            self.products,
-            self.binomial_rates,
-            begin,
-            ops,
-            np.array([s.value for s in steps], float),
-        )
+        return self.arrays_until(())
+
+    def arrays_until(self, until: Program) -> tuple[Any, ...]:
+        """The same with a condition that ends a trajectory."""
+        control = control_arrays(self.variables, self.events, len(self.species), until)
+        return self.initial, self.reactants, self.products, self.binomial_rates, *flat(self._programs), control
 
 
 def from_arrays(

@@ -6,12 +6,12 @@ import re
 from collections.abc import Sequence
 from math import factorial, prod
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from kxfast.files import whole_file
-from kxfast.gillespie.expressions import NUMBER, SPECIES, Program
+from kxfast.gillespie.expressions import IF, NUMBER, SPECIES, Program, operands
 
 if TYPE_CHECKING:
     from kxfast.gillespie.network import ReactionNetwork
@@ -21,7 +21,10 @@ _RESERVED = """abs and avogadro ceil ceiling cos delay exp exponentiale factoria
 log10 max min nan not notanumber or pi piecewise pow power quotient rateof rem root sin sqr sqrt t tan time true xor"""
 _BINARY = {2: "({} + {})", 3: "({} - {})", 4: "({} * {})", 5: "({} / {})", 6: "({} ^ {})", 12: "min({}, {})",
            13: "max({}, {})"}  # fmt: skip
+_COMPARISONS = {15: "({} < {})", 16: "({} <= {})", 17: "({} == {})"}
+_LOGICAL = {18: "({} && {})", 19: "({} || {})"}
 _UNARY = {7: "(-{})", 8: "exp({})", 9: "ln({})", 10: "sqrt({})", 11: "abs({})"}
+_NOT = 20
 
 
 def write_sbml(net: ReactionNetwork, path: str | PathLike[str]) -> None:
@@ -96,15 +99,35 @@ def _mass_action(rate: float, reactants: Any, ids: Sequence[str]) -> str:
 
 
 def _infix(program: Program, ids: Sequence[str]) -> str:
-    stack: list[str] = []
+    stack: list[_Formula] = []
     for op, value in program:
+        taken = [stack.pop() for _ in range(operands(op))][::-1]
+        numbers, truths = [each.number() for each in taken], [each.truth() for each in taken]
         if op == NUMBER:
-            stack.append(f"({value!r})")
+            stack.append(_Formula(f"({value!r})"))
         elif op == SPECIES:
-            stack.append(ids[int(value)])
-        elif op in _UNARY:
-            stack.append(_UNARY[op].format(stack.pop()))
+            stack.append(_Formula(ids[int(value)]))
+        elif op in _COMPARISONS:
+            stack.append(_Formula(_COMPARISONS[op].format(*numbers), is_truth=True))
+        elif op in _LOGICAL:
+            stack.append(_Formula(_LOGICAL[op].format(*truths), is_truth=True))
+        elif op == _NOT:
+            stack.append(_Formula(f"(!{truths[0]})", is_truth=True))
+        elif op == IF:
+            stack.append(_Formula(f"piecewise({numbers[1]}, {truths[0]}, {numbers[2]})"))
         else:
-            right, left = stack.pop(), stack.pop()
-            stack.append(_BINARY[op].format(left, right))
-    return stack[0]
+            stack.append(_Formula((_UNARY | _BINARY)[op].format(*numbers)))
+    return stack[0].number()
+
+
+class _Formula(NamedTuple):
+    """A formula, and whether its value is true or false in SBML, where those are no numbers."""
+
+    text: str
+    is_truth: bool = False
+
+    def number(self) -> str:
+        return f"piecewise(1, {self.text}, 0)" if self.is_truth else self.text
+
+    def truth(self) -> str:
+        return self.text if self.is_truth else f"({self.text} != 0)"

@@ -13,6 +13,7 @@ import numpy as np
 
 from kxfast import checks
 from kxfast.gillespie.calls import check_memory, check_network, check_times, function, serving
+from kxfast.gillespie.control import compile_until, flat
 from kxfast.gillespie.network import ReactionNetwork
 from kxfast.gillespie.trajectories import EventLog, Moments, Trajectories
 from kxfast.settings import get_num_threads
@@ -28,6 +29,7 @@ def simulate(
     method: str = "auto",
     seed: Any = None,
     threads: int | None = None,
+    until: str | None = None,
     averages: bool = False,
     progress: Progress = False,
     backend: str | None = None,
@@ -57,6 +59,10 @@ def simulate(
         one. Backends and methods agree in law, not number by number.
     threads : int, optional
         See `kxfast.get_num_threads`.
+    until : str, optional
+        A condition of species and parameters, such as ``"A >= 10 and B == 0"``. A trajectory ends at the event after
+        which it holds first (or at time 0), ``stopped`` says when, and later samples show the state it ended in:
+        extinction and first-passage times.
     averages : bool
         Also average each trajectory over the time from ``t[0]`` to ``t[-1]``.
     progress : bool or callable
@@ -74,7 +80,8 @@ def simulate(
     Raises
     ------
     TypeError, ValueError
-        If an argument has the wrong type, shape or range, or a rate expression gives no rate during the run.
+        If an argument has the wrong type, shape or range, or a rate expression gives no rate during the run, or an
+        event no count.
     MemoryError
         If the result cannot fit into memory; the message says how many bytes it needs.
     BackendError
@@ -104,22 +111,40 @@ def simulate(
     averages = checks.boolean("averages", averages)
     if averages and len(grid) < 2:
         raise ValueError("t must have at least two times to average between; got 1")
+    condition = compile_until(until, net.index, net.parameters)
+    if averages and condition:
+        raise ValueError("averages must be False where until ends trajectories")
     workers = checks.threads(threads)
     executor = checks.executor(executor)
     chosen, method = serving("simulate", net, method, backend, single=n == 1)
     key = checks.seed(seed)
     report = checks.progress(progress, "sample")
     check_memory(8 * n * (len(grid) * len(net.species) + len(net.rates)))
-    call = partial(_range, chosen, net.arrays, grid, method=method, seed=key, averages=averages)
+    arrays = net.arrays_until(condition) if condition else net.arrays
+    call = partial(_range, chosen, arrays, grid, method=method, seed=key, averages=averages)
     if executor is None:
-        counts, fired, mean, variance = call(n=n, first=0, threads=workers, progress=report)
+        counts, fired, mean, variance, stopped = call(n=n, first=0, threads=workers, progress=report)
     else:
         parts = _spread(executor, partial(call, threads=workers or 1, progress=None), n, len(grid), report)
         counts, fired = (np.concatenate(each) for each in zip(*(part[:2] for part in parts), strict=True))
         mean, variance = (
-            np.concatenate(each) if averages else None for each in zip(*(part[2:] for part in parts), strict=True)
+            np.concatenate(each) if averages else None for each in zip(*(part[2:4] for part in parts), strict=True)
         )
-    return Trajectories(grid, counts, net.species, fired.sum(axis=1), fired, mean, variance, method)
+        stopped = np.concatenate([part[4] for part in parts])
+    return Trajectories(
+        grid, counts, net.species, fired.sum(axis=1), fired, mean, variance, method, stopped if condition else None,
+        _assigned(net, grid, counts),
+    )  # fmt: skip
+
+
+def _assigned(net: ReactionNetwork, t: Any, counts: Any) -> dict[str, Any]:
+    """Return what assignment rules give at the samples, (n, T) each."""
+    evaluate = function("reference", "evaluate")
+    found = {}
+    for name, program in net.rules.items():
+        _, ops, numbers = flat([program])
+        found[name] = np.broadcast_to(evaluate(ops, numbers, np.moveaxis(counts, 2, 0), t), counts.shape[:2])
+    return found
 
 
 def _range(backend: str, *arguments: Any, **keywords: Any) -> Any:
@@ -254,5 +279,7 @@ def simulate_events(
     chosen, method = serving("simulate_events", net, method, backend, single=True)
     run = function(chosen, "simulate_events")
     key = checks.seed(seed)
+    if net.events:
+        raise ValueError(f"net must have no events, which a log cannot hold; got {net.events[0].name!r}")
     times, reaction, absorbed = run(net.arrays, t_end=end, max_events=most, method=method, seed=key)
     return EventLog(times, reaction, net.initial, net.products - net.reactants, net.species, absorbed, method)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
@@ -38,6 +39,10 @@ class Trajectories:
         Averages over the time from ``t[0]`` to ``t[-1]``, each state weighted by how long it held.
     method : str
         By which method.
+    stopped : float64 array, (n,), or None
+        When the condition `until` of `simulate` ended each trajectory; infinite where it did not until ``t[-1]``.
+    assigned : mapping of str to float64 arrays, (n, T)
+        What the assignment rules of an SBML model give at the samples.
 
     """
 
@@ -49,6 +54,8 @@ class Trajectories:
     time_mean: Reals | None = None
     time_variance: Reals | None = None
     method: str = ""
+    stopped: Reals | None = None
+    assigned: Mapping[str, Reals] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Return the sizes."""
