@@ -32,6 +32,8 @@ enum Op : int32_t {
   kAnd,
   kOr,
   kNot,
+  kSin,
+  kCos,
   kIf
 };
 struct Instruction {
@@ -57,7 +59,9 @@ struct Model {
   int64_t species, state, reactions;
   const double *rate, *less;
   const int32_t *one, *other;
-  bool plain;    // every reaction is of second order at most
+  bool plain;  // every reaction is of second order at most
+  bool timed;  // some rate depends on the time: bounds are used, and candidates thinned
+  const uint8_t* is_timed;
   bool checked;  // some rate is an expression: counts and rates must be looked at
   const int32_t *factor_begin, *program_begin;
   const Factor* factors;
@@ -71,7 +75,7 @@ struct Model {
   const int32_t* control_begin;
   const Instruction* control;
 };
-constexpr int64_t kBesidesState = 3;  // places of x after the state
+constexpr int64_t kBesidesState = 4;  // places of x after the state
 
 enum class Status : int {
   running,
@@ -91,7 +95,7 @@ enum class Method : int { direct, sorting_direct, next_reaction, composition_rej
 struct Walk {
   Stream* stream;
   double t, stop, end;
-  bool pausing;  // at `stop`, which is the end otherwise
+  bool pausing;              // at `stop`, which is the end otherwise
   double *x, *work;          // (state + kBesidesState,), (work_size,)
   const uint8_t* truth;      // (watches,) what the conditions were, or null: not to be looked at
   const double* grid;        // (samples,)

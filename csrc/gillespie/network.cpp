@@ -9,10 +9,11 @@ namespace kxfast::gillespie {
 Network::Network(const NetworkArrays& arrays, const ControlArrays& control) {
   const int64_t species = arrays.initial.size[0], reactions = arrays.rates.size[0];
   model_.species = species;
+  model_.timed = false;
   model_.state = species + control.variables.size[0];
   for (int64_t s = 0; s < species; ++s) initial_.push_back(static_cast<double>(arrays.initial(s)));
   for (int64_t v = 0; v < control.variables.size[0]; ++v) initial_.push_back(control.variables(v));
-  initial_.insert(initial_.end(), {1, 0, 0});
+  initial_.insert(initial_.end(), {1, 0, 0, 0});
   factor_begin_.push_back(0);
   program_begin_.push_back(0);
   for (int64_t r = 0; r < reactions; ++r) add_reaction(arrays, r);
@@ -25,6 +26,7 @@ Network::Network(const NetworkArrays& arrays, const ControlArrays& control) {
   model_.one = one_.data();
   model_.other = other_.data();
   model_.plain = factors_.empty() && program_.empty();
+  model_.is_timed = is_timed_.data();
   model_.checked = !program_.empty();
   model_.factor_begin = factor_begin_.data();
   model_.program_begin = program_begin_.data();
@@ -85,6 +87,10 @@ void Network::add_reaction(const NetworkArrays& arrays, int64_t r) {
   for (int64_t i = arrays.begin(r); i < arrays.begin(r + 1); ++i) {
     program_.push_back(instruction(arrays.ops(i), arrays.numbers(i)));
   }
+  is_timed_.push_back(false);
+  for (size_t i = static_cast<size_t>(program_begin_.back()); i < program_.size(); ++i)
+    if (program_[i].op == kSpecies && program_[i].species == model_.state + 2)
+      is_timed_.back() = model_.timed = true;
   program_begin_.push_back(static_cast<int32_t>(program_.size()));
 }
 

@@ -68,6 +68,7 @@ class Network {
   std::vector<Factor> factors_;
   std::vector<Instruction> program_, control_program_;
   std::vector<int32_t> control_begin_;
+  std::vector<uint8_t> is_timed_;
   Control control_;
 };
 

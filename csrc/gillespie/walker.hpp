@@ -34,6 +34,8 @@ class Walker {
     stream_ = Stream(seed, static_cast<uint64_t>(index));
     std::copy(network_.initial().begin(), network_.initial().end(), x_.begin());
     walk = Walk{};
+    window_ = 1;
+    failures_ = 0;
     walk.stream = &stream_;
     walk.x = x_.data();
     walk.work = work_.data();
@@ -49,7 +51,36 @@ class Walker {
     walk.area2 = area_.data() + network_.model().species;
   }
 
-  Status go_on(int64_t budget) {
+  // At most `budget` candidates further; where rates depend on the time at most to the end of a window.
+  Status go_on(int64_t budget) { return network_.model().timed ? go_through_window(budget) : step(budget); }
+
+  Walk walk;
+
+ private:
+  // Bounds of rates that depend on the time hold from now to the end of a window, whose length follows from
+  // how many candidates came of the last one and how many were rejected: what lies ahead of a window never
+  // matters, so the thinning is exact.
+  Status go_through_window(int64_t budget) {
+    double* const time = walk.x + network_.model().state + 2;
+    const double stop = walk.stop;
+    const bool pausing = walk.pausing, within = walk.t + window_ < stop;
+    if (within) walk.stop = walk.t + window_, walk.pausing = true;
+    time[0] = walk.t, time[1] = walk.stop;
+    const int64_t events = walk.events, rejected = walk.rejected;
+    const Status status = step(budget);
+    const int64_t thinned = walk.rejected - rejected, candidates = walk.events - events + thinned;
+    walk.stop = stop, walk.pausing = pausing;
+    if (status == Status::bad_propensity && walk.value == HUGE_VAL && failures_++ < kMostFailures)
+      return window_ /= 8, Status::running;  // there may be a bound in a shorter window
+    if (status != Status::bad_propensity) failures_ = 0;
+    if (4 * thinned > candidates)
+      window_ /= 2;
+    else if (candidates < 32)
+      window_ *= candidates ? 2 : 8;
+    return status == Status::stopped && within ? Status::running : status;
+  }
+
+  Status step(int64_t budget) {
     const Model& m = network_.model();
     const Status status = kernel()(m, walk, budget);
     walk.begun = true;
@@ -58,9 +89,6 @@ class Walker {
     return status;
   }
 
-  Walk walk;
-
- private:
   using Kernel = Status (*)(const Model&, Walk&, int64_t);
   Kernel kernel() const {
     switch (method_) {
@@ -77,8 +105,11 @@ class Walker {
     }
   }
 
+  static constexpr int kMostFailures = 40;
   const Network& network_;
   Method method_;
+  double window_ = 1;
+  int failures_ = 0;
   Stream stream_{0, 0};
   Buffer<double> x_, work_, area_;
 };

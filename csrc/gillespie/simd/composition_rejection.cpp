@@ -12,6 +12,7 @@ namespace {
 
 template <bool kPlain>
 struct CompositionRejection {
+  static constexpr bool kPlainRates = kPlain, kOwnRejection = false;
   const Model& m;
   const double* x;
   Groups groups;
@@ -33,10 +34,11 @@ struct CompositionRejection {
   }
   bool absorbed() const { return groups.empty() && good; }
   double next(Stream& stream, double t) const { return t + stream.exponential() / groups.total; }
-  int64_t choose(Stream& stream) const {
+  int64_t choose(Stream& stream, double) const {
     double height;
     return groups.pick(stream, height);
   }
+  void reject(int64_t, double, Stream&) {}
   void update(int64_t fired, double, Stream&) {
     for (int32_t i = m.affected_begin[fired]; i < m.affected_begin[fired + 1]; ++i)
       groups.set(m.affected[i], checked(m.affected[i]));

@@ -23,6 +23,7 @@ namespace {
 // kReactions is the number of reactions, or 0 if it is known at run time only.
 template <bool kPlain, int kReactions>
 struct Recompute {
+  static constexpr bool kPlainRates = kPlain, kOwnRejection = false;
   const Model& m;
   const double* x;
   double* sums;
@@ -43,7 +44,7 @@ struct Recompute {
   }
   bool absorbed() const { return sum == 0 && good; }
   double next(Stream& stream, double t) const { return t + stream.exponential() / sum; }
-  int64_t choose(Stream& stream) const {
+  int64_t choose(Stream& stream, double) const {
     const double target = stream.uniform() * sum;
     int64_t j = 0;
     for (int64_t r = 0; r < count(); ++r) j += sums[r] <= target;
@@ -52,11 +53,13 @@ struct Recompute {
       for (--j; j > 0 && !(sums[j] > sums[j - 1]);) --j;
     return j;
   }
+  void reject(int64_t, double, Stream&) {}
   void update(int64_t, double, Stream&) {}
 };
 
 template <bool kPlain>
 struct SumTree {
+  static constexpr bool kPlainRates = kPlain, kOwnRejection = false;
   const Model& m;
   const double* x;
   double *a, *blocks, *groups;
@@ -111,7 +114,7 @@ struct SumTree {
     for (const int64_t last = r + 15; r < last && target >= a[r];) target -= a[r++];
     return r;
   }
-  int64_t choose(Stream& stream) {
+  int64_t choose(Stream& stream, double) {
     const double u = stream.uniform();
     int64_t j = find(u * all);
     if (__builtin_expect(j < m.reactions && a[j] > 0, 1)) return j;
@@ -122,6 +125,7 @@ struct SumTree {
     while (j >= m.reactions || !(a[j] > 0)) j = j > 0 ? j - 1 : m.reactions - 1;
     return j;
   }
+  void reject(int64_t, double, Stream&) {}
   void update(int64_t fired, double, Stream&) {
     for (int32_t i = m.affected_begin[fired]; i < m.affected_begin[fired + 1]; ++i) {
       const int32_t r = m.affected[i];

@@ -8,7 +8,7 @@
 
 #include <cmath>
 
-#include "gillespie/simd/propensity.hpp"
+#include "gillespie/simd/expression.hpp"
 
 namespace kxfast::gillespie::KXFAST_ISA {
 namespace {
@@ -95,6 +95,18 @@ inline Range binary(int32_t op, Range a, Range b) {
   }
 }
 
+// Extremes of sin x are where x / pi - 1/2 is whole.
+inline Range sine(Range x, double shift) {
+  constexpr double kPi = 3.14159265358979323846, kSlack = 1e-9;
+  const double first = (x.low + shift) / kPi - 0.5 - kSlack, last = (x.high + shift) / kPi - 0.5 + kSlack;
+  if (!(last - first < 2 && std::fabs(first) < 1e6)) return {-1, 1};
+  const double a = std::sin(x.low + shift), b = std::sin(x.high + shift);
+  Range found = {(a < b ? a : b) - kSlack, (a > b ? a : b) + kSlack};
+  for (double k = std::ceil(first); k <= last; ++k)
+    (std::fmod(k, 2) == 0 ? found.high : found.low) = std::fmod(k, 2) == 0 ? 1 : -1;
+  return {found.low < -1 ? -1 : found.low, found.high > 1 ? 1 : found.high};
+}
+
 inline Range unary(int32_t op, Range a) {
   switch (op) {
     case kNegate:
@@ -103,6 +115,10 @@ inline Range unary(int32_t op, Range a) {
       return wider(std::exp(a.low), std::exp(a.high));
     case kLog:
       return a.low > 0 ? wider(std::log(a.low), std::log(a.high)) : unknown();
+    case kSin:
+      return sine(a, 0);
+    case kCos:
+      return sine(a, 1.57079632679489661923);
     case kNot:
       return truth(never(a), always(a));
     case kSqrt:
@@ -114,8 +130,8 @@ inline Range unary(int32_t op, Range a) {
   }
 }
 
-inline Range range_of(const Instruction* step, const Instruction* end, const double* low,
-                      const double* high) {
+inline Range range_of(const Instruction* step, const Instruction* end, const double* low, const double* high,
+                      int64_t time) {
   Range stack[kMaxDepth];
   Range* top = stack - 1;
   for (; step != end; ++step) {
@@ -123,11 +139,11 @@ inline Range range_of(const Instruction* step, const Instruction* end, const dou
     if (op == kNumber) {
       *++top = {step->number, step->number};
     } else if (op == kSpecies) {
-      *++top = {low[step->species], high[step->species]};
+      *++top = {low[step->species], high[step->species + (step->species == time)]};
     } else if (op == kIf) {
       top -= 2;
       *top = either(top[0], top[1], top[2]);
-    } else if (op == kNegate || op == kNot || (op >= kExp && op <= kAbs)) {
+    } else if (op == kNegate || (op >= kNot && op <= kCos) || (op >= kExp && op <= kAbs)) {
       *top = unary(op, *top);
     } else {
       --top;

@@ -13,6 +13,7 @@ namespace {
 
 template <bool kPlain>
 struct NextReaction {
+  static constexpr bool kPlainRates = kPlain, kOwnRejection = false;
   const Model& m;
   const double* x;
   double *a, *time;
@@ -39,7 +40,11 @@ struct NextReaction {
   bool ready() const { return good && m.reactions && time[heap[0]] < HUGE_VAL; }
   bool absorbed() const { return good; }
   double next(Stream&, double) const { return time[heap[0]]; }
-  int64_t choose(Stream&) const { return heap[0]; }
+  int64_t choose(Stream&, double) const { return heap[0]; }
+  void reject(int64_t candidate, double t, Stream& stream) {
+    time[candidate] = t + stream.exponential() / a[candidate];
+    sift(static_cast<int32_t>(candidate));
+  }
   void update(int64_t fired, double t, Stream& stream) {
     for (int32_t i = m.affected_begin[fired]; i < m.affected_begin[fired + 1]; ++i) {
       const int32_t r = m.affected[i];

@@ -22,6 +22,7 @@ constexpr int kPatience = 32;
 
 template <bool kPlain>
 struct Rssa {
+  static constexpr bool kPlainRates = kPlain, kOwnRejection = true;
   const Model& m;
   Walk& w;
   const double* x;
@@ -61,7 +62,7 @@ struct Rssa {
       return propensity_of<kPlain>(m, r, high);
     }
     const Range range =
-        range_of(m.program + m.program_begin[r], m.program + m.program_begin[r + 1], low, high);
+        range_of(m.program + m.program_begin[r], m.program + m.program_begin[r + 1], low, high, m.state + 2);
     const int32_t known = range.low >= 0 && range.high <= DBL_MAX;
     exacts += (1 - known) - exact[r];
     exact[r] = 1 - known;
@@ -71,7 +72,8 @@ struct Rssa {
   double exactly(int64_t r) {
     const double a = propensity_of<kPlain>(m, r, x);
     good &= a >= 0 && a <= DBL_MAX;
-    return lower[r] = a;
+    lower[r] = m.timed && m.is_timed[r] ? 0 : a;  // a bound where it depends on the time
+    return a;
   }
 
   bool ready() {
@@ -86,16 +88,18 @@ struct Rssa {
   }
   bool absorbed() const { return groups.empty() && good; }
   double next(Stream& stream, double t) const { return t + stream.exponential() / groups.total; }
-  int64_t choose(Stream& stream) {
+  int64_t choose(Stream& stream, double now) {
     double height;
     const int64_t r = groups.pick(stream, height);
-    if (height < lower[r] || height < propensity_of<kPlain>(m, r, x)) {
+    const bool timed = !kPlain && m.timed && m.is_timed[r];
+    if (height < lower[r] || height < (timed ? value_at(m, r, w.x, now) : propensity_of<kPlain>(m, r, x))) {
       rejections = 0;
       return r;
     }
     ++rejections;
     return kRejected;
   }
+  void reject(int64_t, double, Stream&) {}
   void update(int64_t fired, double, Stream&) {
     for (int64_t c = fired * m.width; c < (fired + 1) * m.width; ++c) {
       const int32_t s = m.change_species[c];

@@ -12,6 +12,7 @@ namespace {
 
 template <bool kPlain>
 struct SortingDirect {
+  static constexpr bool kPlainRates = kPlain, kOwnRejection = false;
   const Model& m;
   const double* x;
   double* a;               // by position
@@ -49,7 +50,7 @@ struct SortingDirect {
     while (i < m.reactions - 1 && target >= a[i]) target -= a[i++];
     return i;
   }
-  int64_t choose(Stream& stream) {
+  int64_t choose(Stream& stream, double) {
     const double u = stream.uniform();
     int64_t i = find(u * sum);
     if (__builtin_expect(!(a[i] > 0), 0)) {
@@ -60,6 +61,7 @@ struct SortingDirect {
     }
     return order[i];
   }
+  void reject(int64_t, double, Stream&) {}
   void update(int64_t fired, double, Stream&) {
     for (int32_t i = m.affected_begin[fired]; i < m.affected_begin[fired + 1]; ++i) {
       const int32_t r = m.affected[i], at = place[r];

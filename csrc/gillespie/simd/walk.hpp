@@ -52,12 +52,16 @@ inline Status pause(const Model& m, Walk& w, double t) {
 }
 
 inline bool condition_changed(const Model& m, const Walk& w, double t) {
-  w.x[m.state + 2] = t;
-  for (int64_t i = 0; i < m.watches; ++i) {
+  double& time = w.x[m.state + 2];
+  const double window = time;
+  time = t;
+  bool changed = false;
+  for (int64_t i = 0; i < m.watches && !changed; ++i) {
     const double now = evaluate(m.control + m.control_begin[i], m.control + m.control_begin[i + 1], w.x);
-    if ((now != 0) != (w.truth[i] != 0)) return true;
+    changed = (now != 0) != (w.truth[i] != 0);
   }
-  return false;
+  time = window;
+  return changed;
 }
 
 inline Status bad_propensity(const Model& m, Walk& w, double t) {
@@ -100,13 +104,21 @@ Status walk_on(const Model& m, Walk& w, int64_t budget) {
       *w.stream = stream;
       return w.pausing ? pause(m, w, t) : finish(m, w, t, false);
     }
-    const int64_t j = chooser.choose(stream);
+    int64_t j = chooser.choose(stream, next);
     if (__builtin_expect(j == kNone, 0)) {
       *w.stream = stream;
       return w.pausing ? pause(m, w, t) : finish(m, w, t, true);
     }
     if (w.area) add_area(m, w, t, next);
     t = next;
+    if (!Chooser::kPlainRates && m.timed && j >= 0 && m.is_timed[j] && !Chooser::kOwnRejection) {
+      const double a = value_at(m, j, x, t);
+      if (!(a >= 0)) return w.t = t, w.culprit = j, w.value = a, Status::bad_propensity;
+      if (!(stream.uniform() * propensity_of<false>(m, j, x) < a)) {
+        chooser.reject(j, t, stream);
+        j = kRejected;
+      }
+    }
     if (j == kRejected) {
       ++w.rejected;
       continue;

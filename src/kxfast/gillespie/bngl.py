@@ -16,7 +16,7 @@ from kxfast.gillespie.notation import Reaction, check_counts
 
 _BLOCK = re.compile(r"begin\s+(.*\S)")
 _NAME = re.compile(r"(?<![\w.])([A-Za-z_]\w*)(\(\s*\))?")
-_SPELLING = {"ln": "log"}
+_SPELLING = {"ln": "log", "time": "t", "t": "t_"}  # BioNetGen's t is a name like others
 
 
 def read_bngl_net(path: str | PathLike[str]) -> ReactionNetwork:
@@ -25,8 +25,8 @@ def read_bngl_net(path: str | PathLike[str]) -> ReactionNetwork:
     Parameters, functions, species, reactions and groups are read; a rate is a number, a parameter, an expression of
     them, or a function, of groups too. A rate constant multiplies ``n (n - 1)`` where a reaction takes two of a
     species: BioNetGen writes the factor 1/2 of such a rule itself. Initial amounts are rounded to whole molecules, as
-    BioNetGen's own simulator does. A species marked ``$`` keeps its count. The rate laws ``Sat``, ``MM`` and ``Hill``,
-    the time, and functions that expressions do not have are refused.
+    BioNetGen's own simulator does. A species marked ``$`` keeps its count. The rate laws ``Sat``, ``MM`` and ``Hill``
+    and functions that expressions do not have are refused.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class _Reader:
 
     def network(self) -> ReactionNetwork:
         for place, (_, name, text) in self._fields("parameters", 2):
-            self.parameters[name] = self._number(text, place)
+            self.parameters[_SPELLING.get(name, name)] = self._number(text, place)
         names: list[str] = []
         initial: list[int] = []
         fixed: set[int] = set()
@@ -147,13 +147,13 @@ class _Reader:
     def _expanded(self, text: str) -> str:
         def word(match: re.Match[str]) -> str:
             name = match[1]
-            return self.words.get(name, _SPELLING.get(name, name) + (match[2] or ""))
+            return self.words.get(name, _SPELLING.get(name, name) + ("" if name == "time" else match[2] or ""))
 
         return _NAME.sub(word, text).replace("^", "**")
 
     def _program(self, text: str, place: str) -> Program:
         if text not in self.rates:
-            self.rates[text] = compile_expression(self._expanded(text), self.index, self.parameters, place)
+            self.rates[text] = compile_expression(self._expanded(text), self.index, self.parameters, place, time=True)
         return self.rates[text]
 
     def _number(self, text: str, place: str) -> float:

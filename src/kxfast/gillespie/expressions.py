@@ -12,8 +12,17 @@ from typing import Any, NamedTuple
 NUMBER, SPECIES = 0, 1
 _BINARY: dict[type[ast.AST], int] = {ast.Add: 2, ast.Sub: 3, ast.Mult: 4, ast.Div: 5, ast.Pow: 6}
 _NEGATE = 7
-_FUNCTIONS = {"exp": (8, 1), "log": (9, 1), "sqrt": (10, 1), "abs": (11, 1), "min": (12, 2), "max": (13, 2)}
-TIME, _AND, _OR, _NOT, IF = 14, 18, 19, 20, 21
+_FUNCTIONS = {
+    "exp": (8, 1),
+    "log": (9, 1),
+    "sqrt": (10, 1),
+    "abs": (11, 1),
+    "sin": (21, 1),
+    "cos": (22, 1),
+    "min": (12, 2),
+    "max": (13, 2),
+}
+TIME, _AND, _OR, _NOT, IF = 14, 18, 19, 20, 23
 # Operations on two values, and whether they are exchanged first.
 _COMPARISONS: dict[type[ast.AST], tuple[int, bool]] = {
     ast.Lt: (15, False), ast.LtE: (16, False), ast.Gt: (15, True), ast.GtE: (16, True), ast.Eq: (17, False),
@@ -22,7 +31,7 @@ _FOLD: dict[int, Callable[..., Any]] = {
     2: operator.add, 3: operator.sub, 4: operator.mul, 5: operator.truediv, 6: operator.pow, 7: operator.neg,
     8: math.exp, 9: math.log, 10: math.sqrt, 11: abs, 12: min, 13: max, 15: operator.lt, 16: operator.le,
     17: operator.eq, 18: lambda a, b: bool(a and b), 19: lambda a, b: bool(a or b), 20: operator.not_,
-    21: lambda condition, yes, no: yes if condition else no,
+    21: math.sin, 22: math.cos, 23: lambda condition, yes, no: yes if condition else no,
 }  # fmt: skip
 _MAX_DEPTH = 32
 _MAX_LENGTH = 10_000
@@ -43,9 +52,9 @@ def compile_expression(
 ) -> Program:
     """Return the program of an arithmetic expression of species, parameters and, if `time`, the time ``t``.
 
-    Numbers, ``+ - * / **``, parentheses, ``exp log sqrt abs min max pow``, comparisons (1 or 0), ``and or not`` and
-    ``a if condition else b`` are accepted; parts without a species are computed at once. `name` says in errors whose
-    expression it is.
+    Numbers, ``+ - * / **``, parentheses, ``exp log sqrt abs sin cos min max pow``, comparisons (1 or 0), ``and or
+    not`` and ``a if condition else b`` are accepted; parts without a species are computed at once.
+    `name` says in errors whose expression it is.
     """
     if len(text) > _MAX_LENGTH:
         raise ValueError(f"{name} must have at most {_MAX_LENGTH} characters; got {len(text)}")
@@ -142,7 +151,7 @@ def operands(op: int) -> int:
     """Return how many values an operation takes from the stack; each leaves one."""
     if op in (NUMBER, SPECIES, TIME):
         return 0
-    return 3 if op == IF else 1 if op in (_NEGATE, 8, 9, 10, 11, _NOT) else 2
+    return 3 if op == IF else 1 if op in (_NEGATE, 8, 9, 10, 11, _NOT, 21, 22) else 2
 
 
 def _depth(program: Program) -> int:

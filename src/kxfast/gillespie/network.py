@@ -26,7 +26,8 @@ class ReactionNetwork:
     A reaction is ``"2 A + B -> C @ rate"``, with ``0`` for an empty side. The rate is a number, a parameter, or an
     arithmetic expression of them: the constant c of the propensity ``c * prod C(n_i, l_i)`` over reactants, l_i
     molecules of species i. A rate that names a species is the propensity itself: ``"A -> 0 @ v * A / (K + A)"``
-    (``+ - * / **``, exp, log, sqrt, abs, min, max, pow, comparisons, ``a if condition else b``; not the time).
+    (``+ - * / **``, exp, log, sqrt, abs, sin, cos, min, max, pow, comparisons, ``and or not``, ``a if condition else
+    b``). It may depend on the time ``t``: between proven bounds candidates are thinned, which is exact.
 
     Parameters
     ----------

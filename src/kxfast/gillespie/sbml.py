@@ -23,7 +23,7 @@ def read_sbml(path: str | PathLike[str]) -> ReactionNetwork:
     and constant species keep their counts. Local parameters, function definitions, initial assignments and assignment
     rules are read; events with delays and priorities too, if their triggers compare the time with parameters alone;
     rate rules ``p' = a p + b`` of parameters. A species that a rule assigns is not among those of the network but in
-    ``assigned`` of the results. Rates that depend on the time, constraints, algebraic rules, conversion factors, sizes
+    ``assigned`` of the results. Laws may depend on the time. Constraints, algebraic rules, conversion factors, sizes
     that change, stoichiometries that are no whole numbers and amounts in moles are refused.
 
     Parameters
@@ -136,7 +136,7 @@ class _Reader:
         level3 = law.getListOfLocalParameters() or law.getListOfParameters()
         local = {each.getId(): f"({float(each.getValue())!r})" for each in level3}
         text = self.values.formulas.text(law.getMath(), local, named(reaction))
-        program = compile_expression(text, self.index, parameters, f"the rate of {named(reaction)}")
+        program = compile_expression(text, self.index, parameters, f"the rate of {named(reaction)}", time=True)
         reactants = self._side(reaction.getListOfReactants(), reaction)
         products = self._side(reaction.getListOfProducts(), reaction)
         return recognised(Reaction(reactants, products, nan, program), self.names)

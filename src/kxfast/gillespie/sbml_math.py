@@ -22,6 +22,7 @@ class Formulas:
         self.functions = {
             libsbml.AST_FUNCTION_EXP: "exp", libsbml.AST_FUNCTION_LN: "log", libsbml.AST_FUNCTION_ABS: "abs",
             libsbml.AST_FUNCTION_MIN: "min", libsbml.AST_FUNCTION_MAX: "max",
+            libsbml.AST_FUNCTION_SIN: "sin", libsbml.AST_FUNCTION_COS: "cos",
         }  # fmt: skip
         self.constants = {
             libsbml.AST_NAME_TIME: "t", libsbml.AST_NAME_AVOGADRO: "(6.02214179e23)",

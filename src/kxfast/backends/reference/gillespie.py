@@ -16,23 +16,31 @@ import numpy as np
 
 from kxfast.backends.reference.gillespie_events import Director
 from kxfast.backends.reference.gillespie_expressions import Array, evaluate
+from kxfast.backends.reference.gillespie_ranges import bounds, is_timed
 
 Events = Iterator[tuple[float, int]]
 Network = tuple[Any, ...]
+_TIME = 14  # the operation in expressions
 Progress = Callable[[int, int], Any] | None
 
 
 @np.errstate(all="ignore")
-def propensities(network: Network, counts: Array) -> Array:
-    """a_j = c_j prod_i C(n_i, l_ji), the binomials as products of ratios; or the value of the expression."""
-    _, reactants, _, rates, begin, ops, numbers, _ = network
+def propensities(network: Network, counts: Array, t: float = 0.0) -> Array:
+    """a_j = c_j prod_i C(n_i, l_ji), the binomials as products of ratios; or the value of the expression.
+
+    A network with a window (t0, t1) after its control has upper bounds in place of rates that depend on the time.
+    """
+    _, reactants, _, rates, begin, ops, numbers, _, *window = network
     a: Array = rates.copy()
     n = counts[: reactants.shape[1]]
     for k in range(reactants.max(initial=0)):
         a *= np.where(reactants > k, (n - k) / (k + 1), 1.0).prod(axis=1)
     for j in np.flatnonzero(np.diff(begin)):
         program = slice(begin[j], begin[j + 1])
-        a[j] = evaluate(ops[program], numbers[program], counts)
+        if window and _TIME in ops[program]:
+            a[j] = bounds(ops[program], numbers[program], counts, *window[0])[1]
+        else:
+            a[j] = evaluate(ops[program], numbers[program], counts, t)
     return a
 
 
@@ -114,11 +122,58 @@ def generator(seed: int, index: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=np.array([seed, index], np.uint64)))
 
 
-def events_of(network: Network, state: Array, method: str, rng: np.random.Generator, t: float = 0.0) -> Events:
+def events_of(network: Network, state: Array, method: str, rng: np.random.Generator, t: float, end: float) -> Events:
     if not len(network[3]):
         return iter(())
     methods = {"direct": direct, "first_reaction": first_reaction, "next_reaction": next_reaction}
+    timed = is_timed(network)
+    if timed.any():
+        return thinned(network, timed, state, methods[method], rng, t, end)
     return methods[method](network, state, rng, t)
+
+
+def thinned(
+    network: Network,
+    timed: Array,
+    state: Array,
+    method: Callable[..., Events],
+    rng: np.random.Generator,
+    t: float,
+    end: float,
+) -> Events:
+    """Thinning (Lewis and Shedler 1979): candidates at bounds that hold in a window, kept by rate / bound."""
+    length = 1.0
+    while t < min(end, 1e300):
+        length = window_length(network, timed, state, t, length)
+        inside, after = (*network, (t, t + length)), t + length
+        for time, j in method(inside, state, rng, t):
+            if time > after:
+                break
+            if timed[j]:
+                rate = propensities(network, state, time)[j]
+                if not rate >= 0:
+                    raise ValueError(
+                        f"the propensity of reactions[{j}] must be finite and at least 0; got {rate:g} at t = {time:g}"
+                    )
+                if rng.random() * propensities(inside, state)[j] >= rate:
+                    after = time
+                    break
+            yield time, j
+        t, length = after, 2 * length
+
+
+def window_length(network: Network, timed: Array, state: Array, t: float, length: float) -> float:
+    """A length, halved until bounds are known and not far above the rates, or hold for a few events only."""
+    begin, ops, numbers = network[4:7]
+    for _ in range(200):
+        programs = [slice(begin[j], begin[j + 1]) for j in np.flatnonzero(timed)]
+        ranges = [bounds(ops[each], numbers[each], state, t, t + length) for each in programs]
+        least, most = (sum(each[end] for each in ranges) for end in (0, 1))
+        if np.isfinite(most) and (most <= 2 * least or most * length <= 4):
+            return length
+        length /= 2
+    j = np.flatnonzero(timed)[np.argmax([each[1] for each in ranges])]
+    raise ValueError(f"the propensity of reactions[{j}] must be finite and at least 0; got {most:g} at t = {t:g}")
 
 
 class Record:
@@ -149,7 +204,7 @@ def trajectory(network: Network, t: Array, method: str, seed: int, index: int) -
     director = Director(control, state, species, rng)
     while not director.settle(now):
         stop = director.next_stop(now)
-        for time, j in events_of(network, state, method, rng, now):
+        for time, j in events_of(network, state, method, rng, now, min(stop, t[-1])):
             if director.conditions(now) != director.truth:
                 break  # the last reaction changed one: what was to come next is forgotten
             record.until(min(time, stop), state[:species])
@@ -207,9 +262,11 @@ def simulate_events(
 ) -> tuple[Array, Array, bool]:
     counts = network[0].copy()
     log: list[tuple[float, int]] = []
-    for time, j in events_of(network, counts, method, generator(seed, 0)):
+    absorbed = False
+    for time, j in events_of(network, counts, method, generator(seed, 0), 0.0, t_end):
         if time > t_end or len(log) == max_events:
             break
         log.append((time, j))
-    absorbed = not propensities(network, counts).any()
+    else:
+        absorbed = True
     return np.array([t for t, _ in log], np.float64), np.array([j for _, j in log], np.int32), absorbed

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-_SPECIES, _TIME, _IF = 1, 14, 21
-_UNARY = {7: np.negative, 8: np.exp, 9: np.log, 10: np.sqrt, 11: np.abs, 20: np.logical_not}
+_SPECIES, _TIME, _IF = 1, 14, 23
+_UNARY = {7: np.negative, 8: np.exp, 9: np.log, 10: np.sqrt, 11: np.abs, 20: np.logical_not, 21: np.sin, 22: np.cos}
 _BINARY = {
     2: np.add, 3: np.subtract, 4: np.multiply, 5: np.divide, 6: np.float_power, 12: np.minimum, 13: np.maximum,
     15: np.less, 16: np.less_equal, 17: np.equal, 18: np.logical_and, 19: np.logical_or,
