@@ -31,7 +31,7 @@ nox.options.sessions = [
 nox.options.error_on_missing_interpreters = False
 nox.options.stop_on_first_error = True
 
-SOURCES = ("src", "tests", "benchmarks", "noxfile.py", "setup.py")
+SOURCES = ("src", "tests", "benchmarks", "examples", "noxfile.py", "setup.py")
 
 
 def cmake(session: nox.Session, preset: str, *options: str) -> None:
@@ -149,8 +149,9 @@ def sanitize(session: nox.Session) -> None:
         "PYTHONPATH": str(site.resolve()),
         "PYTHONMALLOC": "malloc",
     }
-    names = ("agreement", "contract", "words", "segment", "isa", "native", "gillespie", "gillespie_lanes")
-    chosen = [str(path) for name in names if (path := Path(f"tests/test_{name}.py")).exists()]
+    names = "agreement contract words segment isa native half conv_native attention_kernels gillespie gillespie_lanes"
+    names += " gillespie_methods gillespie_events gillespie_time"
+    chosen = [str(path) for name in names.split() if (path := Path(f"tests/test_{name}.py")).exists()]
     session.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen, env=environment)
 
 

@@ -1,52 +1,33 @@
-// kxfast._native.words
+// kxfast._native.words: reading, counting and cohesion.
+#include "words/bindings.hpp"
+
 #include <pybind11/stl.h>
 
-#include <memory>
+#include <algorithm>
+#include <limits>
 
-#include "core/python.hpp"
-#include "words/discover.hpp"
-#include "words/ngrams.hpp"
-#include "words/segment.hpp"
+#include "words/reader.hpp"
 
+namespace kxfast::words {
 namespace {
 
-using namespace kxfast;
-using Codes = Array<uint32_t>;
-using Numbers = Array<int64_t>;
-
-// Moves a vector into a NumPy array.
-template <class T>
-Array<T> to_array(std::vector<T>&& vector, std::vector<py::ssize_t> shape) {
-  auto owned = std::make_unique<std::vector<T>>(std::move(vector));
-  T* data = owned->data();
-  py::capsule owner(owned.release(), [](void* memory) { delete static_cast<std::vector<T>*>(memory); });
-  return Array<T>(std::move(shape), data, owner);
+Cohesion cohesion_of(const std::vector<std::pair<Codes, Numbers>>& tables, int64_t total) {
+  std::vector<TableView> views;
+  for (const auto& [grams, counts] : tables) views.push_back({grams.data(), counts.data(), counts.size()});
+  return Cohesion(std::move(views), total);
 }
 
-template <class T>
-Array<T> to_array(std::vector<T>&& vector) {
-  const auto size = static_cast<py::ssize_t>(vector.size());
-  return to_array(std::move(vector), {size});
-}
-
-py::tuple count_ngrams(const Codes& codes, int max_order, int64_t min_count, int threads) {
-  PythonJob job(codes.size(), py::none());
-  words::Counted counted;
+py::tuple count_all(const Codes& codes, int max_order, int64_t min_count, int threads, py::object report) {
+  PythonJob job(codes.size(), std::move(report));
+  Counted counted;
   job.run([&] {
     counted = words::count_ngrams(codes.data(), codes.size(), max_order, min_count, threads, job);
-    if (!job.stopped()) words::to_code_points(counted, threads, job);
+    if (!job.stopped()) to_code_points(counted, threads, job);
   });
-  py::list tables;
-  for (size_t n = 1; n <= counted.tables.size(); ++n) {
-    words::Table& table = counted.tables[n - 1];
-    const auto rows = static_cast<py::ssize_t>(table.counts.size());
-    auto grams = kxfast::to_array(std::move(table.grams), {rows, static_cast<py::ssize_t>(n)});
-    tables.append(py::make_tuple(std::move(grams), kxfast::to_array(std::move(table.counts), {rows})));
-  }
-  return py::make_tuple(tables, counted.total);
+  return to_tables(std::move(counted));
 }
 
-py::tuple neighbor_entropy(const Codes& codes, const Codes& grams, int threads) {
+py::tuple entropies(const Codes& codes, const Codes& grams, int threads) {
   const py::ssize_t rows = grams.shape(0);
   Array<double> left(rows), right(rows);
   double *l = left.mutable_data(), *r = right.mutable_data();
@@ -58,67 +39,120 @@ py::tuple neighbor_entropy(const Codes& codes, const Codes& grams, int threads) 
   return py::make_tuple(left, right);
 }
 
-py::tuple discover(const Codes& codes, const words::Rules& rules, int threads) {
-  PythonJob job(codes.size(), py::none());
-  words::Discovered found;
-  job.run([&] { found = words::discover(codes.data(), codes.size(), rules, threads, job); });
-  return py::make_tuple(to_array(std::move(found.codes)), to_array(std::move(found.offsets)),
-                        to_array(std::move(found.counts)));
+void bind_reader(py::module_& m) {
+  py::class_<Reader>(m, "Utf8Runs", "Bytes of UTF-8 to runs of accepted code points.")
+      .def(py::init([](const Array<uint8_t>& accepted, bool join) {
+             return std::make_unique<Reader>(accepted.data(), join);
+           }),
+           py::arg("accepted").noconvert(), py::arg("join"), py::keep_alive<1, 2>())
+      .def("__len__", &Reader::size)
+      .def(
+          "feed",
+          [](Reader& self, const py::bytes& data) {
+            char* bytes;
+            py::ssize_t size;
+            if (PyBytes_AsStringAndSize(data.ptr(), &bytes, &size)) throw py::error_already_set();
+            py::gil_scoped_release nogil;
+            return self.feed(reinterpret_cast<const uint8_t*>(bytes), size);
+          },
+          py::arg("data"), "Read a chunk; the offset of the file's first bad byte, or -1.")
+      .def("end_of_file", &Reader::end_of_file, "End a file; the offset of its first bad byte, or -1.")
+      .def(
+          "take_runs",
+          [](Reader& self) {
+            Buffer<uint32_t> codes = self.take_runs();
+            const auto size = static_cast<py::ssize_t>(codes.size());
+            return kxfast::to_array(std::move(codes), {size});
+          },
+          "The code points up to the last break.")
+      .def(
+          "take_all",
+          [](Reader& self) {
+            const auto size = static_cast<py::ssize_t>(self.size());
+            uint32_t* codes = self.release();
+            py::capsule owner(codes ? codes : std::malloc(4), [](void* memory) { std::free(memory); });
+            return Codes({size}, static_cast<const uint32_t*>(owner.get_pointer()), owner);
+          },
+          "All code points.");
 }
 
-void bind_segmenter(py::module_& m) {
-  using words::Segmenter;
-  py::class_<Segmenter>(m, "Segmenter", "Words with their scores, ready to cut.")
-      .def(py::init([](const Codes& codes, const Numbers& offsets, const Array<double>& scores,
-                       double unknown, const std::string& tie, bool jieba) {
-             return std::make_unique<Segmenter>(codes.data(), offsets.data(), scores.data(), scores.size(),
-                                                unknown, tie == "longest_first", jieba);
-           }),
-           py::arg("codes").noconvert(), py::arg("offsets").noconvert(), py::arg("scores").noconvert(),
-           py::arg("unknown"), py::arg("tie"), py::arg("jieba"))
-      .def(
-          "segment",
-          [](const Segmenter& self, const Codes& codes, const Numbers& offsets, int threads) {
-            PythonJob job(codes.size(), py::none());
-            words::Tokens tokens;
-            job.run([&] {
-              tokens = self.segment(codes.data(), offsets.data(), offsets.size() - 1, threads, job);
-            });
-            return py::make_tuple(to_array(std::move(tokens.ends)), to_array(std::move(tokens.ids)),
-                                  to_array(std::move(tokens.first)));
-          },
-          py::arg("codes").noconvert(), py::arg("offsets").noconvert(), py::arg("threads"),
-          "Token ends, word ids (-1: none) and first tokens of the documents codes[offsets[i] : offsets[i + "
-          "1]].")
-      .def(
-          "sample",
-          [](const Segmenter& self, const Codes& codes, double alpha, uint64_t seed) {
-            return to_array(self.sample(codes.data(), codes.size(), alpha, seed));
-          },
-          py::arg("codes").noconvert(), py::arg("alpha"), py::arg("seed"),
-          "Token ends of a path drawn at random.");
+// Counts of words, and their least ratios: of a word longer than the tables that of its weakest window.
+py::tuple word_ratios(const std::vector<std::pair<Codes, Numbers>>& tables, int64_t total,
+                      const WordArrays& listed) {
+  const Cohesion cohesion = cohesion_of(tables, total);
+  const Strings words = strings(listed);
+  Numbers counts(words.count);
+  Array<double> ratios(words.count);
+  for (int64_t w = 0; w < words.count; ++w) {
+    const int64_t length = words.length(w), n = std::min<int64_t>(length, cohesion.orders());
+    double least = std::numeric_limits<double>::quiet_NaN();
+    int64_t count = 0;
+    for (int64_t i = 0; i + n <= length; ++i) {
+      const uint32_t row = cohesion.find(words.begin(w) + i, static_cast<int>(n));
+      if (row == Cohesion::kNone) continue;
+      if (n == length) count = cohesion.table(static_cast<int>(n)).counts[row];
+      const double ratio = n > 1 ? cohesion.least_ratio(static_cast<int>(n), row) : least;
+      if (!(least <= ratio)) least = ratio;
+    }
+    counts.mutable_data()[w] = count;
+    ratios.mutable_data()[w] = least;
+  }
+  return py::make_tuple(counts, ratios);
+}
+
+void bind_counting(py::module_& m) {
+  m.def("word_ratios", &word_ratios, py::arg("tables"), py::arg("total"), py::arg("words"),
+        "Counts of words and their least ratios.");
+  m.def("count_ngrams", &count_all, py::arg("codes").noconvert(), py::arg("max_order"), py::arg("min_count"),
+        py::arg("threads"), py::arg("report"),
+        "Tables (grams (G, n), counts) of the orders 1 .. max_order, and the total of 1-grams.");
+  m.def("neighbor_entropy", &entropies, py::arg("codes").noconvert(), py::arg("grams").noconvert(),
+        py::arg("threads"),
+        "Entropies of the characters left and right of each gram, a row of sorted (G, n) grams.");
+  m.def(
+      "cohesion",
+      [](const std::vector<std::pair<Codes, Numbers>>& tables, int64_t total, int n) {
+        const Cohesion cohesion = cohesion_of(tables, total);
+        Array<double> ratios(cohesion.table(n).rows);
+        for (int64_t row = 0; row < ratios.size(); ++row)
+          ratios.mutable_data()[row] = cohesion.least_ratio(n, row);
+        return ratios;
+      },
+      py::arg("tables"), py::arg("total"), py::arg("n"),
+      "Least ratio over all splits of each n-gram of one order.");
+  m.def(
+      "kept_ngrams",
+      [](const std::vector<std::pair<Codes, Numbers>>& tables, int64_t total,
+         const std::vector<double>& min_ratio,
+         bool above) { return to_words(kept_ngrams(cohesion_of(tables, total), min_ratio, above)); },
+      py::arg("tables"), py::arg("total"), py::arg("min_ratio"), py::arg("above"),
+      "n-grams whose least ratio is at least (or above) the bound of their length.");
+  m.def(
+      "kept_pairs",
+      [](const std::vector<std::pair<Codes, Numbers>>& tables, double min_proba, double min_pmi) {
+        return to_words(kept_pairs(cohesion_of(tables, 0), min_proba, min_pmi));
+      },
+      py::arg("tables"), py::arg("min_proba"), py::arg("min_pmi"),
+      "Pairs of probability and PMI above the bounds.");
+  m.def(
+      "without_redundant",
+      [](const WordArrays& words, const Numbers& counts, double threshold) {
+        kxfast::PythonJob job(0, py::none());
+        Counts left;
+        job.run([&] { left = without_redundant(strings(words), counts.data(), threshold, job); });
+        return to_counts(std::move(left));
+      },
+      py::arg("words"), py::arg("counts"), py::arg("threshold"),
+      "The lexicon without the words that their parts explain.");
 }
 
 }  // namespace
+}  // namespace kxfast::words
 
 KXFAST_BINDINGS(words) {
-  m.def("count_ngrams", &count_ngrams, py::arg("codes").noconvert(), py::arg("max_order"),
-        py::arg("min_count"), py::arg("threads"),
-        "Tables (grams (G, n), counts) of the orders 1 .. max_order, and the total of 1-grams.");
-  m.def("neighbor_entropy", &neighbor_entropy, py::arg("codes").noconvert(), py::arg("grams").noconvert(),
-        py::arg("threads"),
-        "Entropies of the characters left and right of each gram, a row of sorted (G, n) grams.");
-  const auto add_discover = [&m](const char* name, bool strict) {
-    m.def(
-        name,
-        [strict](const Codes& codes, int max_length, int64_t min_count, std::vector<double> min_ratio,
-                 int threads) {
-          return discover(codes, {max_length, min_count, std::move(min_ratio), strict}, threads);
-        },
-        py::arg("codes").noconvert(), py::arg("max_length"), py::arg("min_count"), py::arg("min_ratio"),
-        py::arg("threads"), "Words as codes, offsets and counts.");
-  };
-  add_discover("discover_cut", false);
-  add_discover("discover_strict", true);
+  using namespace kxfast::words;
+  bind_counting(m);
+  bind_reader(m);
+  bind_runs(m);
   bind_segmenter(m);
 }

@@ -1,141 +1,29 @@
-// Discovery in three passes over n-gram tables and the corpus.
+// Cutting a corpus, and counting the pieces.
 //
-// 1. Cohesion. Exact tables are closed under prefixes and suffixes (a part is never rarer than the whole), so
-// they are
-//    a trie: the rows that extend a row lie side by side in the next table, and each row links to the row
-//    without its first character. Both parts of every split are found by following links; nothing is looked
-//    up by content.
-// 2. The corpus is cut where no kept n-gram covers a gap. Only the kept n-grams and their prefixes go into a
-// hashed
-//    trie that stays in the L2 cache; most positions leave it after one step. Blocks of the corpus that end
-//    at a break are tasks; each counts its segments in a table of its own, and tables are added in block
-//    order.
-// 3. Segments are filtered, checked back and sorted: by count, then by string.
+// The kept n-grams and their prefixes are a hashed trie that stays in the L2 cache; most positions leave it
+// after one step, so a walk costs a load or two for each character, and the walks are the cost. Blocks of the
+// corpus that end at a break are tasks; each counts its segments in a hash table of its own. Whether a
+// segment passes the check back depends on the kept n-grams alone, so it is asked once for each segment of a
+// block, and what fails is dropped at once: the tables that are added and sorted stay small however large the
+// corpus is.
 #include "words/discover.hpp"
 
 #include <algorithm>
 
 #include "core/threads.hpp"
-#include "words/ngrams.hpp"
-#include "words/trie.hpp"
 
 namespace kxfast::words {
 namespace {
 
-// The links of one table's rows into the table below.
-struct Links {
-  std::vector<uint32_t> parent, suffix;  // rows of order n - 1: without the last, without the first character
-  std::vector<uint32_t> children;        // first row of order n + 1 that extends each row, and the end
-};
-
-std::vector<Links> link(const std::vector<Table>& tables) {
-  std::vector<Links> links(tables.size());
-  for (size_t n = 2; n <= tables.size(); ++n) {
-    const Table &shorter = tables[n - 2], &table = tables[n - 1];
-    Links &below = links[n - 2], &here = links[n - 1];
-    const size_t rows = table.counts.size();
-    here.parent.resize(rows), here.suffix.resize(rows);
-    below.children.assign(shorter.counts.size() + 1, static_cast<uint32_t>(rows));
-    uint32_t parent = 0;
-    for (size_t r = 0; r < rows; ++r) {
-      const uint32_t* gram = &table.grams[r * n];
-      const auto is_parent = [&] {
-        return std::equal(gram, gram + n - 1, &shorter.grams[size_t{parent} * (n - 1)]);
-      };
-      while (!is_parent()) below.children[++parent] = static_cast<uint32_t>(r);
-      here.parent[r] = parent;
-      const uint32_t last = gram[n - 1];
-      size_t low = 0, high = shorter.counts.size();
-      if (n > 2) {  // w[1:] extends (w without its last)[1:]
-        const uint32_t stem = below.suffix[parent];
-        low = links[n - 3].children[stem], high = links[n - 3].children[stem + 1];
-      }
-      while (high - low > 1) {
-        const size_t middle = (low + high) / 2;
-        (shorter.grams[middle * (n - 1) + n - 2] <= last ? low : high) = middle;
-      }
-      here.suffix[r] = static_cast<uint32_t>(low);
-    }
-    std::fill(below.children.begin() + parent + 1, below.children.end(), static_cast<uint32_t>(rows));
-    below.children[0] = 0;
-  }
-  return links;
-}
-
-// min over splits of N c(w) / (c(left) c(right)), in the order of operations of the reference.
-double least_ratio(const Counted& counted, const std::vector<Links>& links, size_t n, size_t row) {
-  uint32_t prefix[kMaxOrder + 1], suffix[kMaxOrder + 1];  // rows by length
-  prefix[n] = suffix[n] = static_cast<uint32_t>(row);
-  for (size_t k = n; k > 1; --k) {
-    prefix[k - 1] = links[k - 1].parent[prefix[k]];
-    suffix[k - 1] = links[k - 1].suffix[suffix[k]];
-  }
-  const double whole = static_cast<double>(counted.total * counted.tables[n - 1].counts[row]);
-  double least = 0;
-  for (size_t k = 1; k < n; ++k) {
-    const int64_t left = counted.tables[k - 1].counts[prefix[k]];
-    const int64_t right = counted.tables[n - k - 1].counts[suffix[n - k]];
-    const double ratio = whole / static_cast<double>(left * right);
-    if (k == 1 || ratio < least) least = ratio;
-  }
-  return least;
-}
-
-// The kept n-grams, with their prefixes.
-class Kept {
- public:
-  Kept(const Counted& counted, const Rules& rules) : kept_(1, false) {
-    const std::vector<Links> links = link(counted.tables);
-    for (size_t n = 2; n <= counted.tables.size(); ++n) {
-      const Table& table = counted.tables[n - 1];
-      const double bound = rules.min_ratio[n - 1];
-      for (size_t row = 0; row < table.counts.size(); ++row) {
-        const double ratio = least_ratio(counted, links, n, row);
-        if (!(rules.strict ? ratio > bound : ratio >= bound)) continue;
-        const uint32_t node = trie_.add_string(&table.grams[row * n], static_cast<int64_t>(n));
-        kept_.resize(trie_.size(), false);
-        kept_[node] = true;
-      }
-    }
-  }
-
-  // Length of the longest kept n-gram that begins at `ids`, at least 1; a break (0) ends every walk.
-  int longest(const uint32_t* ids, int limit) const {
-    int found = 1;
-    uint32_t node = 0;
-    for (int n = 1; n <= limit; ++n) {
-      node = trie_.child(node, ids[n - 1]);
-      if (node == Trie::kNone) break;
-      if (kept_[node]) found = n;
-    }
-    return found;
-  }
-
-  bool has(const uint32_t* ids, int64_t length) const {
-    uint32_t node = 0;
-    for (int64_t i = 0; i < length; ++i)
-      if ((node = trie_.child(node, ids[i])) == Trie::kNone) return false;
-    return kept_[node];
-  }
-
-  bool has_windows(const uint32_t* ids, int64_t length, int64_t width) const {
-    for (int64_t i = 0; i + width <= length; ++i)
-      if (!has(ids + i, width)) return false;
-    return true;
-  }
-
- private:
-  Trie trie_;
-  std::vector<char> kept_;
-};
+constexpr char kPrefix = 0, kKept = 1, kKnown = 2;
 
 struct Segment {
-  const uint32_t* ids;
+  const uint32_t* codes;
   int64_t length;
   int64_t count;
   uint64_t hash;
   bool operator==(const Segment& other) const {
-    return hash == other.hash && length == other.length && std::equal(ids, ids + length, other.ids);
+    return hash == other.hash && length == other.length && std::equal(codes, codes + length, other.codes);
   }
 };
 
@@ -174,76 +62,118 @@ Segment make_segment(const uint32_t* begin, const uint32_t* end) {
   return Segment{begin, end - begin, 1, hash};
 }
 
-// Cuts the runs in [begin, end), a block that a break precedes and follows.
-void cut_block(const uint32_t* begin, const uint32_t* end, const Kept& kept, int limit, SegmentTable& table) {
+// Cuts the runs in [begin, end), a block that a break or an end of the corpus precedes and follows.
+void cut_block(const uint32_t* begin, const uint32_t* end, const Members& members, SegmentTable& table) {
   const uint32_t *start = begin, *glued = begin;  // the open segment, and the end of what is glued to it
   for (const uint32_t* p = begin; p != end; ++p) {
     if (!*p || p == glued) {
       if (start != p) table.add(make_segment(start, p));
       start = p + !*p;
     }
-    if (*p)
-      glued = std::max(glued, p + kept.longest(p, limit));
-    else
-      glued = start;
+    glued = *p ? std::max(glued, p + members.longest(p, end)) : start;
   }
   if (start != end) table.add(make_segment(start, end));
 }
 
-SegmentTable cut_corpus(const Counted& counted, int64_t size, const Kept& kept, int limit, int threads,
-                        Job& job) {
-  constexpr int64_t kBlock = 1 << 18;
-  std::vector<int64_t> bounds(1, 0);
-  for (int64_t at = kBlock; at < size; at += kBlock) {
-    while (at < size && counted.ids[static_cast<size_t>(at)]) ++at;
-    bounds.push_back(at);
-  }
-  if (bounds.back() != size) bounds.push_back(size);
-  std::vector<SegmentTable> tables(bounds.size() - 1);
-  const uint32_t* ids = counted.ids.data();
-  const auto cut_task = [&](int64_t t) {
-    cut_block(ids + bounds[static_cast<size_t>(t)], ids + bounds[static_cast<size_t>(t) + 1], kept, limit,
-              tables[static_cast<size_t>(t)]);
+}  // namespace
+
+Members::Members(const Strings& kept, const Strings& known)
+    : trie_(static_cast<size_t>(kept.count)), kind_(1, kPrefix) {
+  const auto add = [&](const Strings& strings, char kind) {
+    for (int64_t s = 0; s < strings.count; ++s) {
+      const uint32_t node = trie_.add_string(strings.begin(s), strings.length(s));
+      kind_.resize(trie_.size(), kPrefix);
+      kind_[node] = std::max(kind_[node], kind);
+    }
   };
-  parallel_for(static_cast<int64_t>(tables.size()), cut_task, threads, &job);
-  SegmentTable all;
-  for (const SegmentTable& table : tables)
-    for (const Segment& segment : table.segments) all.add(segment);
-  return all;
+  add(kept, kKept);
+  add(known, kKnown);
 }
 
-bool passes(const Segment& segment, const Kept& kept, const Rules& rules) {
-  if (segment.count < rules.min_count) return false;
-  if (segment.length < 3) return true;
-  if (!rules.strict)
-    return kept.has_windows(segment.ids, segment.length, std::min<int64_t>(segment.length, rules.max_length));
-  for (int64_t width = 3; width <= rules.max_length; ++width)
-    if (!kept.has_windows(segment.ids, segment.length, width)) return false;
+int64_t Members::longest(const uint32_t* codes, const uint32_t* end) const {
+  int64_t found = 1;
+  uint32_t node = 0;
+  for (const uint32_t* p = codes; p != end; ++p) {
+    node = trie_.child(node, *p);
+    if (node == Trie::kNone) break;
+    if (kind_[node]) found = p - codes + 1;
+  }
+  return found;
+}
+
+uint32_t Members::node_of(const uint32_t* codes, int64_t length) const {
+  uint32_t node = 0;
+  for (int64_t i = 0; i < length && node != Trie::kNone; ++i) node = trie_.child(node, codes[i]);
+  return node;
+}
+
+bool Members::has_windows(const uint32_t* codes, int64_t length, int64_t width) const {
+  for (int64_t i = 0; i + width <= length; ++i) {
+    const uint32_t node = node_of(codes + i, width);
+    if (node == Trie::kNone || !kind_[node]) return false;
+  }
   return true;
 }
 
-}  // namespace
+bool Members::is_known(const uint32_t* codes, int64_t length) const {
+  const uint32_t node = node_of(codes, length);
+  return node != Trie::kNone && kind_[node] == kKnown;
+}
 
-Discovered discover(const uint32_t* codes, int64_t size, const Rules& rules, int threads, Job& job) {
-  Discovered out;
-  const Counted counted = count_ngrams(codes, size, rules.max_length, rules.min_count, threads, job);
-  if (job.stopped()) return out;
-  const Kept kept(counted, rules);
-  SegmentTable table = cut_corpus(counted, size, kept, rules.max_length, threads, job);
-  if (job.stopped()) return out;
-  std::vector<Segment> words;
-  for (const Segment& segment : table.segments)
-    if (passes(segment, kept, rules)) words.push_back(segment);
-  std::sort(words.begin(), words.end(), [](const Segment& a, const Segment& b) {
-    if (a.count != b.count) return a.count > b.count;
-    return std::lexicographical_compare(a.ids, a.ids + a.length, b.ids, b.ids + b.length);
-  });
-  out.offsets.push_back(0);
-  for (const Segment& word : words) {
-    for (int64_t i = 0; i < word.length; ++i) out.codes.push_back(counted.alphabet.code_of[word.ids[i]]);
-    out.offsets.push_back(static_cast<int64_t>(out.codes.size()));
-    out.counts.push_back(word.count);
+bool Members::passes(const uint32_t* codes, int64_t length, Check check, int max_length) const {
+  if (check == Check::kNone || length < 3) return true;
+  if (is_known(codes, length)) return true;
+  if (check == Check::kCut) return has_windows(codes, length, std::min<int64_t>(length, max_length));
+  for (int64_t width = 3; width <= max_length; ++width)
+    if (!has_windows(codes, length, width)) return false;
+  return true;
+}
+
+Bytes segment_run(const uint32_t* codes, int64_t size, const Members& members, Check check, int max_length,
+                  int threads, Job& job) {
+  constexpr int64_t kBlock = 1 << 18;
+  std::vector<int64_t> bounds(1, 0);
+  for (int64_t at = kBlock; at < size; at += kBlock) {
+    while (at < size && codes[at]) ++at;
+    bounds.push_back(at);
   }
+  if (bounds.back() != size) bounds.push_back(size);
+  std::vector<std::vector<Segment>> tables(bounds.size() - 1);
+  const auto cut_task = [&](int64_t t) {
+    const int64_t begin = bounds[static_cast<size_t>(t)], end = bounds[static_cast<size_t>(t) + 1];
+    SegmentTable table;
+    cut_block(codes + begin, codes + end, members, table);
+    const auto fails = [&](const Segment& s) {
+      return !members.passes(s.codes, s.length, check, max_length);
+    };
+    auto& segments = table.segments;
+    segments.erase(std::remove_if(segments.begin(), segments.end(), fails), segments.end());
+    tables[static_cast<size_t>(t)] = std::move(segments);
+    job.advance(end - begin);
+  };
+  parallel_for(static_cast<int64_t>(tables.size()), cut_task, threads, &job);
+  SegmentTable all;
+  for (auto& segments : tables) {
+    for (const Segment& segment : segments) all.add(segment);
+    std::vector<Segment>().swap(segments);
+  }
+  std::sort(all.segments.begin(), all.segments.end(), [](const Segment& a, const Segment& b) {
+    return std::lexicographical_compare(a.codes, a.codes + a.length, b.codes, b.codes + b.length);
+  });
+  RunWriter run;
+  for (const Segment& segment : all.segments) run.add(segment.codes, segment.length, segment.count);
+  return std::move(run.bytes);
+}
+
+Counts words_of_runs(std::vector<RunReader>& runs, int64_t min_count, const Strings& known, Job& job) {
+  Counts out;
+  const Members members({nullptr, nullptr, 0}, known);
+  merge_runs(runs, job, [&](const uint32_t* codes, int64_t length, int64_t count) {
+    out.total += count;
+    if (count < min_count && !members.is_known(codes, length)) return;
+    out.words.add(codes, length);
+    out.counts.push_back(count);
+  });
   return out;
 }
 

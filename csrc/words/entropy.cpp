@@ -78,7 +78,7 @@ std::vector<uint32_t> to_ids(const Alphabet& alphabet, const uint32_t* grams, in
 
 void neighbor_entropy(const uint32_t* codes, int64_t size, const uint32_t* grams, int64_t rows, int order,
                       double* left, double* right, int threads, Job& job) {
-  const Counted corpus = read_corpus(codes, size, job);
+  const Counted corpus = read_corpus(codes, size, 1, job);
   const std::vector<uint32_t> wanted = to_ids(corpus.alphabet, grams, rows * order);
   std::fill(left, left + rows, 0.0);
   std::fill(right, right + rows, 0.0);

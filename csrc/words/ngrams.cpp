@@ -15,17 +15,20 @@
 
 namespace kxfast::words {
 
-Counted read_corpus(const uint32_t* codes, int64_t size, Job& job) {
+Counted read_corpus(const uint32_t* codes, int64_t size, int64_t min_count, Job& job) {
   Counted out;
   constexpr uint32_t kCodes = 0x110000;
   std::vector<uint32_t> id_of(kCodes, 0);
-  in_stretches(size, job, [&](int64_t i) { id_of[codes[i]] = 1; });
+  const auto enough = static_cast<uint32_t>(std::min<int64_t>(min_count, UINT32_MAX));
+  in_stretches(size, job, [&](int64_t i) { id_of[codes[i]] += id_of[codes[i]] < enough; });
   id_of[0] = 0;
   out.alphabet.code_of.assign(1, 0);
   for (uint32_t code = 1; code < kCodes; ++code)
-    if (id_of[code]) {
+    if (id_of[code] == enough) {
       id_of[code] = static_cast<uint32_t>(out.alphabet.code_of.size());
       out.alphabet.code_of.push_back(code);
+    } else {
+      id_of[code] = 0;
     }
   out.alphabet.bits = 1;
   while (out.alphabet.code_of.size() > size_t{1} << out.alphabet.bits) ++out.alphabet.bits;
@@ -59,6 +62,17 @@ class Counter {
           emit(head, keys[i - 1], n, i - begin[n], tables[static_cast<size_t>(n - 1)]);
         begin[n] = i;
       }
+    }
+  }
+
+  // Writes the n-grams of the highest order, and those that their run's end cuts off, as rows of a run.
+  void write(uint32_t head, const Key* keys, int64_t count, const Alphabet& alphabet, RunWriter& run) const {
+    uint32_t codes[kMaxOrder] = {alphabet.code_of[head]};
+    for (int64_t i = 0, next = 0; i < count; i = next) {
+      while (next < count && keys[next] == keys[i]) ++next;
+      int n = 1;
+      for (; n < order_ && id(keys[i], n + 1); ++n) codes[n] = alphabet.code_of[id(keys[i], n + 1)];
+      run.add(codes, n, next - i);
     }
   }
 
@@ -130,6 +144,27 @@ void count_keys(Counted& out, int64_t size, int max_order, int64_t min_count, in
   if (!job.stopped()) join(parts, out.tables, threads, job);
 }
 
+template <class Key>
+void write_keys(const Counted& corpus, int64_t size, int order, int threads, Job& job,
+                std::vector<Bytes>& parts) {
+  const uint32_t* ids = corpus.ids.data();
+  const Counter<Key> counter(order, 1, corpus.alphabet.bits);
+  const auto accept = [&](int64_t i, Key* key) {
+    if (key) *key = counter.pack(ids + i);
+    return true;
+  };
+  Buckets<Key> buckets(ids, size, static_cast<uint32_t>(corpus.alphabet.code_of.size()), accept, job);
+  parts.resize(static_cast<size_t>(buckets.tasks()));
+  std::vector<RunWriter> runs(parts.size());
+  const auto scan = [&](int64_t task, uint32_t id, const Key* keys, int64_t count) {
+    counter.write(id, keys, count, corpus.alphabet, runs[static_cast<size_t>(task)]);
+  };
+  buckets.sort_each(scan, threads, job);
+  for (size_t part = 0; part < parts.size(); ++part) parts[part] = std::move(runs[part].bytes);
+}
+
+constexpr char kTooManyCharacters[] = "max_order must be lower for a corpus of so many characters";
+
 }  // namespace
 
 void to_code_points(Counted& counted, int threads, Job& job) {
@@ -146,18 +181,32 @@ void to_code_points(Counted& counted, int threads, Job& job) {
 
 Counted count_ngrams(const uint32_t* codes, int64_t size, int max_order, int64_t min_count, int threads,
                      Job& job) {
-  Counted out = read_corpus(codes, size, job);
+  Counted out = read_corpus(codes, size, min_count, job);
   out.tables.resize(static_cast<size_t>(max_order));
-  const int bits = out.alphabet.bits * max_order;
-  if (bits > 128) throw std::invalid_argument("max_order must be lower for a corpus of so many characters");
+  const int bits = out.alphabet.bits * (max_order - 1);
   if (out.alphabet.code_of.size() > 1) {
-    if (out.alphabet.bits * (max_order - 1) <= 64)
+    if (bits <= 64)
       count_keys<uint64_t>(out, size, max_order, min_count, threads, job);
-    else
+    else if (bits <= 128)
       count_keys<Wide>(out, size, max_order, min_count, threads, job);
+    else
+      throw std::invalid_argument(kTooManyCharacters);
   }
   for (const int64_t count : out.tables[0].counts) out.total += count;
   return out;
+}
+
+std::vector<Bytes> ngram_run(const uint32_t* codes, int64_t size, int order, int threads, Job& job) {
+  std::vector<Bytes> parts;
+  const Counted corpus = read_corpus(codes, size, 1, job);
+  const int bits = corpus.alphabet.bits * (order - 1);
+  if (bits <= 64)
+    write_keys<uint64_t>(corpus, size, order, threads, job, parts);
+  else if (bits <= 128)
+    write_keys<Wide>(corpus, size, order, threads, job, parts);
+  else
+    throw std::invalid_argument(kTooManyCharacters);
+  return parts;
 }
 
 }  // namespace kxfast::words

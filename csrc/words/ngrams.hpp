@@ -6,6 +6,7 @@
 
 #include "core/job.hpp"
 #include "core/workspace.hpp"
+#include "words/runs.hpp"
 
 namespace kxfast::words {
 
@@ -30,14 +31,30 @@ struct Counted {
 constexpr int kMaxOrder = 8;
 
 // The corpus as ids, followed by kMaxOrder breaks so that no look-ahead tests for the end; no tables yet.
-Counted read_corpus(const uint32_t* codes, int64_t size, Job& job);
+// Characters that come less than min_count times become breaks: no n-gram with them comes more often
+// (Apriori).
+Counted read_corpus(const uint32_t* codes, int64_t size, int64_t min_count, Job& job);
 
-// Throws std::invalid_argument if max_order ids do not fit into 128 bits.
+// Throws std::invalid_argument if max_order - 1 ids do not fit into 128 bits.
 Counted count_ngrams(const uint32_t* codes, int64_t size, int max_order, int64_t min_count, int threads,
                      Job& job);
 
 // Puts code points in the place of ids in all tables.
 void to_code_points(Counted& counted, int threads, Job& job);
+
+// The n-grams of the highest order, and the shorter ones at the ends of runs: their prefixes count all
+// orders. Parts to be written one after another.
+std::vector<Bytes> ngram_run(const uint32_t* codes, int64_t size, int order, int threads, Job& job);
+
+// Tables of code points of the orders 1 .. max_order from merged runs.
+Counted tables_of_runs(std::vector<RunReader>& runs, int max_order, int64_t min_count, Job& job);
+
+// The corpus as KenLM's counter pads it: order - 1 start symbols before each run, an end symbol behind it.
+std::vector<uint32_t> pad_runs(const uint32_t* codes, int64_t size, int order, Job& job);
+
+// Tables by KenLM's rules from merged runs of padded n-grams: rare rows are dropped, then every prefix of
+// what remains without the symbols is credited.
+Counted kenlm_tables_of_runs(std::vector<RunReader>& runs, int max_order, int64_t min_count, Job& job);
 
 // Entropies (nats) of the characters left and right of each gram, over the occurrences that have both
 // neighbours in their run; `grams` holds `rows` n-grams as code points, in lexicographic order.

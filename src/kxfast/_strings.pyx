@@ -135,10 +135,6 @@ def log_scores(const int64_t[::1] counts not None):
     return out, log_total
 
 
-cdef inline bint in_run(uint32_t c) noexcept:
-    return 0x4E00 <= c <= 0x9FA5 or 0x30 <= c <= 0x39 or 0x41 <= c <= 0x5A or 0x61 <= c <= 0x7A
-
-
 cdef class Growing:
     """Code points in memory that doubles when it is full."""
 
@@ -168,8 +164,8 @@ cdef class Growing:
         return out
 
 
-def runs(documents, bint join):
-    """Keep the Chinese characters, digits and Latin letters; a 0 for every gap, or only between documents (`join`)."""
+def runs(documents, bint join, const unsigned char[::1] accepted not None):
+    """Keep the accepted characters; a 0 for every gap, or only between documents (`join`)."""
     cdef Growing out = Growing()
     cdef Py_ssize_t i, n
     cdef int kind
@@ -184,7 +180,7 @@ def runs(documents, bint join):
         gap = out.size > 0
         for i in range(n):
             c = PyUnicode_READ(kind, data, i)
-            if in_run(c):
+            if accepted[c]:
                 if gap:
                     out.data[out.size] = 0
                     out.size += 1

@@ -33,6 +33,23 @@ def _tables_differ(result: Any, expected: Any) -> float:
     )
 
 
+_VARIANTS: tuple[dict[str, Any], ...] = (
+    {"method": "cut"},
+    {"method": "cut", "counts": "kenlm"},
+    {"method": "cut", "include": ["空间的一是", "𠀀é", "他a"], "exclude": ["科学"], "characters": "letters"},
+    {"method": "strict"},
+    {"method": "pairs", "min_pmi": 0.5},
+    {"method": "minimum_entropy", "min_pmi": 0.5, "min_proba": 0.001},
+    {"method": "minimum_entropy", "min_pmi": 0.5, "min_proba": 0.0, "redundancy": 3.0},
+    {"method": "entropy", "min_entropy": 0.3},
+)
+
+
+def _report(corpus: list[str], **keywords: Any) -> Any:
+    found = words.discover(corpus, **keywords, report=True)
+    return list(found), list(found.values()), [column for _, column in sorted(found._columns.items())]
+
+
 def _entropies(corpus: list[str]) -> Any:
     ngrams = words.count_ngrams(corpus, max_order=8, min_count=2)
     return [ngrams.entropies(n) for n in range(1, 9)]
@@ -64,9 +81,13 @@ def random(rng: np.random.Generator) -> Iterator[Case]:
         )
         for keywords in bounds:
             label = f"{len(corpus)} documents max_length={keywords['max_length']}"
-            for method in "cut", "strict":
-                more = {**keywords, "method": method}
-                yield Case("words.discover", f"{label} {method}", (corpus,), more, port=f"discover_{method}")
+            for more in _VARIANTS:
+                case = partial(Case, "words.discover", f"{label} {more}", (corpus,), {**keywords, **more})
+                yield case(call=_report, tolerance=1e-12, port="segment_run")
+        for max_order, min_count in (1, 1), (3, 1), (4, 4):
+            padded: dict[str, Any] = {"max_order": max_order, "min_count": min_count, "counts": "kenlm"}
+            label = f"kenlm, {len(corpus)} documents {max_order=} {min_count=}"
+            yield Case("words.count_ngrams", label, (corpus,), padded, compare=_tables_differ, port="tables_of_runs")
     count = words.count_ngrams(texts, max_order=3, backend="reference")
     listed = [gram for n in (1, 2, 3) for gram in count.ngrams(n)[0]]
     lexicon = {gram: int(rng.integers(0, 9)) for gram in rng.permutation(np.array(listed, object))[:60]}
@@ -84,7 +105,7 @@ def real(data: Path, quick: bool) -> Iterator[Case]:
     size = float(sum(len(line.encode()) for line in corpus))
     yield Case("words.count_ngrams", "n = 1..4", (corpus,), compare=_tables_differ, amount=size, unit="B")
     label, keywords = "cut, min_count=8", {"min_count": 8}
-    yield Case("words.discover", label, (corpus,), keywords, amount=size, unit="B", port="discover_cut")
+    yield Case("words.discover", label, (corpus,), keywords, amount=size, unit="B", port="segment_run")
     lexicon = dict(words.discover(corpus, min_count=8))
     cut = partial(_cut_jieba, lexicon)
     label = f"{len(lexicon)} words, jieba's rules"

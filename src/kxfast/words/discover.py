@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import exp
+import os
+from collections.abc import Callable, Iterable, Sequence
+from math import exp, nan
 from typing import Any
+
+import numpy as np
 
 from kxfast import checks
 from kxfast.dispatch import implementation
-from kxfast.words.lexicon import Lexicon
-from kxfast.words.text import MAX_ORDER, encode
+from kxfast.files import scratch_folder
+from kxfast.words.collect import Corpus
+from kxfast.words.finding import PAIRS, Finding, Rules
+from kxfast.words.lexicon import Lexicon, load
+from kxfast.words.ngrams import NGrams
+from kxfast.words.text import MAX_ORDER, Reading, character_ranges, encode_words
 
 METHODS = ("cut", "strict", "entropy", "pairs", "minimum_entropy")
 
@@ -29,8 +36,16 @@ def discover(
     min_proba: float = 1e-7,
     redundancy: float | None = None,
     counts: str = "exact",
+    include: Any = None,
+    exclude: Any = None,
+    ngrams: NGrams | None = None,
+    report: bool = False,
+    characters: str | Sequence[str] = "chinese",
     errors: str = "strict",
+    memory_limit: int | None = None,
     threads: int | None = None,
+    executor: Any = None,
+    progress: bool | Callable[..., Any] = False,
     backend: str | None = None,
 ) -> Lexicon:
     """Find the words of a language in raw text: strings whose characters hold together more than chance would have it.
@@ -61,17 +76,27 @@ def discover(
         ``"minimum_entropy"`` only: a word stays if its information exceeds its parts' by this; default its length - 1.
     counts : {"exact", "kenlm"}
         ``"kenlm"`` (method ``"cut"`` only) reproduces the biased counts of the original pipeline.
-    errors : {"strict", "replace"}
-        What to do with bytes that are not UTF-8.
-    threads : int, optional
-        Number of threads; all by default. The lexicon does not depend on it.
+    include : iterable of str, or path of a lexicon, optional
+        Known words: the text is never cut inside of one, and those that come as a whole segment are words whatever
+        their PMI and count (not for ``"entropy"``).
+    exclude : iterable of str, or path of a lexicon, optional
+        Words that the result leaves out, such as a dictionary's, so that only new words are listed.
+    ngrams : NGrams, optional
+        Counts to judge by (not for ``counts="kenlm"``), in place of those of `corpus`: with
+        ``seen += count_ngrams(new)`` new text is counted alone and judged with all text so far.
+    report : bool
+        Neighbour entropies of every word for ``to_dataframe``: two more passes over the corpus.
+    characters, errors, memory_limit, threads, executor, progress
+        See `count_ngrams`. The lexicon does not depend on the last four.
     backend : str, optional
         See `kxfast.use_backend`.
 
     Returns
     -------
     Lexicon
-        Words by falling count, then by string.
+        Words by falling count, then by string. ``to_dataframe()`` shows each one's PMI (nats; the least over its
+        splits, of a word longer than `max_length` that of its weakest window) and, with `report`, the entropies (nats)
+        of the characters left and right of it.
 
     Raises
     ------
@@ -91,37 +116,78 @@ def discover(
 
     """
     checks.choice("method", method, METHODS)
-    checks.choice("counts", counts, ("exact", "kenlm"))
+    kenlm = checks.choice("counts", counts, ("exact", "kenlm")) == "kenlm"
     max_length = checks.integer("max_length", max_length, 2, MAX_ORDER)
-    min_count = checks.integer("min_count", min_count, 1)
-    limit = checks.threads(threads)
-    if counts == "kenlm" and method != "cut":
+    if kenlm and method != "cut":
         raise ValueError(f"counts must be 'exact' for method={method!r}; got 'kenlm'")
     if min_entropy is not None and method != "entropy":
         raise ValueError(f"min_entropy must be None for method={method!r}; got {min_entropy!r}")
-    bounds: tuple[Any, ...]
-    if method in ("pairs", "minimum_entropy"):
-        pmi = checks.number("min_pmi", 1.0 if min_pmi is None else min_pmi)
-        if method == "pairs":
-            bounds = (min_count, pmi)
-        else:
-            wanted = None if redundancy is None else checks.number("redundancy", redundancy)
-            bounds = (checks.number("min_proba", min_proba, 0, 1), pmi, wanted)
-    else:
-        bounds = (max_length, min_count, _ratios(method, min_pmi, max_length))
-        if method == "entropy":
-            bounds += (checks.number("min_entropy", 3.0 if min_entropy is None else min_entropy, 0),)
-        else:
-            bounds += (limit,)
-    name = f"discover_{method}" + ("_kenlm" if counts == "kenlm" else "")
-    codes = encode(corpus, errors, backend, join=method == "entropy")
-    found, offsets, frequencies = implementation("words", name, backend)(codes, *bounds)
-    words = implementation("words", "decode", backend)(found, offsets)
-    return Lexicon(dict(zip(words, frequencies.tolist(), strict=True)))
+    if include is not None and method == "entropy":
+        raise ValueError(f"include must be None for method='entropy'; got {type(include).__name__}")
+    entropy = checks.number("min_entropy", 3.0 if min_entropy is None else min_entropy, 0)
+    rules = Rules(
+        method=method,
+        max_length=2 if method in PAIRS else max_length,
+        min_count=checks.integer("min_count", min_count, 1),
+        ratios=_ratios(method, min_pmi, max_length),
+        min_proba=checks.number("min_proba", min_proba, 0, 1),
+        min_entropy=entropy,
+        redundancy=nan if redundancy is None else checks.number("redundancy", redundancy),
+        kenlm=kenlm,
+        known=encode_words(_listed("include", include), backend),
+    )
+    if ngrams is not None:
+        _check_ngrams(ngrams, rules)
+    unwanted = frozenset(_listed("exclude", exclude))
+    wants_report = checks.boolean("report", report)
+    reading = Reading(character_ranges(characters), method == "entropy", errors, backend)
+    source = Corpus(corpus, reading, checks.threads(threads), memory_limit, executor, progress)
+    source.expect(source.in_memory + (ngrams is None) + 1 + (method == "entropy") + 2 * wants_report)
+    with scratch_folder() as folder:
+        finding = Finding(source, rules, folder)
+        found, frequencies = finding.words(ngrams)
+        words = implementation("words", "decode", backend)(*found)
+        if unwanted:
+            left = np.array([word not in unwanted for word in words], bool)
+            words, frequencies = [word for word in words if word not in unwanted], frequencies[left]
+            found = encode_words(words, backend)
+        columns = finding.columns(found, wants_report)
+    source.finish()
+    order = np.argsort(-frequencies, kind="stable")
+    chosen = dict(zip((words[row] for row in order), frequencies[order].tolist(), strict=True))
+    return Lexicon._found(chosen, {name: column[order] for name, column in columns.items()})
+
+
+def _listed(name: str, words: Any) -> list[str]:
+    if words is None:
+        return []
+    if isinstance(words, (str, os.PathLike)):
+        words = load(words)
+    if not isinstance(words, Iterable):
+        raise TypeError(f"{name} must be words or the path of a lexicon; got {type(words).__name__}")
+    listed = list(words)
+    for word in listed:
+        if not isinstance(word, str) or not word:
+            raise ValueError(f"{name} must hold str that are not empty; got {word!r}")
+    return listed
+
+
+def _check_ngrams(ngrams: Any, rules: Rules) -> None:
+    if not isinstance(ngrams, NGrams):
+        raise TypeError(f"ngrams must be what count_ngrams returns; got {type(ngrams).__name__}")
+    if rules.kenlm:
+        raise ValueError("ngrams must be None for counts='kenlm'; got NGrams")
+    if ngrams.max_order < rules.max_length:
+        raise ValueError(f"ngrams must have orders up to {rules.max_length}; got {ngrams.max_order}")
+    if ngrams.min_count > rules.least_count:
+        raise ValueError(f"ngrams must be counted with min_count up to {rules.least_count}; got {ngrams.min_count}")
 
 
 def _ratios(method: str, min_pmi: float | Sequence[float] | None, max_length: int) -> tuple[float, ...]:
-    """Return the least ratio N c(w) / (c(left) c(right)) by length."""
+    """Return the least ratio N c(w) / (c(left) c(right)) by length; the PMI itself for ``"minimum_entropy"``."""
+    if method in PAIRS:
+        pmi = checks.number("min_pmi", 1.0 if min_pmi is None else min_pmi)
+        return (0.0, pmi if method == "minimum_entropy" else exp(pmi))
     if min_pmi is None:
         if method == "entropy":
             return (_ENTROPY_RATIO,) * max_length

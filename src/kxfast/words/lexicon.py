@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from kxfast import checks
 from kxfast.corpus import content, not_utf8
 from kxfast.dispatch import implementation
@@ -33,11 +36,19 @@ class Lexicon(Mapping[str, int]):
         if not isinstance(counts, Mapping):
             raise TypeError(f"counts must be a mapping from words to counts; got {type(counts).__name__}")
         self._counts = dict(counts)
+        self._columns: dict[str, NDArray[np.float64]] = {}
         for word, count in self._counts.items():
             if not isinstance(word, str) or not word or len(word.split()) != 1 or word != word.strip():
                 raise ValueError(f"counts must have words without white space as keys; got {word!r}")
             if type(count) is not int or count < 0:
                 raise ValueError(f"counts must be ints that are at least 0; got {count!r} for {word!r}")
+
+    @classmethod
+    def _found(cls, counts: dict[str, int], columns: dict[str, NDArray[np.float64]]) -> Lexicon:
+        """Return a lexicon of counts that need no check, with columns for `to_dataframe`."""
+        made = cls({})
+        made._counts, made._columns = counts, columns
+        return made
 
     def __getitem__(self, word: str) -> int:
         """Return the count of a word."""
@@ -62,12 +73,15 @@ class Lexicon(Mapping[str, int]):
             stream.writelines(f"{word} {count}\n".encode() for word, count in self._counts.items())
 
     def to_dataframe(self) -> Any:
-        """Return a pandas DataFrame with the columns word and count."""
+        """Return a pandas DataFrame with the columns word and count, and what `discover` found beside them.
+
+        That is the pmi, and with ``report=True`` left_entropy and right_entropy, all in nats.
+        """
         try:
             import pandas
         except ImportError:
             raise ImportError("to_dataframe needs pandas; install it") from None
-        return pandas.DataFrame({"word": list(self._counts), "count": list(self._counts.values())})
+        return pandas.DataFrame({"word": list(self._counts), "count": list(self._counts.values()), **self._columns})
 
 
 def load(path: str | os.PathLike[str]) -> Lexicon:
@@ -107,6 +121,4 @@ def load(path: str | os.PathLike[str]) -> Lexicon:
     if bad:
         line = data.split(b"\n")[bad - 1].decode("utf-8", "replace").strip()
         raise ValueError(f"path must hold lines 'word count'; got {line[:40]!r} in line {bad} of '{file}'")
-    made = Lexicon({})
-    made._counts = dict(zip(words, counts, strict=True))
-    return made
+    return Lexicon._found(dict(zip(words, counts, strict=True)), {})

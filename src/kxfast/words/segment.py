@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from kxfast import checks
 from kxfast.dispatch import implementation
 from kxfast.words.lexicon import Lexicon, load
+from kxfast.words.text import offsets_of
 
 TIES = ("longest_first", "longest_last")
 
@@ -82,7 +83,7 @@ class Segmenter:
         self._words, counts = _words_of(lexicon)
         scores, log_total = implementation("words", "log_scores", backend)(counts)
         codes = implementation("words", "code_points", backend)("".join(self._words))
-        offsets = _offsets(self._words)
+        offsets = offsets_of(self._words)
         self._state = (lexicon, tie, unknown, jieba, backend)
         make = implementation("words", "Segmenter", backend)
         self._cutter = make(codes, offsets, scores, -log_total if unknown is None else unknown, tie, jieba)
@@ -114,7 +115,7 @@ class Segmenter:
             if not isinstance(text, str):
                 raise TypeError(f"texts must hold str; got {type(text).__name__}")
         joined = "".join(listed)
-        ends, ids, first = self._cutter.segment(self._code_points(joined), _offsets(listed), limit)
+        ends, ids, first = self._cutter.segment(self._code_points(joined), offsets_of(listed), limit)
         pieces: list[list[str]] = self._pieces(joined, ends, ids, first, self._words)
         return pieces
 
@@ -149,13 +150,6 @@ def _words_of(lexicon: Mapping[str, int]) -> tuple[list[str], NDArray[np.int64]]
     if not words:
         raise ValueError("lexicon must hold a word with a count above 0; got none")
     return words, np.fromiter(filter(None, lexicon.values()), np.int64, len(words))
-
-
-def _offsets(strings: list[str]) -> NDArray[np.int64]:
-    """Return where each of the strings begins when they are joined, and the end."""
-    offsets = np.zeros(len(strings) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, strings), np.int64, len(strings)), out=offsets[1:])
-    return offsets
 
 
 def _rebuild(*state: Any) -> Segmenter:

@@ -1,18 +1,48 @@
 """Word discovery and segmentation, compiled."""
 
-from kxfast._native.words import Segmenter, count_ngrams, discover_cut, discover_strict, neighbor_entropy
+from kxfast._native.words import (
+    Segmenter,
+    Utf8Runs,
+    cohesion,
+    count_ngrams,
+    entropies_of_runs,
+    kept_ngrams,
+    kept_pairs,
+    merge_runs,
+    neighbor_entropy,
+    neighbor_run,
+    ngram_run,
+    run_of_words,
+    segment_run,
+    tables_of_runs,
+    without_redundant,
+    word_ratios,
+    words_of_runs,
+)
 from kxfast._strings import code_points, decode, log_scores, parse_lexicon, pieces, runs
 
 __all__ = [
     "Segmenter",
+    "Utf8Runs",
     "code_points",
+    "cohesion",
     "count_ngrams",
     "decode",
-    "discover_cut",
-    "discover_strict",
+    "entropies_of_runs",
+    "kept_ngrams",
+    "kept_pairs",
     "log_scores",
+    "merge_runs",
     "neighbor_entropy",
+    "neighbor_run",
+    "ngram_run",
     "parse_lexicon",
     "pieces",
+    "run_of_words",
     "runs",
+    "segment_run",
+    "tables_of_runs",
+    "without_redundant",
+    "word_ratios",
+    "words_of_runs",
 ]

@@ -1,22 +1,25 @@
-"""The five published variants of word discovery (spec, sections 1 and 3 to 5)."""
+"""The stages of word discovery (spec, sections 1 and 3 to 5)."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable
-from math import log
+from collections.abc import Iterable
+from math import isnan, log
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kxfast.backends.reference.words.ngrams import as_dict, count_ngrams, count_ngrams_kenlm, neighbor_entropy
+from kxfast.backends.reference.words.ngrams import as_dict
 from kxfast.backends.reference.words.segment import Segmenter
-from kxfast.backends.reference.words.strings import Codes, Table, code_points, encode_words, ranked, split
+from kxfast.backends.reference.words.strings import Codes, Table, Words, code_points, decode, encode_words
 
-ALPHANUMERIC = re.compile(r"[a-zA-Z\d.]+")
+Counts = tuple[Codes, NDArray[np.int64], NDArray[np.int64], int]
 
-Ranked = tuple[Codes, NDArray[np.int64], NDArray[np.int64]]
+ALPHANUMERIC = re.compile(r"[a-zA-Z0-9.]+")
+
+
+def as_set(words: Words) -> set[str]:
+    return set(decode(*words))
 
 
 def least_ratio(word: str, count: dict[str, int], total: int) -> float:
@@ -25,14 +28,40 @@ def least_ratio(word: str, count: dict[str, int], total: int) -> float:
     return min(float(total * count[word]) / float(count.get(a, total) * count.get(b, total)) for a, b in splits)
 
 
-def glued(run: str, kept: set[str], longest: int) -> Iterable[str]:
+def cohesion(tables: list[Table], total: int, n: int) -> NDArray[np.float64]:
+    """Return the least ratio of each n-gram of one order."""
+    count = as_dict(tables)
+    return np.array([least_ratio(w, count, total) for w in count if len(w) == n], np.float64)
+
+
+def kept_ngrams(tables: list[Table], total: int, min_ratio: tuple[float, ...], above: bool) -> Words:
+    """Return the n-grams (n > 1) whose least ratio is at least, or above, the bound of their length (B, C, E0)."""
+    count = as_dict(tables)
+    ratios = ((w, least_ratio(w, count, total), min_ratio[len(w) - 1]) for w in count if len(w) > 1)
+    return encode_words(w for w, ratio, bound in ratios if (ratio > bound if above else ratio >= bound))
+
+
+def kept_pairs(tables: list[Table], min_proba: float, min_pmi: float) -> Words:
+    """Return the pairs above both bounds; p(ab) is their share of all pairs, p(a) that of all characters (D)."""
+    single, pair = as_dict(tables[:1]), as_dict(tables[1:])
+    total, pair_total = sum(single.values()), sum(pair.values())
+
+    def keep(w: str, c: int) -> bool:
+        p, a, b = c / pair_total, single[w[0]] / total, single[w[1]] / total
+        return p > min_proba and log(p / (a * b)) > min_pmi
+
+    return encode_words(w for w, c in pair.items() if keep(w, c))
+
+
+def glued(run: str, members: set[str]) -> Iterable[str]:
     """Cut a run where no kept n-gram covers the gap (section 4)."""
+    lengths = {len(word) for word in members}
     start, end = 0, 1
     for i in range(len(run)):
         if i == end:
             yield run[start:end]
             start, end = i, i + 1
-        end = max(end, i + max((n for n in range(2, longest + 1) if run[i : i + n] in kept), default=1))
+        end = max(end, i + max((n for n in lengths if run[i : i + n] in members), default=1))
     if run:
         yield run[start : len(run)]
 
@@ -41,95 +70,25 @@ def windows(word: str, n: int) -> Iterable[str]:
     return (word[i : i + n] for i in range(len(word) - n + 1))
 
 
-def _discover(codes: Codes, kept: set[str], longest: int, min_count: int, check: Callable[[str], bool]) -> Ranked:
-    segments = Counter(segment for run in split(codes) for segment in glued(run, kept, longest))
-    return ranked({word: count for word, count in segments.items() if count >= min_count and check(word)})
+def passes(word: str, members: set[str], check: str, max_length: int) -> bool:
+    """Check a segment back: C asks for its windows of the longest length, B for those of every length from 3."""
+    if check == "none" or len(word) < 3:
+        return True
+    lengths = [min(len(word), max_length)] if check == "cut" else range(3, max_length + 1)
+    return all(part in members for n in lengths for part in windows(word, n))
 
 
-def discover_cut(codes: Codes, max_length: int, min_count: int, min_ratio: tuple[float, ...], threads: int) -> Ranked:
-    """Variant C with exact counts."""
-    return _cut(codes, *count_ngrams(codes, max_length, min_count), max_length, min_count, min_ratio)
+def without_redundant(words: Words, counts: NDArray[np.int64], threshold: float) -> Counts:
+    """Variant D's last step; words in order of code points."""
+    left = removed(dict(zip(decode(*words), counts.tolist(), strict=True)), threshold)
+    order = sorted(left)
+    return *encode_words(order), np.array([left[word] for word in order], np.int64), sum(left.values())
 
 
-def discover_cut_kenlm(
-    codes: Codes, max_length: int, min_count: int, min_ratio: tuple[float, ...], threads: int
-) -> Ranked:
-    """Variant C as it was published."""
-    return _cut(codes, *count_ngrams_kenlm(codes, max_length, min_count), max_length, min_count, min_ratio)
+def removed(words: dict[str, int], threshold: float) -> dict[str, int]:
+    """Remove each word, longest first, whose parts in the rest of the lexicon explain it; NaN: |w| - 1.
 
-
-def _cut(
-    codes: Codes, tables: list[Table], total: int, max_length: int, min_count: int, min_ratio: tuple[float, ...]
-) -> Ranked:
-    count = as_dict(tables)
-    kept = {w for w in count if len(w) > 1 and least_ratio(w, count, total) >= min_ratio[len(w) - 1]}
-
-    def check(word: str) -> bool:
-        if len(word) < 3:
-            return True
-        return all(part in kept for part in windows(word, min(len(word), max_length)))
-
-    return _discover(codes, kept, max_length, min_count, check)
-
-
-def discover_strict(
-    codes: Codes, max_length: int, min_count: int, min_ratio: tuple[float, ...], threads: int
-) -> Ranked:
-    """Variant B."""
-    tables, total = count_ngrams(codes, max_length, min_count)
-    count = as_dict(tables)
-    kept = {w for w in count if len(w) > 1 and least_ratio(w, count, total) > min_ratio[len(w) - 1]}
-
-    def check(word: str) -> bool:
-        return all(part in kept for n in range(3, max_length + 1) for part in windows(word, n))
-
-    return _discover(codes, kept, max_length, min_count, check)
-
-
-def discover_entropy(
-    codes: Codes, max_length: int, min_count: int, min_ratio: tuple[float, ...], min_entropy: float
-) -> Ranked:
-    """Variant E0: n-grams above all three bounds are the words."""
-    tables, total = count_ngrams(codes, max_length, min_count + 1)
-    count = as_dict(tables)
-    words = {}
-    for n in range(2, max_length + 1):
-        candidates = [w for w in count if len(w) == n and least_ratio(w, count, total) > min_ratio[n - 1]]
-        left, right = neighbor_entropy(codes, code_points("".join(candidates)).reshape(-1, n))
-        words.update({w: count[w] for w, a, b in zip(candidates, left, right, strict=True) if min(a, b) > min_entropy})
-    return ranked(words)
-
-
-def discover_pairs(codes: Codes, min_count: int, min_pmi: float) -> Ranked:
-    """Variant A: cut between adjacent characters unless the pair is kept."""
-    (chars, pairs), total = count_ngrams(codes, 2, 1)
-    single, pair = as_dict([chars]), as_dict([pairs])
-    kept = {
-        w
-        for w, c in pair.items()
-        if min(c, single[w[0]], single[w[1]]) >= min_count and log(total * c / (single[w[0]] * single[w[1]])) >= min_pmi
-    }
-    return _discover(codes, kept, 2, min_count, lambda word: True)
-
-
-def discover_minimum_entropy(codes: Codes, min_proba: float, min_pmi: float, redundancy: float | None) -> Ranked:
-    """Variant D: pairs by probability and PMI, then words that their parts explain are removed (section 5)."""
-    (chars, pairs), total = count_ngrams(codes, 2, 1)
-    single, pair = as_dict([chars]), as_dict([pairs])
-    pair_total = sum(pair.values())
-
-    def keep(w: str, c: int) -> bool:
-        p, a, b = c / pair_total, single[w[0]] / total, single[w[1]] / total
-        return p > min_proba and log(p / (a * b)) > min_pmi
-
-    kept = {w for w, c in pair.items() if keep(w, c)}
-    segments = Counter(segment for run in split(codes) for segment in glued(run, kept, 2))
-    length = sum(segments.values())
-    return ranked(without_redundant({w: c for w, c in segments.items() if c / length > min_proba}, redundancy))
-
-
-def without_redundant(words: dict[str, int], threshold: float | None) -> dict[str, int]:
-    """Remove each word, longest first, whose parts in the rest of the lexicon explain it; None: |w| - 1.
+    Words of one length come in order of code points.
 
     As in the original code, the total still counts the word while it is tested, and parts that the lexicon does not
     have score -100 and are added to it.
@@ -140,7 +99,7 @@ def without_redundant(words: dict[str, int], threshold: float | None) -> dict[st
         count = words.pop(word)
         parts = parse(word, words, total)
         score = sum((log(words[part]) if part in words else -100) - log(total) for part in parts)
-        if log(count) - log(total) - score < (len(word) - 1 if threshold is None else threshold):
+        if log(count) - log(total) - score < (len(word) - 1 if isnan(threshold) else threshold):
             for part in parts:
                 words[part] = words.get(part, 0) + count
             total += count * (len(parts) - 1)

@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 
 from kxfast.backends.reference.words.strings import Codes, Table, code_points, split, text
 
+START, END = "\2", "\1"
 
-def count_ngrams(codes: Codes, max_order: int, min_count: int, threads: int = 1) -> tuple[list[Table], int]:
+
+def count_ngrams(
+    codes: Codes, max_order: int, min_count: int, threads: int = 1, report: object = None
+) -> tuple[list[Table], int]:
     """Count every substring of length 1 .. max_order of every run; the total is that of the kept 1-grams."""
     tables = []
     for n in range(1, max_order + 1):
@@ -22,25 +26,37 @@ def count_ngrams(codes: Codes, max_order: int, min_count: int, threads: int = 1)
     return tables, int(tables[0][1].sum())
 
 
-def count_ngrams_kenlm(codes: Codes, max_order: int, min_count: int) -> tuple[list[Table], int]:
-    """Count as KenLM's counter does: rows of a padded line, rare rows dropped, every prefix credited (section 2b)."""
-    start, end = "\1", "\2"
-    rows: Counter[str] = Counter()
-    for run in split(codes):
-        line = start * (max_order - 1) + run + end
-        rows.update(line[i : i + max_order] for i in range(len(run) + 1))
-    kept = {row: count for row, count in rows.items() if count >= min_count}
-    prefixes: Counter[str] = Counter()
-    for row, count in kept.items():
-        remainder = row.strip(start + end)
-        for n in range(1, len(remainder) + 1):
-            prefixes[remainder[:n]] += count
+def count_rows(runs: list[str], order: int) -> Counter[str]:
+    """Count the n-grams of one order, and the shorter ones that a run's end cuts off."""
+    return Counter(run[i : i + order] for run in runs for i in range(len(run)))
+
+
+def kenlm_rows(runs: list[str], order: int) -> Counter[str]:
+    """Count the rows of KenLM's counter: n-grams of padded lines (section 2b)."""
+    padded = (START * (order - 1) + run + END for run in runs)
+    return Counter(line[i : i + order] for line in padded for i in range(len(line) - order + 1))
+
+
+def strip(rows: dict[str, int]) -> Counter[str]:
+    """Take the symbols off the rows."""
+    stripped: Counter[str] = Counter()
+    for row, count in rows.items():
+        stripped[row.strip(START + END)] += count
+    return stripped
+
+
+def prefixes(rows: dict[str, int], max_order: int, min_count: int) -> list[Table]:
+    """Credit every prefix of a row with the row's count."""
+    credited: Counter[str] = Counter()
+    for row, count in rows.items():
+        for n in range(1, len(row) + 1):
+            credited[row[:n]] += count
     tables = []
     for n in range(1, max_order + 1):
-        order = sorted(gram for gram in prefixes if len(gram) == n)
+        order = sorted(gram for gram, count in credited.items() if len(gram) == n and count >= min_count)
         grams = code_points("".join(order)).reshape(-1, n)
-        tables.append((grams, np.array([prefixes[gram] for gram in order], np.int64)))
-    return tables, sum(kept.values())
+        tables.append((grams, np.array([credited[gram] for gram in order], np.int64)))
+    return tables
 
 
 def neighbor_entropy(

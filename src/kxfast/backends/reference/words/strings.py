@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 Codes = NDArray[np.uint32]
 Words = tuple[Codes, NDArray[np.int64]]
 
-RUN = re.compile("[\u4e00-\u9fa50-9a-zA-Z]+")
-
 
 def code_points(text: str) -> Codes:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
@@ -32,11 +30,47 @@ def text(codes: Codes) -> str:
     return codes.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
 
-def runs(documents: Iterable[str], join: bool) -> Codes:
-    """Keep the Chinese characters, digits and Latin letters; a 0 for every gap, or only between documents (`join`)."""
-    gap = "" if join else "\0"
-    found = (gap.join(RUN.findall(document)) for document in documents)
-    return code_points("\0".join(run for run in found if run))
+def runs(documents: Iterable[str], join: bool, accepted: NDArray[np.uint8]) -> Codes:
+    """Keep the accepted characters; a 0 for every gap, or only between documents (`join`)."""
+    found = []
+    for document in documents:
+        codes = code_points(document)
+        inside = accepted[codes].astype(bool)
+        gaps = codes[inside] if join else np.where(inside, codes, 0).astype(np.uint32)
+        found.append(text(gaps))
+    return code_points("\0".join(run for each in found for run in each.split("\0") if run))
+
+
+class Utf8Runs:
+    """Bytes of UTF-8, a chunk at a time, to the runs of their lines."""
+
+    def __init__(self, accepted: NDArray[np.uint8], join: bool) -> None:
+        self._accepted, self._join = accepted, join
+        self._open, self._lines = b"", b""
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def feed(self, data: bytes) -> int:
+        self._open += data
+        return -1
+
+    def end_of_file(self) -> int:
+        """Return where the first byte of the file that is not UTF-8 is, or -1."""
+        self._lines += self._open.removeprefix(b"\xef\xbb\xbf") + b"\n"
+        data, self._open = self._open, b""
+        try:
+            data.decode()
+        except UnicodeDecodeError as error:
+            return error.start
+        return -1
+
+    def take_runs(self) -> Codes:
+        return np.empty(0, np.uint32)  # a reference keeps the text until all is read
+
+    def take_all(self) -> Codes:
+        lines, self._lines = self._lines.decode("utf-8", "replace").split("\n"), b""
+        return runs(lines, self._join, self._accepted)
 
 
 def pieces(
@@ -69,12 +103,6 @@ def log_scores(counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], float]:
 def encode_words(words: Iterable[str]) -> Words:
     listed = list(words)
     return code_points("".join(listed)), np.cumsum([0, *map(len, listed)], dtype=np.int64)
-
-
-def ranked(counts: dict[str, int]) -> tuple[Codes, NDArray[np.int64], NDArray[np.int64]]:
-    """Return words by falling count, then by string, with their counts."""
-    order = sorted(counts, key=lambda word: (-counts[word], word))
-    return *encode_words(order), np.array([counts[word] for word in order], np.int64)
 
 
 def split(codes: Codes) -> list[str]:

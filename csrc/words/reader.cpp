@@ -1,0 +1,120 @@
+// UTF-8 to runs of code points, one pass, a chunk at a time.
+//
+// What is and what is not a character is decided as Python's decoder does it: a sequence ends at the first
+// byte that cannot continue it, and reading goes on with that byte. A character that a chunk cuts off waits
+// for the next. The pass is a few instructions for each character, a table look-up among them, and faster
+// than memory is filled.
+#include "words/reader.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <utility>
+
+namespace kxfast::words {
+namespace {
+
+constexpr uint32_t kByteOrderMark = 0xFEFF;
+
+// Length of the character that `lead` opens, 0 if it opens none; [low, high] is what may follow it.
+int opened(uint8_t lead, uint8_t& low, uint8_t& high) {
+  low = 0x80, high = 0xBF;
+  if (lead < 0x80) return 1;
+  if (lead < 0xC2 || lead > 0xF4) return 0;
+  if (lead < 0xE0) return 2;
+  if (lead == 0xE0) low = 0xA0;
+  if (lead == 0xED) high = 0x9F;
+  if (lead < 0xF0) return 3;
+  if (lead == 0xF0) low = 0x90;
+  if (lead == 0xF4) high = 0x8F;
+  return 4;
+}
+
+}  // namespace
+
+void Reader::reserve(int64_t more) {
+  if (size_ + more <= capacity_) return;
+  capacity_ = std::max(size_ + more, capacity_ + capacity_ / 2);
+  void* moved = std::realloc(codes_, static_cast<size_t>(capacity_) * sizeof(uint32_t));
+  if (!moved) throw std::bad_alloc();
+  codes_ = static_cast<uint32_t*>(moved);
+}
+
+void Reader::put(uint32_t code) {
+  if (accepted_[code]) {
+    if (gap_ && size_) codes_[size_++] = 0, break_ = size_;
+    gap_ = false;
+    codes_[size_++] = code;
+  } else if (!join_ || code == '\n') {
+    gap_ = true;
+  }
+}
+
+int64_t Reader::feed(const uint8_t* bytes, int64_t size) {
+  reserve(2 * (size + 4));
+  const uint8_t *at = bytes, *end = bytes + size;
+  uint8_t low, high;
+  while (at < end || open_size_) {
+    if (!open_size_ && end - at >= 3 && (*at & 0xF0) == 0xE0) {  // nearly all characters of Chinese text
+      const uint32_t code = (at[0] & 0x0Fu) << 12 | (at[1] & 0x3Fu) << 6 | (at[2] & 0x3Fu);
+      const bool whole = (at[1] & 0xC0) == 0x80 && (at[2] & 0xC0) == 0x80;
+      if (whole && code >= 0x800 && (code < 0xD800 || code > 0xDFFF) && code != kByteOrderMark) {
+        put(code);
+        at += 3;
+        continue;
+      }
+    }
+    // The bytes of one character: those that wait, then new ones.
+    uint8_t whole[4];
+    int64_t have = open_size_;
+    std::memcpy(whole, open_, 4);
+    const int64_t start = offset_ + (at - bytes) - have;
+    open_size_ = 0;
+    if (!have) whole[have++] = *at++;
+    const int length = opened(whole[0], low, high);
+    for (; have < length && at < end; ++have, ++at) {
+      const bool fits = have == 1 ? *at >= low && *at <= high : (*at & 0xC0) == 0x80;
+      if (!fits) break;
+      whole[have] = *at;
+    }
+    if (have < length && at == end) {
+      std::memcpy(open_, whole, 4);
+      open_size_ = have;
+      break;
+    }
+    if (have < length || !length) {
+      bad(start);
+      continue;
+    }
+    uint32_t code = length == 1 ? whole[0] : whole[0] & (0x7Fu >> length);
+    for (int i = 1; i < length; ++i) code = code << 6 | (whole[i] & 0x3F);
+    if (start == 0 && code == kByteOrderMark) continue;  // a byte order mark is no character
+    put(code);
+  }
+  offset_ += size;
+  return bad_;
+}
+
+int64_t Reader::end_of_file() {
+  if (open_size_) bad(offset_ - open_size_);
+  const int64_t found = bad_;
+  gap_ = true;
+  offset_ = open_size_ = 0, bad_ = -1;
+  return found;
+}
+
+Buffer<uint32_t> Reader::take_runs() {
+  Buffer<uint32_t> out(static_cast<size_t>(std::max<int64_t>(break_ - 1, 0)));
+  if (out.size()) std::memcpy(out.data(), codes_, out.size() * sizeof(uint32_t));
+  size_ -= break_;
+  if (size_ && break_) std::memmove(codes_, codes_ + break_, static_cast<size_t>(size_) * sizeof(uint32_t));
+  break_ = 0;
+  return out;
+}
+
+uint32_t* Reader::release() {
+  size_ = capacity_ = break_ = 0;
+  return std::exchange(codes_, nullptr);
+}
+
+}  // namespace kxfast::words
