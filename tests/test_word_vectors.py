@@ -176,6 +176,41 @@ def test_equal_scores_go_by_the_lower_id():
     assert tied.most_correlated("a", 0) == []
 
 
+def test_many_queries_at_once(wv):
+    words = [f"w{i}" for i in range(30)] * 20  # more than a block
+    for ask in wv.most_similar, wv.most_correlated:
+        found = ask(words, 4)
+        assert len(found) == 600
+        for word in "w0", "w29":
+            one, many = ask(word, 4), found[words.index(word)]
+            assert [w for w, _ in one] == [w for w, _ in many]
+            np.testing.assert_allclose([x for _, x in one], [x for _, x in many])
+    assert wv.most_similar([], 3) == []
+
+
+@pytest.mark.parametrize("k", [0, 1, 5, 40])
+def test_nearest_by_definition(k):
+    rng = np.random.default_rng(1)
+    vectors, queries = rng.integers(-2, 3, (40, 3)).astype(float), rng.integers(-2, 3, (300, 3)).astype(float)
+    for a, b in zip(native.nearest(vectors, queries, k), reference.nearest(vectors, queries, k), strict=True):
+        np.testing.assert_array_equal(a, b)  # whole numbers: many ties, no rounding
+
+
+def test_saved_and_loaded(wv, tmp_path):
+    trained = C.word_vectors(C.count(corpus()), dim=3, epochs=2, seed=0)
+    for each in trained, wv:
+        each.save(tmp_path / "v.npz")
+        again = C.WordVectors.load(tmp_path / "v.npz")
+        np.testing.assert_array_equal(again.vectors, each.vectors)
+        assert again.vectors.dtype == each.vectors.dtype
+        assert again.vocabulary.words == each.vocabulary.words
+        np.testing.assert_array_equal(again.vocabulary.counts, each.vocabulary.counts)
+        assert (again.costs is None) == (each.costs is None)
+    C.count(corpus()).save(tmp_path / "counts")
+    with pytest.raises(ValueError, match=r"path must be a file that WordVectors.save wrote; got '.*counts'"):
+        C.WordVectors.load(tmp_path / "counts")
+
+
 def test_keywords_and_sentences(wv):
     total = wv["w1"] * 2 + wv["w5"]
     expected = sorted(((w, float(wv[w] @ total)) for w in ("w1", "w5")), key=lambda each: -each[1])

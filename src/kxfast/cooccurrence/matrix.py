@@ -72,12 +72,9 @@ class Cooccurrence:
 
     def head(self) -> Members:
         """Return what a file holds besides the matrix."""
-        encoded = [word.encode("utf-8", "surrogatepass") for word in self.vocabulary.words]
         return {
             "format": np.array(FORMAT),
-            "text": np.frombuffer(b"".join(encoded), np.uint8),
-            "lengths": np.array([len(each) for each in encoded], np.int64),
-            "counts": self.vocabulary.counts,
+            **self.vocabulary.members(),
             "window": np.array(-1 if self.window is None else self.window),
             "weighting": np.array(self.weighting),
             "direction": np.array(self.direction),
@@ -195,15 +192,13 @@ def load(path: str | os.PathLike[str], *, memory_map: bool = False) -> Cooccurre
             small = {name: member(archive, file, name) for name in ("text", "lengths", "counts", "window")}
             weighting, direction = (str(member(archive, file, name)) for name in ("weighting", "direction"))
             large = [member(archive, file, name, memory_map) for name in ("data", "indices", "indptr")]
-        ends = np.cumsum(small["lengths"])
-        text = small["text"].tobytes()
-        words = [text[a:b].decode("utf-8", "surrogatepass") for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+        words = Vocabulary.from_members(small)
         data, indices, indptr = large
         if len(indptr) != len(words) + 1 or indptr[-1] != len(data) or len(indices) != len(data):
             raise ValueError("lengths")
         matrix = sparse.csr_array((len(words), len(words)), dtype=data.dtype)
         matrix.data, matrix.indices, matrix.indptr = data, indices, indptr  # not looked at: a map is not read
         window = None if small["window"] < 0 else int(small["window"])
-        return Cooccurrence(matrix, Vocabulary(words, small["counts"]), window, weighting, direction)
+        return Cooccurrence(matrix, words, window, weighting, direction)
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
         raise ValueError(f"path must be a file that Cooccurrence.save wrote; got '{file}'") from None

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kxfast import checks
+from kxfast.cooccurrence import npz
 from kxfast.cooccurrence.vocabulary import Vocabulary, tokens
 from kxfast.corpus import lines
 from kxfast.dispatch import implementation
 from kxfast.files import whole_file
 
 Ranking = list[tuple[str, float]]
+FORMAT = "kxfast word vectors 1"
 
 
 def unit(x: checks.Array) -> checks.Array:
@@ -53,7 +57,7 @@ class WordVectors:
     vectors: Any
     vocabulary: Any
     costs: Any = None
-    _roots: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    _profiles: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         words = self.vocabulary if isinstance(self.vocabulary, Vocabulary) else Vocabulary(self.vocabulary)
@@ -79,37 +83,42 @@ class WordVectors:
         except (KeyError, TypeError):
             raise KeyError(f"word must be in the vocabulary; got {word!r}") from None
 
-    def _ranked(self, vectors: checks.Array, query: checks.Array, k: Any) -> Ranking:
+    def _ranked(self, vectors: checks.Array, queries: checks.Array, k: Any) -> list[Ranking]:
         k = checks.integer("k", k, low=0)
-        ids, scores = implementation("cooccurrence", "nearest")(vectors, query, k)
-        return [(self.vocabulary.words[i], float(s)) for i, s in zip(ids, scores, strict=True)]
+        ids, scores = implementation("cooccurrence", "nearest")(vectors, queries, k)
+        words = self.vocabulary.words
+        return [[(words[i], float(s)) for i, s in zip(*row, strict=True)] for row in zip(ids, scores, strict=True)]
 
-    def most_similar(self, word: str, k: int = 10, *, first: int = 100_000, jitter: float = 1e-10) -> Ranking:
-        """Return the words with the most similar PMI profiles, itself among them.
+    def _nearest(self, vectors: checks.Array, word: Any, k: Any) -> Any:
+        if isinstance(word, str) or not isinstance(word, Iterable):
+            return self._ranked(vectors, vectors[[self._id(word)]], k)[0]
+        return self._ranked(vectors, vectors[[self._id(each) for each in word]], k)
+
+    def most_similar(self, word: Any, k: int = 10, *, first: int = 100_000, jitter: float = 1e-10) -> Any:
+        """Return the words with the most similar PMI profiles, itself among them; of several words, a list for each.
 
         The similarity is the Pearson correlation of two words' inner products with the `first` most frequent words:
         many make it topical, few (500) syntactic. `jitter`, relative to the mean variance, keeps the Cholesky
         factorisation possible when there are fewer words than dimensions.
         """
-        query = self._id(word)
-        profiles = unit(self.vectors @ self._root(first, jitter))
-        return self._ranked(profiles, profiles[query], k)
-
-    def _root(self, first: Any, jitter: Any) -> Any:
         key = checks.integer("first", first, low=1), checks.number("jitter", jitter, above=0)
-        if key not in self._roots:
-            self._roots[key] = implementation("cooccurrence", "profile_root")(self.vectors, *key)
-        return self._roots[key]
+        if key not in self._profiles:
+            root = implementation("cooccurrence", "profile_root")(self.vectors, *key)
+            self._profiles[key] = unit(self.vectors @ root)
+        return self._nearest(self._profiles[key], word, k)
 
-    def most_correlated(self, word: str, k: int = 10, *, normalize: bool = True) -> Ranking:
-        """Return the words with the largest cosine (or inner product: the estimated PMI), itself among them."""
+    def most_correlated(self, word: Any, k: int = 10, *, normalize: bool = True) -> Any:
+        """Return the words with the largest cosine (or inner product: the estimated PMI), itself among them.
+
+        Of several words, return a list for each.
+        """
         vectors = unit(self.vectors) if checks.boolean("normalize", normalize) else self.vectors
-        return self._ranked(vectors, vectors[self._id(word)], k)
+        return self._nearest(vectors, word, k)
 
     def analogy(self, first: str, second: str, negative: str, k: int = 10) -> Ranking:
         """Return the words with the largest cosine to ``first + second - negative``, these three not left out."""
         query = self[first] + self[second] - self[negative]
-        return self._ranked(unit(self.vectors), unit(query), k)
+        return self._ranked(unit(self.vectors), unit(query)[None], k)[0]
 
     def _words(self, sentence: str | Iterable[str]) -> list[str]:
         words = tokens(sentence) if isinstance(sentence, str) else list(sentence)
@@ -129,8 +138,8 @@ class WordVectors:
         distinct = sorted({self._id(word) for word in self._words(sentence)})
         query = self.sentence_vector(sentence)
         k = checks.integer("k", k, low=0)
-        ids, scores = implementation("cooccurrence", "nearest")(self.vectors[distinct], query, k)
-        return [(self.vocabulary.words[distinct[i]], float(s)) for i, s in zip(ids, scores, strict=True)]
+        ids, scores = implementation("cooccurrence", "nearest")(self.vectors[distinct], query[None], k)
+        return [(self.vocabulary.words[distinct[i]], float(s)) for i, s in zip(ids[0], scores[0], strict=True)]
 
     def sentence_similarity(self, first: str | Iterable[str], second: str | Iterable[str]) -> float:
         """Return the cosine of two sentences' sums."""
@@ -161,10 +170,18 @@ class WordVectors:
         mean: checks.Array = last.mean(axis=0) if len(last) else np.zeros(self.vectors.shape[1])
         return mean
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to one .npz file, the numbers as they are; it appears whole or not at all."""
+        costs = np.zeros(0) if self.costs is None else np.asarray(self.costs, np.float64)
+        head = {"format": np.array(FORMAT), **self.vocabulary.members()}
+        npz.write(path, {**head, "vectors": self.vectors, "costs": costs})
+
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> WordVectors:
-        """Read the text format of word2vec, with or without its first line; the numbers as float64."""
+        """Read what `save` wrote, or the text format of word2vec, with or without its first line, as float64."""
         file = checks.readable_file("path", path)
+        if zipfile.is_zipfile(file):
+            return cls._from_npz(file)
         words: list[str] = []
         rows: list[list[float]] = []
         for number, line in enumerate(lines(file, name="path"), start=1):
@@ -181,3 +198,15 @@ class WordVectors:
                 raise ValueError(f"path must hold {len(rows[0])} numbers a line; got {len(rows[-1])} in line {number}")
             words.append(word)
         return cls(np.array(rows).reshape(len(rows), -1 if rows else 0), words)
+
+    @classmethod
+    def _from_npz(cls, file: Path) -> WordVectors:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                if not npz.is_ours(archive, FORMAT):
+                    raise ValueError("format")
+                arrays = {n: npz.member(archive, file, n) for n in ("text", "lengths", "counts", "vectors", "costs")}
+            vocabulary = Vocabulary.from_members(arrays)
+            return cls(arrays["vectors"], vocabulary, arrays["costs"] if len(arrays["costs"]) else None)
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            raise ValueError(f"path must be a file that WordVectors.save wrote; got '{file}'") from None

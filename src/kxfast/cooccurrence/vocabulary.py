@@ -73,6 +73,19 @@ class Vocabulary:
         """Whether a word has an id."""
         return word in self.id_of
 
+    def members(self) -> dict[str, Any]:
+        """Return the words and their counts as arrays."""
+        encoded = [word.encode("utf-8", "surrogatepass") for word in self.words]
+        lengths = np.array([len(each) for each in encoded], np.int64)
+        return {"text": np.frombuffer(b"".join(encoded), np.uint8), "lengths": lengths, "counts": self.counts}
+
+    @classmethod
+    def from_members(cls, arrays: dict[str, Any]) -> Vocabulary:
+        """Return the vocabulary that these arrays are."""
+        ends, text = np.cumsum(arrays["lengths"]).tolist(), arrays["text"].tobytes()
+        words = [text[a:b].decode("utf-8", "surrogatepass") for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+        return cls(words, arrays["counts"])
+
 
 def tokens(text: str) -> list[str]:
     """Split a document into tokens: runs between spaces, tabs, line feeds and carriage returns."""

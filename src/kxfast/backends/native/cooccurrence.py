@@ -21,7 +21,18 @@ from kxfast._native.cooccurrence import (
     pmi,
 )
 
-__all__ = ["Merger", "PairCounter", "Tokenizer", "cells_of", "decoded", "pairs", "pmi", "svd_vectors", "trainer"]
+__all__ = [
+    "Merger",
+    "PairCounter",
+    "Tokenizer",
+    "cells_of",
+    "decoded",
+    "nearest",
+    "pairs",
+    "pmi",
+    "svd_vectors",
+    "trainer",
+]
 
 Array = NDArray[Any]
 
@@ -100,3 +111,21 @@ def basis(x: Array) -> Array:
     scaled = right * np.where(keep, 1 / np.sqrt(np.where(keep, values, 1)), 0)
     result: Array = x @ scaled.astype(x.dtype)
     return result
+
+
+def nearest(vectors: Array, queries: Array, k: int) -> tuple[Array, Array]:
+    """Return for each query the ids of the largest inner products, descending, lower ids first among equals, and these.
+
+    Queries go by blocks through one dense product; a selection leaves little to be sorted.
+    """
+    k = min(k, len(vectors))
+    ids = np.zeros((len(queries), k), np.int64)
+    best = np.zeros((len(queries), k), np.result_type(vectors, queries))
+    for begin in range(0, len(queries) if k else 0, 256):
+        scores = queries[begin : begin + 256] @ vectors.T
+        lowest = np.partition(scores, -k, axis=1)[:, -k]
+        for row, (own, low) in enumerate(zip(scores, lowest, strict=True), begin):
+            among = np.flatnonzero(own >= low)
+            chosen = among[np.argsort(-own[among], kind="stable")[:k]]
+            ids[row], best[row] = chosen, own[chosen]
+    return ids, best

@@ -203,17 +203,19 @@ def svd_vectors(matrix: Matrix, sketch: Array, dim: int, n_iter: int, threads: i
     return result
 
 
-def nearest(vectors: Array, query: Array, k: int) -> tuple[Array, Array]:
-    """Return the ids of the largest inner products in descending order, lower ids first among equals, and these."""
-    scores = vectors @ query
-    best = np.argsort(-scores, kind="stable")[:k]
-    return best, scores[best]
+def nearest(vectors: Array, queries: Array, k: int) -> tuple[Array, Array]:
+    """Return for each query the ids of the largest inner products, descending, lower ids first among equals, and
+    these."""
+    scores = queries @ vectors.T
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return best, np.take_along_axis(scores, best, axis=1)
 
 
 def profile_root(vectors: Array, first: int, jitter: float) -> Array:
     """Return U with ``U U' = C'C`` for the centred first vectors C: inner products of rows of E U are covariances of
     PMI profiles (section 5)."""
-    c = vectors[:first] - vectors[:first].mean(axis=0)
+    c = vectors[:first].astype(np.float64)
+    c = c - c.mean(axis=0)
     gram = c.T @ c
     dim = len(gram)
     gram[np.arange(dim), np.arange(dim)] += jitter * (np.trace(gram) / max(dim, 1) or 1.0)
