@@ -19,7 +19,7 @@ void bind_segmenter(py::module_& m) {
         py::ssize_t size;
         if (PyBytes_AsStringAndSize(data.ptr(), &bytes, &size)) throw py::error_already_set();
         Dictionary found = parse_dictionary(reinterpret_cast<const uint8_t*>(bytes), size);
-        return py::make_tuple(to_words(std::move(found.words)), to_array(std::move(found.counts)),
+        return py::make_tuple(py::object(to_words(std::move(found.words))), to_array(std::move(found.counts)),
                               found.bad_line, found.bad_byte);
       },
       py::arg("data"),

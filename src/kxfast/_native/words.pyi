@@ -178,7 +178,7 @@ def ngram_run(
     The n-grams of one order, and those that a run's end cuts off, with their counts, as a sorted run.
     """
 
-def parse_lexicon(data: bytes) -> tuple[tuple, numpy.typing.NDArray[numpy.int64], int, int]:
+def parse_lexicon(data: bytes) -> tuple[typing.Any, numpy.typing.NDArray[numpy.int64], int, int]:
     """
     Words and counts of lines 'word count …', and the first line and the first byte that are wrong.
     """
