@@ -1,4 +1,4 @@
-"""Every check of the project: ``nox`` runs them all, ``nox -s tests`` one of them, ``nox -l`` lists them.
+"""Every check of the project: ``nox`` runs them all, ``nox -s lint`` one of them, ``nox -l`` lists them.
 
 Sessions without a Python of their own run in the environment where ``pip install -e '.[dev]'`` was run.
 """
@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -20,25 +21,25 @@ nox.options.sessions = [
     "types",
     "native",
     "symbols",
+    "cross",
     "stubs",
     "sanitize",
     "package",
     "pythons",
     "bench",
-    "tests",
 ]
 nox.options.error_on_missing_interpreters = False
 nox.options.stop_on_first_error = True
 
-SOURCES = ("src", "tests", "benchmarks", "noxfile.py", "setup.py")
+SOURCES = ("src", "tests", "benchmarks", "examples", "noxfile.py", "setup.py")
 
 
-def cmake(session: nox.Session, preset: str) -> None:
+def cmake(session: nox.Session, preset: str, *options: str) -> None:
     import cython_cmake
     import pybind11
 
     session.run(
-        *("cmake", "--preset", preset, f"-DPython_EXECUTABLE={sys.executable}"),
+        *("cmake", "--preset", preset, f"-DPython_EXECUTABLE={sys.executable}", *options),
         f"-DCMAKE_PREFIX_PATH={pybind11.get_cmake_dir()}",
         f"-DCMAKE_MODULE_PATH={Path(cython_cmake.__path__[0]) / 'cmake'}",
         silent=True,
@@ -123,6 +124,14 @@ def symbols(session: nox.Session) -> None:
 
 
 @nox.session(python=False)
+def cross(session: nox.Session) -> None:
+    """Everything compiles and links for a processor that is no x86, where baseline is all there is."""
+    if not shutil.which("aarch64-linux-gnu-g++"):
+        session.skip("needs the Debian package g++-aarch64-linux-gnu")
+    cmake(session, "aarch64", f"-DPython_INCLUDE_DIR={sysconfig.get_path('include')}")
+
+
+@nox.session(python=False)
 def sanitize(session: nox.Session) -> None:
     """The native tests under the address and undefined-behaviour sanitizers."""
     cmake(session, "sanitize")
@@ -140,8 +149,9 @@ def sanitize(session: nox.Session) -> None:
         "PYTHONPATH": str(site.resolve()),
         "PYTHONMALLOC": "malloc",
     }
-    names = ("agreement", "contract", "words", "segment", "isa", "native", "gillespie", "gillespie_lanes")
-    chosen = [str(path) for name in names if (path := Path(f"tests/test_{name}.py")).exists()]
+    names = "agreement contract words segment isa native half conv_native attention_kernels gillespie gillespie_lanes"
+    names += " gillespie_methods gillespie_events gillespie_time"
+    chosen = [str(path) for name in names.split() if (path := Path(f"tests/test_{name}.py")).exists()]
     session.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen, env=environment)
 
 
@@ -170,12 +180,6 @@ def pythons(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """The benchmark runs (times are not judged)."""
     session.run("kxfast", "bench", "--quick", "--output", session.create_tmp())
-
-
-@nox.session(python=False)
-def tests(session: nox.Session) -> None:
-    """All tests, doctests and the examples of the README."""
-    session.run("python", "-m", "pytest", *session.posargs)
 
 
 if os.environ.get("CI"):

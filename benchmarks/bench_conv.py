@@ -74,9 +74,10 @@ class Inputs:
         return kx.conv.dilated_gated_conv1d(self.x, self.weight, self.bias, dilation=self.dilation, mask=self.mask)
 
     def both(self) -> Any:
-        y = self.forward()
+        options = {"dilation": self.dilation, "mask": self.mask}
+        y, parts = kx.conv.dilated_gated_conv1d(self.x, self.weight, self.bias, return_parts=True, **options)
         arguments = (self.grad, self.x, self.weight, self.bias)
-        return y, kx.conv.dilated_gated_conv1d_backward(*arguments, dilation=self.dilation, mask=self.mask)
+        return y, kx.conv.dilated_gated_conv1d_backward(*arguments, parts=parts, **options)
 
     def error(self) -> float:
         """Return the largest error of the forward, relative to the largest value of a float64 one."""

@@ -1,7 +1,7 @@
-"""Ensembles of small networks and one long trajectory of each, beside rebop.
+"""Ensembles of small networks and one long trajectory of small and large ones, beside rebop and bngsim.
 
-python benchmarks/bench_gillespie.py --data DIR, where DIR/ssa_models has the networks; KXFAST_PEERS names the Python
-that has rebop, by default this one.
+python benchmarks/bench_gillespie.py --data DIR, where DIR/ssa_models has the networks; KXFAST_PEERS names the Pythons
+that have peers, separated by colons, by default this one; KXFAST_MODELS the networks, all by default.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from harness import arguments, write
-from peers.gillespie import Rebop
+from peers.gillespie import Peer
 
 import kxfast as kx
 from kxfast.backends.native import gillespie as native
@@ -36,6 +36,9 @@ MODELS = (
     "vilar",
     "multistate",
 )
+# Of these one trajectory, the part of its "t_long" that the slowest peer walks in seconds.
+LARGE = {"multisite2": 0.5, "egfr": 1, "diffusion_100": 0.5, "diffusion_256_sciml": 0.3, "diffusion_1000": 0.3}
+SLOW = {("egfr", "rebop")}  # a fourteenth of the speed of bngsim: it would set the length of the run
 Timed = dict[str, Callable[[], float]]  # each call returns its own seconds
 
 
@@ -50,10 +53,10 @@ def medians(calls: Timed, rounds: int) -> dict[str, float]:
     return {name: statistics.median(each) for name, each in seen.items()}
 
 
-def ours(net: Any, t: Any, n: int, threads: int, lanes: int) -> Callable[[], float]:
+def ours(net: Any, t: Any, n: int, threads: int, lanes: int, method: str = "direct") -> Callable[[], float]:
     def call() -> float:
         start = time.perf_counter()
-        native.simulate(net.arrays, t, "direct", 1, False, n, 0, threads, None, lanes)
+        native.simulate(net.arrays, t, method, 1, False, n, 0, threads, None, lanes)
         return time.perf_counter() - start
 
     return call
@@ -70,32 +73,45 @@ def show(job: str, seconds: dict[str, float], events: int, base: str) -> list[di
     ]
 
 
-def start_peers() -> dict[int, Rebop]:
-    """Return rebop in one process and in two, or nothing."""
-    try:
-        return {processes: Rebop(os.environ.get("KXFAST_PEERS", sys.executable), processes) for processes in (1, 2)}
-    except ImportError as error:
-        print(f"(rebop is left out: {error})")
-        return {}
+def start_peers() -> dict[int, dict[str, Peer]]:
+    """Return the peers that are found, by name, in one process and in two."""
+    found: dict[int, dict[str, Peer]] = {1: {}, 2: {}}
+    for name in ("rebop", "bngsim"):
+        for python in os.environ.get("KXFAST_PEERS", sys.executable).split(":"):
+            try:
+                found[1][name], found[2][name] = Peer(name, python, 1), Peer(name, python, 2)
+                break
+            except ImportError:
+                continue
+        else:
+            print(f"({name} is left out: not installed)")
+    return found
 
 
-def measure(file: Path, peers: dict[int, Rebop], rounds: int) -> list[dict[str, Any]]:
+def measure(file: Path, peers: dict[int, dict[str, Peer]], rounds: int) -> list[dict[str, Any]]:
     """Return the rows of one network: its ensemble on one and two threads, and one long trajectory."""
     net, bench = kx.gillespie.read_json(file), json.loads(file.read_text(encoding="utf-8"))["bench"]
     points, rows = bench["n_points"], []
-    jobs = [("ensemble", bench["n_ens"], bench["t_ens"], threads) for threads in (1, 2)]
+    jobs = []
+    if file.stem not in LARGE:
+        jobs += [("ensemble", bench["n_ens"], bench["t_ens"], threads) for threads in (1, 2)]
     if bench["t_long"] is not None:
-        jobs.append(("long", 1, bench["t_long"], 1))
+        jobs.append(("long", 1, bench["t_long"] * LARGE.get(file.stem, 1), 1))
     for kind, n, end, threads in jobs:
         t = np.linspace(0, end, points)
-        events = int(kx.gillespie.simulate(net, t, n=n, seed=1).events.sum())
+        result = kx.gillespie.simulate(net, t, n=n, seed=1)
         calls: Timed = {"scalar": ours(net, t, n, threads, 0)}
         if n > 1:
             calls["lanes"] = ours(net, t, n, threads, 1)
-        if peers:
-            calls["rebop"] = partial(peers[threads].run, file, n, end, points)
-        job = f"{file.stem}, {kind}, threads {threads}"
-        rows += show(job, medians(calls, rounds), events, "rebop" if peers else "scalar")
+        else:
+            calls["auto"] = ours(net, t, n, threads, 0, result.method)
+        for name, peer in peers[threads].items():
+            if (file.stem, name) not in SLOW:
+                calls[name] = partial(peer.run, file, n, end, points)
+        job = f"{file.stem}, {kind}, threads {threads}" + (f", auto {result.method}" if n == 1 else "")
+        seconds = medians(calls, rounds)
+        best = min(set(peers[threads]) & set(seconds), key=seconds.__getitem__, default="scalar")
+        rows += show(job, seconds, int(result.events.sum()), best)
     return rows
 
 
@@ -103,15 +119,16 @@ def main() -> None:
     chosen = arguments("gillespie")
     peers = start_peers()
     rows = []
-    for name in MODELS:
+    for name in os.environ.get("KXFAST_MODELS", ":".join((*MODELS, *LARGE))).split(":"):
         rows += measure(chosen.data / "ssa_models" / f"{name}.json", peers, chosen.rounds)
     for threads in (1, 2):
         found = [r["ratio"] for r in rows if r["name"] == "lanes" and r["job"].endswith(f"threads {threads}")]
-        print(
-            f"lanes, threads {threads}: geometric mean {math.exp(np.mean(np.log(found))):.2f}, least {min(found):.2f}"
-        )
-    for peer in peers.values():
-        peer.close()
+        if found:
+            mean = math.exp(np.mean(np.log(found)))
+            print(f"lanes, threads {threads}: geometric mean {mean:.2f}, least {min(found):.2f}")
+    for processes in peers.values():
+        for peer in processes.values():
+            peer.close()
     write(chosen.json, rows)
 
 

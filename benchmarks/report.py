@@ -1,6 +1,7 @@
-"""Write the README's table of measured ratios, and its picture, from benchmarks/results/bench.json.
+"""Write the measured tables of README and docs/kernels, and the README's picture, from benchmarks/results.
 
-kxfast bench --quick --output benchmarks/results && python benchmarks/report.py
+kxfast bench --quick --output benchmarks/results && python benchmarks/report.py; benchmarks/bench_<stem>.py writes the
+other files.
 """
 
 from __future__ import annotations
@@ -51,24 +52,77 @@ def picture() -> None:
     axes = figure.add_subplot()
     for y, name in enumerate(names):
         each = speedups[name]
-        axes.plot([min(each), max(each)], [y, y], color="#4477aa", linewidth=6, solid_capstyle="round")
-        axes.plot(statistics.median(each), y, "o", color="white", markersize=3)
+        axes.plot([min(each), max(each)], [y, y], color="#4477aa", linewidth=3, solid_capstyle="round")
+        axes.plot(statistics.median(each), y, "o", color="#4477aa", markersize=7)
     axes.set_yticks(range(len(names)), [f"kx.{name}" for name in names])
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.axvline(1, color="#222", linewidth=1)
-    axes.set_xlabel(f"times as fast as NumPy ({machine['threads']} threads, {machine['isa']}); range and median")
+    axes.set_xlabel("times as fast as NumPy: median and range")
+    axes.set_title(f"{machine['processor']}, {machine['threads']} threads, {machine['isa']}", fontsize=9)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     figure.savefig(ROOT / "docs/speedup.png")
 
 
+def results(stem: str) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted((ROOT / "benchmarks/results").glob(f"{stem}_*.json"))]
+
+
+def attention() -> str:
+    parts = []
+    for result in results("attention"):
+        machine = result["machine"]
+        parts += [
+            f"`python benchmarks/bench_attention.py` on {machine['cores']} threads of an {machine['processor']} "
+            f"({machine['isa']}): time of the best peer over ours, the peer, allowed pairs, error against float64.",
+            "",
+            "| (B, H, L, D), mask | ms | best peer / kxfast | best peer | density | error |",
+            "|---|--:|--:|---|--:|--:|",
+        ]
+        for row in result["rows"]:
+            if row["name"] == "kxfast":
+                others = [each for each in result["rows"] if each["job"] == row["job"] and each["name"] != "kxfast"]
+                best = min(others, key=lambda each: each["seconds"])["name"]
+                share = f"{row['density']:.2f}" if "density" in row else ""
+                wrong = f"{row['error']:.0e}" if "error" in row else ""
+                shown = f"{1e3 * row['seconds']:.3g} | {row['best_ratio']:.2f} | {best} | {share} | {wrong}"
+                parts.append(f"| {row['job']} | {shown} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def conv() -> str:
+    parts = []
+    for result in results("conv"):
+        parts += [
+            f"`python benchmarks/bench_conv.py` on {result['threads']} threads of an {result['processor']} "
+            f"({result['isa']}), float32; measured peak {result['peak_gflops']:.0f} GFLOP/s.",
+            "",
+            "| (B, L, C), dilation | what | ms | of the peak | best peer / kxfast | best peer | error |",
+            "|---|---|--:|--:|--:|---|--:|",
+        ]
+        for row in result["rows"]:
+            label = f"{tuple(row['shape'])}, {row['dilation']}{', ragged' if row['ragged'] else ''}"
+            ratio = f"{row['ratio']:.2f} | {row['best_peer']} | {row['error']:.0e}"
+            share = f"{row['ms']['kxfast']:.3g} | {row['percent_of_peak']:.0f} %"
+            parts.append(f"| {label} | {row['what']} | {share} | {ratio} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
+def put(path: Path, text: str) -> None:
+    """Replace what stands between the marks of a file."""
+    begin, end = "<!-- measured -->", "<!-- end -->"
+    old = path.read_text(encoding="utf-8")
+    path.write_text(re.sub(f"{begin}.*{end}", lambda _: f"{begin}\n{text}\n{end}", old, flags=re.S), encoding="utf-8")
+
+
 def main() -> None:
     picture()
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    begin, end = "<!-- measured -->", "<!-- end -->"
-    readme.write_text(re.sub(f"{begin}.*{end}", lambda _: f"{begin}\n{table()}\n\n{end}", text, flags=re.S))
+    put(ROOT / "README.md", table() + "\n")
+    for make in attention, conv:
+        put(ROOT / f"docs/kernels/{make.__name__}.md", make())
 
 
 if __name__ == "__main__":

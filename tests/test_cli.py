@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from kxfast import cases, cli
+from kxfast import cases, cli, settings
 
 
 def run(*arguments, text="", **environment):
@@ -117,3 +117,20 @@ def test_unknown_command():
     found = run("dance")
     assert found.returncode == 2
     assert b"invalid choice: 'dance'" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("KXFAST_BACKEND", "gpu", "must be one of native, numba, cuda, reference; got 'gpu'"),
+        ("KXFAST_ISA", "avx3", "must be one of baseline"),
+        ("KXFAST_NUM_THREADS", "x", "must be a whole number of at least 1; got 'x'"),
+    ],
+)
+def test_a_wrong_environment_is_one_line(variable, value, expected):
+    if variable == "KXFAST_ISA" and settings.native() is None:
+        pytest.skip("the compiled module is not installed")
+    answer = run("info", **{variable: value})
+    assert answer.returncode == 2
+    assert answer.stderr.decode().startswith(f"kxfast info: {variable} {expected}")
+    assert answer.stderr.count(b"\n") == 1

@@ -1,5 +1,7 @@
 """The compiled convolutions where sizes, masks and threads are awkward."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -93,3 +95,48 @@ def test_sigmoid_is_within_three_units_in_the_last_place():
     y = kx.conv.dilated_gated_conv1d(x, weight, skip="none", backend="native")[0, :, 0]
     exact = 1 / (1 + np.exp(-g.astype(np.float64)))
     assert np.max(np.abs(y - exact) / np.spacing(exact.astype(np.float32))) < 4
+
+
+@pytest.mark.parametrize("skip", ["gated", "none", "add", "norm"])
+def test_gradients_from_what_was_kept_are_those_computed_again(skip):
+    x, weight, bias, grad = problem(3, 77, 40, 40, 3)
+    mask = np.random.default_rng(1).random(x.shape[:2]) < 0.7
+    options = {"dilation": 2, "mask": mask, "backend": "native", "drop_gate": 0.2, "seed": 4}
+    options |= {"skip": "add", "norm": (bias[:40], bias[40:], 0.5)} if skip == "norm" else {"skip": skip}
+    y, parts = kx.conv.dilated_gated_conv1d(x, weight, bias, return_parts=True, **options)
+    np.testing.assert_array_equal(y, kx.conv.dilated_gated_conv1d(x, weight, bias, **options))
+    if "norm" not in options and skip != "add":
+        np.testing.assert_array_equal(parts[~mask], 0)
+    again = kx.conv.dilated_gated_conv1d_backward(grad, x, weight, bias, **options)
+    kept = kx.conv.dilated_gated_conv1d_backward(grad, x, weight, bias, parts=parts, **options)
+    for a, b in zip(kept[:3], again[:3], strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=2e-6 * np.abs(b).max())
+
+
+def test_a_wrong_parts_changes_the_gradients():
+    """The gradients really come from the parts."""
+    x, weight, bias, grad = problem(1, 20, 16, 16, 3)
+    _, parts = kx.conv.dilated_gated_conv1d(x, weight, bias, return_parts=True)
+    right = kx.conv.dilated_gated_conv1d_backward(grad, x, weight, bias, parts=parts)
+    wrong = kx.conv.dilated_gated_conv1d_backward(grad, x, weight, bias, parts=parts + 1)
+    assert np.abs(right[1] - wrong[1]).max() > 1e-2
+
+
+def test_results_that_live_are_not_taken_for_others():
+    """Large results come from memory that is used again: not before they are gone, whatever threads do."""
+    x, weight, bias, grad = problem(2, 300, 64, 64, 3)
+    y, parts = kx.conv.dilated_gated_conv1d(x, weight, bias, return_parts=True)
+    held = y.copy(), parts.copy()
+
+    def work(_):
+        kept = []
+        for scale in range(1, 12):
+            result = kx.conv.dilated_gated_conv1d(scale * x, weight, bias, return_parts=True)
+            gradients = kx.conv.dilated_gated_conv1d_backward(grad, scale * x, weight, bias, parts=result[1])
+            kept = [(each, each.copy()) for each in (*result, *gradients[:2])] + kept[:4]
+        return all(np.array_equal(each, copy) for each, copy in kept)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(8)))
+    np.testing.assert_array_equal(y, held[0])
+    np.testing.assert_array_equal(parts, held[1])

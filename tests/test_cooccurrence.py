@@ -221,6 +221,39 @@ def test_pmi_does_not_change_when_all_documents_come_twice(rng):
         np.testing.assert_allclose(once, twice, atol=1e-12)
 
 
+def test_merged_corpora(rng):
+    first, second = random_documents(rng, 30, 5), random_documents(rng, 30, 8)
+    third = [["z", "z", "a"]]
+    options = {"window": 4, "weighting": "harmonic"}
+    found = C.merge(C.count(each, **options) for each in (first, second, third))
+    whole = C.count(first + second + third, **options)
+    assert found.vocabulary.words == whole.vocabulary.words
+    assert found.vocabulary.counts.tolist() == whole.vocabulary.counts.tolist()
+    same(found.matrix, whole.matrix)
+    same(C.merge([whole]).matrix, whole.matrix)
+
+
+def test_every_two_words_of_a_document(rng):
+    documents = random_documents(rng)
+    found = C.count(documents, window=None)
+    tallies = np.array([[d.count(w) for w in found.vocabulary.words] for d in documents])
+    expected = tallies.T @ tallies - np.diag(tallies.sum(axis=0))
+    np.testing.assert_array_equal(found.matrix.toarray(), expected)
+    assert found.window is None
+
+
+def test_progress(tmp_path):
+    path = tmp_path / "x.txt"
+    path.write_text("a b\n" * 100)
+    seen = []
+    C.count(path, progress=lambda *each: seen.append(each))
+    assert (400, 400, "B") in seen
+    assert seen[-1] == (200, 200, "token")
+    seen.clear()
+    C.count(LINES, memory_limit=1 << 30, progress=lambda *each: seen.append(each))
+    assert seen[-1] == (10, 10, "token")
+
+
 def test_options_of_pmi(rng):
     co = C.count(random_documents(rng, 30, 5), window=1)
     x = co.matrix.toarray().astype(float)

@@ -41,7 +41,8 @@ def test_argument_block_and_process(monkeypatch):
 
 
 def test_wrong_process_backend_is_refused():
-    last = run("import kxfast", "fast").stderr.splitlines()[-1]
+    call = "import kxfast as kx; kx.masks.causal().to_dense(1, 1, 2, 2); kx.words.count_ngrams(['a'])"
+    last = run(call, "fast").stderr.splitlines()[-1]
     assert last == "ValueError: KXFAST_BACKEND must be one of native, numba, cuda, reference; got 'fast'"
 
 

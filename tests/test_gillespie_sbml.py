@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from kxfast.backends.reference import gillespie as reference
 
 pytest.importorskip("libsbml", reason="needs python-libsbml")
 g = kx.gillespie
+COMPILED = "native" in kx.available("gillespie.simulate")
+METHODS = import_module(f"kxfast.backends.{'native' if COMPILED else 'reference'}.gillespie").METHODS
 IDS = [
     "00001", "00003", "00005", "00006", "00008", "00009", "00011", "00013", "00017", "00019",
     "00020", "00022", "00024", "00026", "00028", "00030", "00032", "00034", "00037", "00039",
@@ -34,24 +37,29 @@ def outside(counts, mean, sd, case):
     ]
 
 
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", IDS)
-def test_acceptance(shared_data, name):
+def test_acceptance(shared_data, name, method):
+    """10 000 runs (1000 of the largest); a case that fails runs once more with another seed, as the suite says."""
     folder = shared_data / "dsmts"
     case = next(each for each in json.loads((folder / "cases.json").read_text()) if each["id"] == name)
-    unsupported = {"AssignmentRule": "assignmentRule 'y'", "EventNoDelay": "event '"}.items()
-    for words in (words for feature, words in unsupported if feature in case["features"]):
-        with pytest.raises(ValueError, match=f"{case['sbml']}: {words}.* is not supported"):
-            g.read_sbml(folder / case["sbml"])
-        return
     net = g.read_sbml(folder / case["sbml"])
     t = np.linspace(case["start"], case["start"] + case["duration"], case["steps"] + 1)
     rows = list(csv.DictReader((folder / case["results"]).read_text().splitlines()))
-    compiled = "native" in kx.available("gillespie.simulate")
-    n = (10_000 if net.initial.max() <= 1000 else 1000) if compiled else 100
-    res = g.simulate(net, t, n=n, seed=20)
-    for variable in case["variables"]:
-        mean, sd = (np.array([float(row[f"{variable}-{kind}"]) for row in rows]) for kind in ("mean", "sd"))
-        assert max(outside(res.counts[:, :, net.species.index(variable)], mean, sd, case)) <= 3
+
+    n = (10_000 if net.initial.max() <= 1000 else 1000) if COMPILED else 100
+
+    def worst(seed):
+        res = g.simulate(net, t, n=n, method=method, seed=seed)
+        found = []
+        for variable in case["variables"]:
+            mean, sd = (np.array([float(row[f"{variable}-{kind}"]) for row in rows]) for kind in ("mean", "sd"))
+            counts = res.assigned.get(variable)
+            counts = counts if counts is not None else res.counts[:, :, net.species.index(variable)]
+            found.append(max(outside(counts, mean, sd, case)))
+        return max(found)
+
+    assert worst(20) <= 3 or worst(21) <= 3
 
 
 MODEL = """<sbml xmlns="http://www.sbml.org/sbml/level3/version1/core" level="3" version="1"><model {units}>
@@ -95,8 +103,7 @@ def test_laws_are_read_as_they_stand(tmp_path):
             {"law": "<times/><ci>k1</ci><ci>A</ci>"},
             "the rate of reaction 'R' must name species and parameters; got 'k1'",
         ),
-        ({"law": "<sin/><ci>A</ci>"}, r"reaction 'R' has 'sin\(A\)' in its law, which is not supported"),
-        ({"law": f"<times/>{TIME}<ci>A</ci>"}, "reaction 'R' has 'time' in its law, which is not supported"),
+        ({"law": "<tan/><ci>A</ci>"}, r"reaction 'R' has 'tan\(A\)' in its formula, which is not supported"),
     ],
 )
 def test_what_is_not_understood_is_refused_by_name(tmp_path, changes, words):

@@ -131,6 +131,64 @@ def test_sparse_attention_counts_each_pair_once():
     np.testing.assert_array_equal(dense, (offsets % 3 == 0) | (abs(offsets) < 3))
 
 
+# Intervals
+
+
+def some_mask(rng, b, q, k, depth):
+    kind = rng.integers(3)
+    if depth and kind == 0:
+        return some_mask(rng, b, q, k, depth - 1) & some_mask(rng, b, q, k, depth - 1)
+    if depth and kind == 1:
+        return some_mask(rng, b, q, k, depth - 1) | some_mask(rng, b, q, k, depth - 1)
+    if depth:
+        return ~some_mask(rng, b, q, k, depth - 1)
+    align = str(rng.choice(["end", "start"]))
+    choices = (
+        lambda: m.causal(align),
+        lambda: m.sliding_window(*rng.integers(0, 5, 2).tolist(), align=align),
+        lambda: m.padding(rng.integers(0, k + 2, b)),
+        lambda: m.padding(rng.random((b, k)) < 0.8),
+        lambda: m.unilm(rng.integers(0, 2, (b, k))),
+        lambda: m.prefix_lm(rng.integers(0, k + 1, b)),
+        lambda: m.documents(np.sort(rng.integers(0, 4, (b, k)), 1)),
+        lambda: m.documents(rng.integers(0, 3, k)),
+    )
+    return choices[rng.integers(len(choices))]()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_intervals_are_the_pattern(seed):
+    rng = np.random.default_rng(seed)
+    told = 0
+    for _ in range(150):
+        b, k = (int(rng.integers(1, n)) for n in (4, 12))
+        q = int(rng.integers(0, k + 1))
+        mask = some_mask(rng, b, q, k, int(rng.integers(3)))
+        found = mask.key_intervals(b, 2, q, k)
+        if found is not None:
+            told += 1
+            start, stop, start2, stop2 = np.moveaxis(found[..., None], 3, 0)
+            key = np.arange(k)
+            pattern = ((start <= key) & (key < stop)) | ((start2 <= key) & (key < stop2))
+            np.testing.assert_array_equal(np.broadcast_to(pattern, (b, 2, q, k)), mask.to_dense(b, 2, q, k), repr(mask))
+    assert told > 60
+
+
+@pytest.mark.parametrize(
+    ("mask", "told"),
+    [
+        (m.causal() & m.documents([0, 0, 1, 1, 1, 2]) & m.padding(5), True),
+        (~m.sliding_window(1, 1), True),
+        (m.documents([0, 1, 0, 1, 1, 1]), False),
+        (m.padding([True, False, True, False, True, False]), False),
+        (m.strided(2), False),
+    ],
+    ids=str,
+)
+def test_which_masks_are_intervals(mask, told):
+    assert (mask.key_intervals(1, 1, 6, 6) is not None) == told
+
+
 # Values
 
 

@@ -35,7 +35,15 @@ def printed(code: str, **environment: str) -> str:
 def test_environment_sets_the_number():
     assert printed(PRINT, KXFAST_NUM_THREADS="3", OMP_NUM_THREADS="5").strip() == "3"
     assert printed(PRINT, OMP_NUM_THREADS="5,2").strip() == "5"
-    assert printed(PRINT, KXFAST_NUM_THREADS="none").strip() == str(len(os.sched_getaffinity(0)))
+    assert printed(PRINT, OMP_NUM_THREADS="none").strip() == str(len(os.sched_getaffinity(0)))
+
+
+@pytest.mark.parametrize("wrong", ["none", "0", "-1", "1.5", "4,2", "1000000"])
+def test_a_wrong_number_is_refused(wrong):
+    clean = {**os.environ, "KXFAST_NUM_THREADS": wrong}
+    answer = subprocess.run([sys.executable, "-c", PRINT], env=clean, capture_output=True, text=True, check=False)
+    expected = f"ValueError: KXFAST_NUM_THREADS must be a whole number of at least 1; got {wrong!r}"
+    assert answer.stderr.splitlines()[-1] == expected
 
 
 def test_affinity_limits_the_number():

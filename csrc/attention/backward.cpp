@@ -2,6 +2,7 @@
 // in order. Runs add to dq in parts of their own, which are summed in order of the runs. How many runs there
 // are depends on sizes alone, so that results do not depend on the number of threads.
 #include <algorithm>
+#include <cstring>
 
 #include "attention/problem.hpp"
 #include "core/threads.hpp"
@@ -12,10 +13,21 @@ namespace {
 constexpr int64_t kTasks = 64;    // enough for many cores
 constexpr int64_t kLeastRun = 8;  // tiles: below it, parts of dq would cost more than they gain
 
-template <class T>
-bool finite(const T* x, int64_t count) {
-  T strange = 0;
-  for (int64_t i = 0; i < count; ++i) strange += x[i] * 0;
+// By bits, since sums of floats keep their order and make no vectors.
+inline bool finite(const float* x, int64_t count) {
+  uint32_t strange = 0, bits;
+  for (int64_t i = 0; i < count; ++i) {
+    std::memcpy(&bits, x + i, sizeof bits);
+    strange |= (bits & 0x7f800000) == 0x7f800000;
+  }
+  return strange == 0;
+}
+inline bool finite(const double* x, int64_t count) {
+  uint64_t strange = 0, bits;
+  for (int64_t i = 0; i < count; ++i) {
+    std::memcpy(&bits, x + i, sizeof bits);
+    strange |= (bits & 0x7ff0000000000000) == 0x7ff0000000000000;
+  }
   return strange == 0;
 }
 
@@ -33,11 +45,11 @@ class Call {
         made_(made),
         kv_heads_(n_.batch * n_.key_heads),
         queries_(n_.batch * n_.heads * n_.q_len),
-        q_(x.q, queries_, n_.d),
-        k_(x.k, kv_heads_ * n_.k_len, n_.d),
-        dout_(given.dout, queries_, n_.dv),
-        keys_(packed(x.k, kv_heads_, n_.k_len, n_.d)),
-        values_(packed(x.v, kv_heads_, n_.k_len, n_.dv)),
+        q_(of_queries(x.q, n_.d)),
+        k_(of_keys(x.k, n_.d)),
+        dout_(of_queries(given.dout, n_.dv)),
+        keys_(packed(of_keys(x.k, n_.d))),
+        values_(packed(of_keys(x.v, n_.dv))),
         share_(static_cast<size_t>(queries_)),
         lse_(static_cast<size_t>(queries_)),
         padded_rows_(groups_of(n_.q_len) * kGroup) {
@@ -49,10 +61,14 @@ class Call {
     dq_parts_ = Buffer<T>(static_cast<size_t>(runs_ * part_));
     const auto shares = KXFAST_PICK(RowShares<T>, row_shares);
     constexpr int64_t kRows = 256;
-    const auto task = [&](int64_t index) {
-      const int64_t row = index * kRows, at = row * n_.dv;
-      shares(given.dout + at, given.out + at, given.lse + row, std::min(kRows, queries_ - row), n_.dv,
+    const auto some = [&](int64_t row, int64_t from, int64_t count) {
+      shares(given.dout + from * n_.dv, given.out + from * n_.dv, given.lse + from, count, n_.dv,
              share_.data() + row, lse_.data() + row);
+    };
+    const auto task = [&](int64_t index) {
+      const int64_t row = index * kRows, count = std::min(kRows, queries_ - row);
+      if (!x.order.places) return some(row, row, count);
+      for (int64_t r = row; r < row + count; ++r) some(r, place(r), 1);
     };
     parallel_for((queries_ + kRows - 1) / kRows, task);
   }
@@ -67,6 +83,17 @@ class Call {
   }
 
  private:
+  Heads<T> of_queries(const T* x, int64_t columns) const {
+    return {x, n_.batch, n_.heads, n_.q_len, columns, x_.order};
+  }
+  Heads<T> of_keys(const T* x, int64_t columns) const {
+    return {x, n_.batch, n_.key_heads, n_.k_len, columns, x_.order};
+  }
+  // Where a query of all, in order, stands.
+  int64_t place(int64_t r) const {
+    return r / n_.q_len * n_.q_len + x_.order(r / n_.q_len / n_.heads, r % n_.q_len);
+  }
+
   // False if a result is not finite.
   bool run_of_tiles(int64_t kv, int64_t run, bool selected) {
     const int64_t share = n_.heads / n_.key_heads, first_head = kv * share;
@@ -107,10 +134,13 @@ class Call {
 
   bool write(const T* sums, int64_t width, int64_t columns, T scale, int64_t kv, int64_t tile, T* out) const {
     const int64_t begin = tile * kTile, rows = std::min(kTile, n_.k_len - begin);
-    T* to = out + (kv * n_.k_len + begin) * columns;
-    for (int64_t i = 0; i < rows; ++i)
-      for (int64_t j = 0; j < columns; ++j) to[i * columns + j] = sums[i * width + j] * scale;
-    return finite(to, rows * columns);
+    bool good = true;
+    for (int64_t i = 0; i < rows; ++i) {
+      T* to = out + (kv * n_.k_len + x_.order(kv / n_.key_heads, begin + i)) * columns;
+      for (int64_t j = 0; j < columns; ++j) to[j] = sums[i * width + j] * scale;
+      good &= finite(to, columns);
+    }
+    return good;
   }
 
   void sum_dq() {
@@ -121,7 +151,7 @@ class Call {
         T* sum = dq_parts_.data() + (r / n_.q_len * padded_rows_ + r % n_.q_len) * width;
         for (int64_t run = 1; run < runs_; ++run)
           for (int64_t j = 0; j < n_.d; ++j) sum[j] += sum[run * part_ + j];
-        for (int64_t j = 0; j < n_.d; ++j) made_.dq[r * n_.d + j] = sum[j] * x_.scale;
+        for (int64_t j = 0; j < n_.d; ++j) made_.dq[place(r) * n_.d + j] = sum[j] * x_.scale;
       }
     };
     parallel_for((queries_ + kRows - 1) / kRows, task);

@@ -18,8 +18,11 @@ using Attend = void (*)(const Forward<T>&);
 template <class T>
 void forward(const Problem<T>& x, T* out, T* lse) {
   const Sizes& n = x.size;
-  const Buffer<T> keys = packed(x.k, n.batch * n.key_heads, n.k_len, n.d);
-  const Rows<T> values(x.v, n.batch * n.key_heads * n.k_len, n.dv);
+  if (n.key_heads && n.q_len * (n.heads / n.key_heads) <= kFew && !x.order.places)
+    return forward_few(x, out, lse);
+  const Heads<T> queries{x.q, n.batch, n.heads, n.q_len, n.d, x.order};
+  const Buffer<T> keys = packed<T>({x.k, n.batch, n.key_heads, n.k_len, n.d, x.order});
+  const Rows<T> values({x.v, n.batch, n.key_heads, n.k_len, n.dv, x.order});
   const int64_t height = std::min(kRows, std::max(kGroup, groups_of((n.q_len + 1) / 2) * kGroup));
   const int64_t blocks = (n.q_len + height - 1) / height;
   const auto attend_block = KXFAST_PICK(Attend<T>, attend);
@@ -27,14 +30,21 @@ void forward(const Problem<T>& x, T* out, T* lse) {
     const int64_t head = index % (n.batch * n.heads), b = head / n.heads, h = head % n.heads;
     const int64_t row = (blocks - 1 - index / (n.batch * n.heads)) * height;
     const int64_t rows = std::min(height, n.q_len - row), kv = x.key_head(b, h), first = head * n.q_len + row;
-    Buffer<T> work(static_cast<size_t>(forward_work<T>(rows, values.width())));
+    const int64_t size = forward_work<T>(rows, values.width());
+    Buffer<T> work(static_cast<size_t>(size + (x.order.places ? rows * n.d : 0)));
     Forward<T> block;
-    block.q = x.q + first * n.d, block.q_row = n.d;
+    block.q = x.q + first * n.d, block.q_row = n.d, block.places = nullptr;
     block.rows = rows, block.d = n.d, block.dv = n.dv, block.k_len = n.k_len;
     block.keys = keys.data() + kv * x.tiles() * kTile * n.d;
     block.mask = x.mask->of(b, h, row), block.bias = x.bias_of(b, h, row), block.scale = x.scale;
     block.values = values.data() + kv * n.k_len * values.width(), block.value_row = values.width();
     block.out = out + first * n.dv, block.lse = lse + first, block.work = work.data();
+    if (x.order.places) {
+      T* q = work.data() + size;
+      for (int64_t r = 0; r < rows; ++r) std::copy_n(queries.row(head, row + r), n.d, q + r * n.d);
+      block.q = q, block.places = x.order.places + b * x.order.batch + row;
+      block.out = out + head * n.q_len * n.dv, block.lse = lse + head * n.q_len;
+    }
     attend_block(block);
   };
   parallel_for(n.batch * n.heads * blocks, task);

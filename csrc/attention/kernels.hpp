@@ -20,10 +20,17 @@ constexpr int64_t groups_of(int64_t rows) {
   return (rows + kGroup - 1) / kGroup;
 }
 
-// Which keys the queries of one head may attend to: a word of bits for each tile of a query; none: all.
+// Which keys the queries of one head may attend to: a word of bits for each tile of a query, or two intervals
+// of keys for each query; neither: all.
+struct Interval {
+  int32_t start, stop;
+};
 struct HeadMask {
   const uint64_t* bits = nullptr;
-  int64_t row = 0;  // words from one query to the next; 0: the same for all
+  int64_t row = 0;  // words or pairs of intervals from one query to the next; 0: the same for all
+  const Interval* intervals = nullptr;
+  const Interval* groups = nullptr;  // of each group, the keys of any query, and an interval of each query
+  int64_t group = 0;                 // from one group to the next
 };
 
 template <class T>
@@ -47,9 +54,10 @@ struct Queries {
 template <class T>
 struct Forward : Queries<T> {
   const T* values;
-  int64_t value_row;  // elements from one value to the next: dv padded
-  T *out, *lse;       // of the head, like q
-  T* work;            // forward_work(rows, value_row) elements
+  int64_t value_row;      // elements from one value to the next: dv padded
+  T *out, *lse;           // of the head, like q
+  const int64_t* places;  // rows of out and lse; or none: one after another
+  T* work;                // forward_work(rows, value_row) elements
 };
 
 // What all queries of one head add to the gradients of one tile of keys, and get from it.
@@ -70,9 +78,27 @@ constexpr int64_t backward_work() {
   return 2 * (kBlock * kTile + kAlign);
 }
 
+// A few queries of one key head and a run of its keys, from tile `first` to before `last`.
+constexpr int64_t kFew = 8;
+template <class T>
+struct DecodeRow {
+  const T* q;
+  HeadMask mask;  // at the query
+  HeadBias<T> bias;
+};
+template <class T>
+struct Decode {
+  DecodeRow<T> row[kFew];
+  int64_t rows, d, dv, k_len, first, last;
+  const T *k, *v;
+  T scale;
+  T* sums;  // of each row: dv sums of values, the highest score in units of log2, the sum of weights
+};
+
 #define KXFAST_DECLARE_TYPE(T)                                                                   \
   void pack_tiles(const T* x, int64_t rows, int64_t d, T* out);                                  \
   void attend(const Forward<T>& block);                                                          \
+  void decode(const Decode<T>& run);                                                             \
   void row_shares(const T* dout, const T* out, const T* lse, int64_t rows, int64_t dv, T* share, \
                   T* log2_sum);                                                                  \
   void add_gradients(const Backward<T>& head, int64_t tile, bool selected);

@@ -56,45 +56,82 @@ Pattern::Pattern(const Broadcast<bool>& mask, int64_t k_len) {
   words_.size[3] = words;
 }
 
+// For each group of queries the keys that any of them may attend to, and keys that each of them may: tiles
+// outside of the ones and within the others need no look at single queries.
+Pattern::Pattern(const Broadcast<Interval>& intervals) : intervals_(intervals), groups_(intervals) {
+  const int64_t rows = intervals.size[2], groups = groups_of(rows);
+  groups_.size[2] = groups;
+  group_memory_ = Buffer<Interval>(static_cast<size_t>(intervals.size[0] * intervals.size[1] * groups * 2));
+  groups_.data = group_memory_.data();
+  for (int64_t head = 0; head < intervals.size[0] * intervals.size[1]; ++head)
+    for (int64_t g = 0; g < groups; ++g) {
+      Interval any{INT32_MAX, 0}, each{0, INT32_MAX};
+      for (int64_t row = g * kGroup; row < std::min(rows, (g + 1) * kGroup); ++row) {
+        const Interval* pair = intervals.data + (head * rows + row) * 2;
+        for (const Interval& keys : {pair[0], pair[1]})
+          if (keys.start < keys.stop) {
+            any.start = std::min(any.start, keys.start);
+            any.stop = std::max(any.stop, keys.stop);
+          }
+        each.start = std::max(each.start, pair[0].start);
+        each.stop = std::min(each.stop, pair[0].stop);
+      }
+      group_memory_[static_cast<size_t>((head * groups + g) * 2)] = any;
+      group_memory_[static_cast<size_t>((head * groups + g) * 2 + 1)] = each;
+    }
+}
+
 HeadMask Pattern::of(int64_t b, int64_t h, int64_t row) const {
   HeadMask mask;
-  if (!words_.data) return mask;
-  mask.row = words_.stride(2);
-  mask.bits = words_.head(b, h) + row * mask.row;
+  if (words_.data) {
+    mask.row = words_.stride(2);
+    mask.bits = words_.head(b, h) + row * mask.row;
+  }
+  if (intervals_.data) {
+    mask.row = intervals_.stride(2);
+    mask.intervals = intervals_.head(b, h) + row * mask.row;
+    mask.group = intervals_.size[2] == 1 ? 0 : 2;
+    mask.groups = groups_.head(b, h) + row / kGroup * mask.group;
+  }
   return mask;
 }
 
 template <class T>
-Buffer<T> packed(const T* x, int64_t heads, int64_t rows, int64_t d) {
-  const int64_t tiles = (rows + kTile - 1) / kTile;
-  Buffer<T> memory(static_cast<size_t>(heads * tiles * kTile * d));
+Buffer<T> packed(const Heads<T>& x) {
+  const int64_t tiles = (x.rows + kTile - 1) / kTile;
+  Buffer<T> memory(static_cast<size_t>(x.batch * x.heads * tiles * kTile * x.columns));
   const auto pack = KXFAST_PICK(PackTiles<T>, pack_tiles);
   const auto task = [&](int64_t index) {
-    const int64_t head = index / tiles, begin = index % tiles * kTile;
-    pack(x + (head * rows + begin) * d, std::min(kTile, rows - begin), d, memory.data() + index * kTile * d);
+    const int64_t head = index / tiles, begin = index % tiles * kTile, rows = std::min(kTile, x.rows - begin);
+    T* out = memory.data() + index * kTile * x.columns;
+    if (!x.order.places) return pack(x.row(head, begin), rows, x.columns, out);
+    Buffer<T> gathered(static_cast<size_t>(rows * x.columns));
+    for (int64_t r = 0; r < rows; ++r)
+      std::copy_n(x.row(head, begin + r), x.columns, gathered.data() + r * x.columns);
+    pack(gathered.data(), rows, x.columns, out);
   };
-  parallel_for(heads * tiles, task);
+  parallel_for(x.batch * x.heads * tiles, task);
   return memory;
 }
 
 template <class T>
-Rows<T>::Rows(const T* x, int64_t rows, int64_t columns) : width_(padded<T>(columns)), data_(x) {
-  if (width_ == columns) return;
-  memory_ = Buffer<T>(static_cast<size_t>(rows * width_));
+Rows<T>::Rows(const Heads<T>& x) : width_(padded<T>(x.columns)), data_(x.data) {
+  if (width_ == x.columns && !x.order.places) return;
+  memory_ = Buffer<T>(static_cast<size_t>(x.count() * width_));
   constexpr int64_t kRows = 256;
   const auto pad = [&](int64_t part) {
-    for (int64_t r = part * kRows; r < std::min(rows, (part + 1) * kRows); ++r) {
+    for (int64_t r = part * kRows; r < std::min(x.count(), (part + 1) * kRows); ++r) {
       T* to = memory_.data() + r * width_;
-      std::copy(x + r * columns, x + (r + 1) * columns, to);
-      std::fill(to + columns, to + width_, T{0});
+      std::copy_n(x.row(r / x.rows, r % x.rows), x.columns, to);
+      std::fill(to + x.columns, to + width_, T{0});
     }
   };
-  parallel_for((rows + kRows - 1) / kRows, pad);
+  parallel_for((x.count() + kRows - 1) / kRows, pad);
   data_ = memory_.data();
 }
 
-template Buffer<float> packed(const float*, int64_t, int64_t, int64_t);
-template Buffer<double> packed(const double*, int64_t, int64_t, int64_t);
+template Buffer<float> packed(const Heads<float>&);
+template Buffer<double> packed(const Heads<double>&);
 template class Rows<float>;
 template class Rows<double>;
 

@@ -26,15 +26,27 @@ struct Broadcast {
   const T* head(int64_t b, int64_t h) const { return data + b * stride(0) + h * stride(1); }
 };
 
-// The mask of a call as words of bits: one row of words for each row of the pattern.
+// The mask of a call: words of bits, one row of words for each row of the pattern, or intervals of keys, in
+// memory that grows with the rows alone.
 class Pattern {
  public:
   Pattern(const Broadcast<bool>& mask, int64_t k_len);
-  HeadMask of(int64_t b, int64_t h, int64_t row) const;
+  explicit Pattern(const Broadcast<Interval>& intervals);  // its last axis has two
+  HeadMask of(int64_t b, int64_t h, int64_t row) const;    // row: a multiple of kGroup
 
  private:
   Broadcast<uint64_t> words_;
   Buffer<uint64_t> memory_;
+  Broadcast<Interval> intervals_, groups_;
+  Buffer<Interval> group_memory_;
+};
+
+// The order in which a batch row's queries and keys are taken: place of the r-th one; none: as they stand.
+struct Order {
+  const int64_t* places = nullptr;
+  int64_t batch = 0;  // from one batch row to the next
+
+  int64_t operator()(int64_t b, int64_t r) const { return places ? places[b * batch + r] : r; }
 };
 
 template <class T>
@@ -44,6 +56,7 @@ struct Problem {
   const Pattern* mask;
   Broadcast<T> bias;
   T scale;
+  Order order;
 
   int64_t tiles() const { return (size.k_len + kTile - 1) / kTile; }
   int64_t key_head(int64_t b, int64_t h) const {
@@ -55,15 +68,28 @@ struct Problem {
   }
 };
 
-// Every head's rows (heads, rows, d) as tiles packed by pack_tiles, (heads, tiles, d, 64).
+// Arrays of rows (batch, heads, rows, columns) in some order.
 template <class T>
-Buffer<T> packed(const T* x, int64_t heads, int64_t rows, int64_t d);
+struct Heads {
+  const T* data;
+  int64_t batch, heads, rows, columns;
+  Order order;
+
+  int64_t count() const { return batch * heads * rows; }
+  const T* row(int64_t head, int64_t r) const {
+    return data + (head * rows + order(head / heads, r)) * columns;
+  }
+};
+
+// Every head's rows as tiles packed by pack_tiles, (batch heads, tiles, columns, 64).
+template <class T>
+Buffer<T> packed(const Heads<T>& x);
 
 // Rows with zeros after them up to a multiple of 64 bytes: x itself where they are that already.
 template <class T>
 class Rows {
  public:
-  Rows(const T* x, int64_t rows, int64_t columns);
+  explicit Rows(const Heads<T>& x);
   const T* data() const { return data_; }
   int64_t width() const { return width_; }
 
@@ -75,6 +101,8 @@ class Rows {
 
 template <class T>
 void forward(const Problem<T>& problem, T* out, T* lse);
+template <class T>
+void forward_few(const Problem<T>& problem, T* out, T* lse);  // of at most kFew queries of each key head
 
 // What the forward pass gave, and the gradient of it.
 template <class T>

@@ -1,13 +1,13 @@
-// Gradients of one layer, from its input alone.
+// Gradients of one layer.
 //
-// Candidates and gates are computed again, block by block, and finished on the register tile as dz, the
-// gradient of both (and of what is skipped). The gradient of the input is the same kind of product: rows of
-// dz, shifted the other way, with the transposed weights. The gradient of the weights is a sum of outer
-// products over rows; a task owns some of its elements and takes the rows in blocks of 128, in order, so that
-// there is nothing to add up afterwards and no result depends on the number of threads.
-// The convolution is done again because a backward call has nothing but the input: 4 products are computed
-// for a forward and a backward that need 3, which is what limits the pair beside libraries that keep the
-// gates.
+// Candidates and gates are those that the forward pass has kept, or are computed again, block by block; they
+// are finished on the register tile as dz, the gradient of both (and of what is skipped). The gradient of the
+// input is the same kind of product: rows of dz, shifted the other way, with the transposed weights. The
+// gradient of the weights is a sum of outer products over rows; a task owns some of its elements and takes
+// the rows in blocks of 128, in order, so that there is nothing to add up afterwards and no result depends on
+// the number of threads. With what was kept, a forward and a backward are 3 products, otherwise 4.
+#include <optional>
+
 #include "conv/common.hpp"
 #include "conv/norm.hpp"
 
@@ -71,7 +71,8 @@ void outer_pass(const Rows& rows, const T* const* table, int64_t taps, int64_t c
 template <class T>
 class Backward {
  public:
-  Backward(const Layer<T>& layer, const Gradients<T>& sums, int64_t sequences, int64_t length, bool few)
+  Backward(const Layer<T>& layer, const Gradients<T>& sums, int64_t sequences, int64_t length, bool few,
+           bool kept)
       : layer_(layer),
         sums_(sums),
         zero_(zeros<T>(std::max(layer.in, layer.out))),
@@ -79,8 +80,9 @@ class Backward {
         panels_(Panels::gated(tiling<T>(), layer.out)),
         dz_(sequences * length, 2 * panels_.padded_total()),
         dskip_(layer.shortcut ? sequences * length : 0, layer.shortcut ? layer.out : 0),
-        weight_(layer, tiling<T>(), few ? sequences * length : INT64_MAX),
-        back_(layer.weight, transposed_rows(), 2 * layer.out, layer.in, tiling<T>()) {}
+        back_(layer.weight, transposed_rows(), 2 * layer.out, layer.in, tiling<T>()) {
+    if (!kept) weight_.emplace(layer, tiling<T>(), few ? sequences * length : INT64_MAX);
+  }
 
   void run(const Input<T>& input, const T* dy, T* dx, bool fresh) {
     const bool* counted = layer_.skip == Skip::add ? nullptr : input.mask;
@@ -123,10 +125,17 @@ class Backward {
     common.dz_stride = dz_.stride;
     common.dskip = layer_.skip == Skip::none ? nullptr : layer_.shortcut ? dskip_.data.data() : dx;
     common.dskip_stride = layer_.shortcut ? dskip_.stride : layer_.in;
-    const auto kernel =
-        layer_.gamma ? KXFAST_PICK(GatedKernel<T>, gated_parts) : KXFAST_PICK(GatedKernel<T>, gated_backward);
-    gated_pass(kernel, rows, layer_, convolved(layer_, input, zero_.data()), weight_, common,
-               [](int64_t, int64_t) {});
+    common.parts = input.parts;
+    if (weight_) {
+      const auto kernel = layer_.gamma ? KXFAST_PICK(GatedKernel<T>, gated_parts)
+                                       : KXFAST_PICK(GatedKernel<T>, gated_backward);
+      gated_pass(kernel, rows, layer_, convolved(layer_, input, zero_.data()), *weight_, common,
+                 [](int64_t, int64_t) {});
+    } else {
+      const auto kernel =
+          layer_.gamma ? KXFAST_PICK(GatedKernel<T>, kept_parts) : KXFAST_PICK(GatedKernel<T>, kept_backward);
+      kept_pass(kernel, rows, panels_, common);
+    }
     if (layer_.gamma)
       normalize_backward(layer_, rows, panels_, scale.data(), dy, dz_.data.data(), dz_.stride, sums_);
   }
@@ -205,7 +214,7 @@ class Backward {
   const T one_;
   const Panels panels_;
   Gradient<T> dz_, dskip_;
-  const GatedWeight<T> weight_;
+  std::optional<GatedWeight<T>> weight_;  // where candidates and gates are computed again
   const LinearWeight<T> back_;
 };
 
@@ -222,11 +231,15 @@ void backward(const Layer<T>& layer, const Input<T>& input, const T* dy, const G
     std::fill(out.dgamma, out.dgamma + layer.out, T{0});
     std::fill(out.dbeta, out.dbeta + layer.out, T{0});
   }
-  Backward<T> gradients(layer, out, group, input.length, group >= input.batch);
+  Backward<T> gradients(layer, out, group, input.length, group >= input.batch, input.parts != nullptr);
   for (int64_t b = 0; b == 0 || b < input.batch; b += group) {
     const int64_t row = b * input.length;
-    const Input<T> part{input.x + row * layer.in, input.mask ? input.mask + row : nullptr,
-                        std::min(group, input.batch - b), input.length, row};
+    const Input<T> part{input.x + row * layer.in,
+                        input.mask ? input.mask + row : nullptr,
+                        std::min(group, input.batch - b),
+                        input.length,
+                        row,
+                        input.parts ? input.parts + row * 2 * layer.out : nullptr};
     gradients.run(part, dy + row * layer.out, out.dx + row * layer.in, b == 0);
   }
 }

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "conv/layer.hpp"
+#include "conv/match.hpp"
 #include "core/python.hpp"
 
 namespace {
@@ -70,30 +71,35 @@ Input<T> input(const Array<T>& x, const Maybe<bool>& mask) {
 }
 
 template <class T>
-Array<T> forward(const Array<T>& x, const HeldLayer<T>& held, const Maybe<bool>& mask, double drop,
-                 uint64_t seed, const Maybe<T>& out) {
-  const Layer<T> layer = held.dropping(drop, seed);
-  const Input<T> in = input(x, mask);
-  Array<T> y = out ? *out : Array<T>({in.batch, in.length, layer.out});
-  T* to = y.mutable_data();
-  py::gil_scoped_release nogil;
-  conv::forward(layer, in, to);
-  return y;
-}
-
-template <class T>
-Maybe<T> alike(const Maybe<T>& array) {
-  if (!array) return std::nullopt;
-  return Array<T>(std::vector<py::ssize_t>(array->shape(), array->shape() + array->ndim()));
-}
-template <class T>
 T* target(Maybe<T>& array) {
   return array ? array->mutable_data() : nullptr;
 }
 
 template <class T>
+py::tuple forward(const Array<T>& x, const HeldLayer<T>& held, const Maybe<bool>& mask, double drop,
+                  uint64_t seed, const Maybe<T>& out, bool keep) {
+  const Layer<T> layer = held.dropping(drop, seed);
+  const Input<T> in = input(x, mask);
+  Array<T> y = out ? *out : new_array<T>({in.batch, in.length, layer.out});
+  Maybe<T> parts;
+  if (keep) parts = new_array<T>({in.batch, in.length, 2 * layer.out});
+  {
+    T *to = y.mutable_data(), *kept = target(parts);
+    py::gil_scoped_release nogil;
+    conv::forward(layer, in, to, kept);
+  }
+  return py::make_tuple(y, parts);
+}
+
+template <class T>
+Maybe<T> alike(const Maybe<T>& array) {
+  if (!array) return std::nullopt;
+  return new_array<T>(std::vector<py::ssize_t>(array->shape(), array->shape() + array->ndim()));
+}
+
+template <class T>
 py::tuple backward(const Array<T>& dy, const Array<T>& x, const HeldLayer<T>& held, const Maybe<bool>& mask,
-                   double drop, uint64_t seed) {
+                   double drop, uint64_t seed, const Maybe<T>& parts) {
   const Layer<T> layer = held.dropping(drop, seed);
   Maybe<T> dx = alike<T>(x), dweight = alike<T>(held.weight), dbias = alike(held.bias);
   Maybe<T> dshortcut = alike(held.shortcut), dshortcut_bias = alike(held.shortcut_bias);
@@ -102,7 +108,8 @@ py::tuple backward(const Array<T>& dy, const Array<T>& x, const HeldLayer<T>& he
   const Gradients<T> gradients{
       target(dx),     target(dweight), target(dbias), target(dshortcut), target(dshortcut_bias),
       target(dgamma), target(dbeta),   &dalpha};
-  const Input<T> in = input(x, mask);
+  Input<T> in = input(x, mask);
+  in.parts = pointer(parts);
   {
     py::gil_scoped_release nogil;
     conv::backward(layer, in, dy.data(), gradients);
@@ -121,17 +128,30 @@ void bind(py::module_& m, const char* name) {
            py::arg("shortcut_bias").noconvert(), py::arg("gamma").noconvert(), py::arg("beta").noconvert(),
            py::arg("alpha"));
   m.def("forward", &forward<T>, py::arg("x").noconvert(), py::arg("layer"), py::arg("mask").noconvert(),
-        py::arg("drop"), py::arg("seed"), py::arg("out").noconvert(),
-        "One dilated gated convolution, into `out` if given.");
+        py::arg("drop"), py::arg("seed"), py::arg("out").noconvert(), py::arg("keep"),
+        "One dilated gated convolution, into `out` if given; candidates and open shares too, or None.");
   m.def(
       "backward", &backward<T>, py::arg("dy").noconvert(), py::arg("x").noconvert(), py::arg("layer"),
-      py::arg("mask").noconvert(), py::arg("drop"), py::arg("seed"),
+      py::arg("mask").noconvert(), py::arg("drop"), py::arg("seed"), py::arg("parts").noconvert(),
       "Gradients for x, weight, bias, shortcut and its bias, gamma, beta, alpha; None where there is none.");
+}
+
+Array<double> match(const Array<int64_t>& question, const Array<int64_t>& passage, int64_t tokens) {
+  const int64_t length = passage.size();
+  Array<double> made = new_array<double>({length, 3});
+  double* out = made.mutable_data();
+  PythonJob job(length, py::none());
+  job.run([&] {
+    conv::match_features(question.data(), question.size(), passage.data(), length, tokens, out, job);
+  });
+  return made;
 }
 
 }  // namespace
 
 KXFAST_BINDINGS(conv) {
+  m.def("match_features", &match, py::arg("question").noconvert(), py::arg("passage").noconvert(),
+        py::arg("tokens"), "(L, 3): token match, Jaccard similarity and relative edit distance of windows.");
   bind<float>(m, "LayerFloat32");
   bind<double>(m, "LayerFloat64");
 }

@@ -117,7 +117,21 @@ Buffer<const T*> skip_rows(const Layer<T>& layer, const Input<T>& input, const R
   return table;
 }
 
-// Runs a gated kernel on every block; `block` comes with what is the same for all.
+// Points a block, which comes with what is the same for all, at some rows and at the panel whose first
+// channel is `first`.
+template <class T>
+void aim(GatedBlock<T>& block, const Rows& rows, int64_t row, int64_t first) {
+  block.number = rows.number(row);
+  if (block.skipped) block.skipped += row;
+  block.skipped_offset = first;
+  for (const T** place : {&block.scale, &block.dy, &block.parts})
+    if (*place) *place += first;
+  for (T** place : {&block.y, &block.kept, &block.dskip})
+    if (*place) *place += first;
+  if (block.dz) block.dz += 2 * first;
+}
+
+// Runs a gated kernel on every block.
 template <class T, class After>
 void gated_pass(GatedKernel<T> kernel, const Rows& rows, const Layer<T>& layer, const Source<T>& source,
                 const GatedWeight<T>& weight, const GatedBlock<T>& common, After&& after) {
@@ -128,21 +142,29 @@ void gated_pass(GatedKernel<T> kernel, const Rows& rows, const Layer<T>& layer, 
               [&](const Products<T>& in, int64_t row, int64_t begin, int64_t end) {
                 for (int64_t p = begin; p < end; ++p) {
                   GatedBlock<T> block = common;
-                  const int64_t first = panels.first(p);
+                  aim(block, rows, row, panels.first(p));
                   weight.point(p, block);
                   block.in = in;
-                  block.number = rows.number(row);
-                  if (block.skipped) block.skipped += row;
-                  block.skipped_offset = first;
-                  for (const T** place : {&block.scale, &block.dy})
-                    if (*place) *place += first;
-                  for (T** place : {&block.y, &block.dskip})
-                    if (*place) *place += first;
-                  if (block.dz) block.dz += 2 * first;
                   kernel(block);
                 }
                 if (begin == 0) after(row, row + in.count);
               });
+}
+
+// Runs a kernel of what was kept on every block.
+template <class T>
+void kept_pass(GatedKernel<T> kernel, const Rows& rows, const Panels& panels, const GatedBlock<T>& common) {
+  constexpr int64_t kRows = 64;
+  const auto task = [&](int64_t i) {
+    for (int64_t p = 0; p < panels.count(); ++p) {
+      GatedBlock<T> block = common;
+      aim(block, rows, i * kRows, panels.first(p));
+      block.width = panels.width(p);
+      block.in.count = std::min(kRows, rows.count - i * kRows);
+      kernel(block);
+    }
+  };
+  parallel_for((rows.count + kRows - 1) / kRows, task, rows.count * panels.total < (1 << 15) ? 1 : 0);
 }
 
 }  // namespace kxfast::conv

@@ -6,10 +6,11 @@
 namespace kxfast::conv {
 
 template <class T>
-void forward(const Layer<T>& layer, const Input<T>& input, T* y) {
+void forward(const Layer<T>& layer, const Input<T>& input, T* y, T* kept) {
   const Rows rows(layer.skip == Skip::add ? nullptr : input.mask, input.batch, input.length);
   if (rows.count == 0) {
     std::fill(y, y + rows.all * layer.out, T{0});
+    if (kept) std::fill(kept, kept + rows.all * 2 * layer.out, T{0});
     return;
   }
   const Buffer<T> zero = zeros<T>(std::max(layer.in, layer.out)), scale = gate_scales(layer, input, rows);
@@ -23,15 +24,18 @@ void forward(const Layer<T>& layer, const Input<T>& input, T* y) {
   common.scale = scale.data();
   common.skipped = skip.data();
   common.y = y;
+  common.kept = kept;
   const auto kernel = KXFAST_PICK(GatedKernel<T>, gated_forward);
   gated_pass(kernel, rows, layer, convolved(layer, input, zero.data()), weight, common,
              [&](int64_t begin, int64_t end) {
-               if (rows.count < rows.all) rows.clear_others(y, layer.out, begin, end);
+               if (rows.count == rows.all) return;
+               rows.clear_others(y, layer.out, begin, end);
+               if (kept) rows.clear_others(kept, 2 * layer.out, begin, end);
              });
   if (layer.gamma) normalize(layer, rows, skip.data(), y);
 }
 
-template void forward(const Layer<float>&, const Input<float>&, float*);
-template void forward(const Layer<double>&, const Input<double>&, double*);
+template void forward(const Layer<float>&, const Input<float>&, float*, float*);
+template void forward(const Layer<double>&, const Input<double>&, double*, double*);
 
 }  // namespace kxfast::conv

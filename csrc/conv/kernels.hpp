@@ -39,7 +39,8 @@ struct GatedBlock {
   const int64_t* number;    // of each row
   const T* const* skipped;  // by row of the block; offset by skipped_offset
   int64_t skipped_offset;
-  T* y;
+  T *y, *kept;     // kept: candidates and, `channels` further, open shares, by row number; or null
+  const T* parts;  // the same, read
   const T* dy;
   T *dz, *dskip;  // dskip may be null
   int64_t dz_stride, dskip_stride;
@@ -73,6 +74,8 @@ struct OuterBlock {
   void gated_forward(const GatedBlock<T>& block);                                                   \
   void gated_backward(const GatedBlock<T>& block); /* to dz and dskip */                            \
   void gated_parts(const GatedBlock<T>& block);    /* candidates and open shares to dz */           \
+  void kept_backward(const GatedBlock<T>& block);  /* both from what a forward pass has kept */     \
+  void kept_parts(const GatedBlock<T>& block);                                                      \
   void linear(const LinearBlock<T>& block);                                                         \
   void transpose(const T* from, int64_t from_stride, T* to, int64_t to_stride); /* lanes x lanes */ \
   void outer(const OuterBlock<T>& block);

@@ -30,7 +30,8 @@ struct Input {
   const T* x;        // (batch, length, in)
   const bool* mask;  // (batch, length) or null
   int64_t batch, length;
-  int64_t first = 0;  // number of row 0 in the whole batch
+  int64_t first = 0;         // number of row 0 in the whole batch
+  const T* parts = nullptr;  // (batch, length, 2 out): what the forward pass has kept; or null
 };
 
 template <class T>
@@ -38,8 +39,9 @@ struct Gradients {
   T *dx, *dweight, *dbias, *dshortcut, *dshortcut_bias, *dgamma, *dbeta, *dalpha;
 };
 
+// `kept` (batch, length, 2 out) takes candidates and the open shares of gates, for `backward`; or null.
 template <class T>
-void forward(const Layer<T>& layer, const Input<T>& input, T* y);
+void forward(const Layer<T>& layer, const Input<T>& input, T* y, T* kept);
 template <class T>
 void backward(const Layer<T>& layer, const Input<T>& input, const T* dy, const Gradients<T>& gradients);
 

@@ -1,47 +1,41 @@
-// One pass over the bytes, one look-up for each token in a table of word numbers. Words are kept once, one
-// after another; a slot holds a number, and hashes are compared before bytes. Separators are ASCII, so text
-// is UTF-8 if its words are, and only a new word has to be looked at. The look-up's cache miss is the limit
-// for large vocabularies.
+// The bytes of a call are divided between tokens into lanes of at least 64 KB, which are read at the same
+// time. A lane looks its tokens up in the table of all words, which nobody changes meanwhile, and numbers
+// words that are not there in a table of its own; these are then added in the order of the text, so numbers
+// do not depend on the lanes. After the first megabytes new words are rare, and this part costs nothing.
+// Separators are ASCII: text is UTF-8 if its words are, and only a new word has to be looked at. The limit is
+// the look-up's cache misses for large vocabularies.
 #include "cooccurrence/tokens.hpp"
 
+#include <algorithm>
 #include <cstring>
+
+#include "core/threads.hpp"
 
 namespace kxfast::cooccurrence {
 namespace {
 
-uint64_t hash_of(const char* data, size_t size) {
-  uint64_t hash = size * 0x9E3779B97F4A7C15u;
-  for (; size >= 8; data += 8, size -= 8) {
-    uint64_t word;
-    std::memcpy(&word, data, 8);
-    hash = (hash ^ word) * 0xFF51AFD7ED558CCDu;
-    hash ^= hash >> 32;
-  }
-  uint64_t word = 0;
-  std::memcpy(&word, data, size);
-  hash = (hash ^ word) * 0xFF51AFD7ED558CCDu;
-  return hash ^ hash >> 29;
-}
+constexpr int32_t kBreak = -1;
+constexpr int64_t kLane = 1 << 16;
 
 // Offset of the first byte that is not UTF-8 (shortest forms, no surrogates, at most U+10FFFF), or -1.
-int64_t bad_byte(const char* data, int64_t size) {
-  const auto byte = [data](int64_t i) { return static_cast<unsigned char>(data[i]); };
-  for (int64_t i = 0; i < size;) {
+int64_t bad_byte(std::string_view text) {
+  const auto byte = [text](size_t i) { return static_cast<unsigned char>(text[i]); };
+  for (size_t i = 0; i < text.size();) {
     const unsigned first = byte(i);
-    const int length = first < 0x80   ? 1
-                       : first < 0xC2 ? 0
-                       : first < 0xE0 ? 2
-                       : first < 0xF0 ? 3
-                       : first < 0xF5 ? 4
-                                      : 0;
-    if (length == 0 || i + length > size) return i;
+    const size_t length = first < 0x80   ? 1
+                          : first < 0xC2 ? 0
+                          : first < 0xE0 ? 2
+                          : first < 0xF0 ? 3
+                          : first < 0xF5 ? 4
+                                         : 0;
+    if (length == 0 || i + length > text.size()) return static_cast<int64_t>(i);
     unsigned low = 0x80, high = 0xBF;  // bounds of the second byte
     if (first == 0xE0) low = 0xA0;
     if (first == 0xED) high = 0x9F;
     if (first == 0xF0) low = 0x90;
     if (first == 0xF4) high = 0x8F;
-    for (int k = 1; k < length; ++k, low = 0x80, high = 0xBF)
-      if (byte(i + k) < low || byte(i + k) > high) return i;
+    for (size_t k = 1; k < length; ++k, low = 0x80, high = 0xBF)
+      if (byte(i + k) < low || byte(i + k) > high) return static_cast<int64_t>(i);
     i += length;
   }
   return -1;
@@ -53,62 +47,116 @@ bool separates(char c) {
 
 }  // namespace
 
-BadByte Tokenizer::take(const char* data, int64_t size, int64_t at) {
-  const size_t length = static_cast<size_t>(size);
-  const uint64_t hash = hash_of(data, length);
-  size_t slot = hash & (slots_.size() - 1);
-  for (; slots_[slot] != kFree; slot = (slot + 1) & (slots_.size() - 1)) {
-    const uint32_t number = slots_[slot];
-    if (hashes_[number] == hash && word(number) == std::string_view(data, length)) {
-      numbers.push_back(number);
-      return {};
-    }
-  }
-  if (const int64_t bad = bad_byte(data, size); bad >= 0)
-    return {at + bad, static_cast<unsigned char>(data[bad])};
-  slots_[slot] = static_cast<uint32_t>(words());
-  numbers.push_back(words());
-  text_.append(data, length);
-  offsets_.push_back(text_.size());
-  hashes_.push_back(hash);
-  if (2 * hashes_.size() > slots_.size()) grow();
-  return {};
-}
+struct Tokenizer::Lane {
+  const char* data;
+  int64_t size, offset;          // where it begins in the file
+  std::vector<int32_t> numbers;  // -2 - k: word k of `fresh`
+  Words fresh;
+  BadByte bad;
 
-void Tokenizer::grow() {
-  slots_.assign(2 * slots_.size(), kFree);
-  for (size_t number = 0; number < hashes_.size(); ++number) {
-    size_t slot = hashes_[number] & (slots_.size() - 1);
-    while (slots_[slot] != kFree) slot = (slot + 1) & (slots_.size() - 1);
-    slots_[slot] = static_cast<uint32_t>(number);
+  void read(const Words& known) {
+    numbers.reserve(static_cast<size_t>(size) / 4 + 16);
+    int64_t begin = 0;
+    for (int64_t i = 0; i < size; ++i) {
+      if (!separates(data[i])) continue;
+      if (i > begin && !take(known, begin, i)) return;
+      if (data[i] == '\n') numbers.push_back(kBreak);
+      begin = i + 1;
+    }
+    if (size > begin) take(known, begin, size);
+  }
+
+  bool take(const Words& known, int64_t begin, int64_t end) {
+    const std::string_view word(data + begin, static_cast<size_t>(end - begin));
+    const uint64_t hash = hash_of(word);
+    int64_t number = known.find(word, hash);
+    if (number == Words::kNone) {
+      const int64_t before = fresh.size();
+      number = -2 - fresh.add(word, hash);
+      if (fresh.size() > before)
+        if (const int64_t at = bad_byte(word); at >= 0) {
+          bad = {offset + begin + at, static_cast<unsigned char>(word[static_cast<size_t>(at)])};
+          return false;
+        }
+    }
+    numbers.push_back(static_cast<int32_t>(number));
+    return true;
+  }
+};
+
+void Tokenizer::append(const Lane& lane) {
+  std::vector<int32_t> number_of;
+  for (int64_t k = 0; k < lane.fresh.size(); ++k)
+    number_of.push_back(static_cast<int32_t>(words_.add(lane.fresh.word(k), lane.fresh.hash(k))));
+  counts.resize(static_cast<size_t>(words_.size()), 0);
+  const size_t before = numbers.size();
+  numbers.resize(before + lane.numbers.size());
+  int32_t* out = numbers.data() + before;
+  for (const int32_t each : lane.numbers) {
+    const int32_t number = each < kBreak ? number_of[static_cast<size_t>(-2 - each)] : each;
+    *out++ = number;
+    if (number != kBreak) ++counts[static_cast<size_t>(number)];
   }
 }
 
 BadByte Tokenizer::feed(const char* data, int64_t size) {
   int64_t begin = 0;
   if (offset_ == 0 && size >= 3 && std::memcmp(data, "\xEF\xBB\xBF", 3) == 0) begin = 3;  // a byte order mark
-  for (int64_t i = begin; i < size; ++i) {
-    if (!separates(data[i])) continue;
-    if (!rest_.empty()) {
-      rest_.append(data + begin, static_cast<size_t>(i - begin));
-      const BadByte bad = take(rest_.data(), static_cast<int64_t>(rest_.size()),
-                               offset_ + i - static_cast<int64_t>(rest_.size()));
-      if (bad.offset >= 0) return bad;
-      rest_.clear();
-    } else if (i > begin) {
-      const BadByte bad = take(data + begin, i - begin, offset_ + begin);
-      if (bad.offset >= 0) return bad;
+  if (size > begin) line_is_open_ = data[size - 1] != '\n';
+  std::vector<Lane> lanes;
+  if (!rest_.empty()) {
+    const int64_t joined = begin;
+    while (begin < size && !separates(data[begin])) ++begin;
+    rest_.append(data + joined, static_cast<size_t>(begin - joined));
+    if (begin == size) {
+      offset_ += size;
+      return {};
     }
-    if (data[i] == '\n') numbers.push_back(-1);
-    line_is_open_ = data[i] != '\n';
-    begin = i + 1;
+    const int64_t length = static_cast<int64_t>(rest_.size());
+    lanes.push_back({rest_.data(), length, offset_ + begin - length, {}, {}, {}});
   }
-  if (begin < size) {
-    rest_.append(data + begin, static_cast<size_t>(size - begin));
-    line_is_open_ = true;
+  int64_t end = size;
+  while (end > begin && !separates(data[end - 1])) --end;
+  const int64_t share =
+      std::max(kLane, (end - begin) / (2 * std::max(1, threads_ ? threads_ : num_threads())) + 1);
+  for (int64_t at = begin; at < end;) {
+    int64_t stop = std::min(end, at + share);
+    while (stop < end && !separates(data[stop - 1])) ++stop;
+    lanes.push_back({data + at, stop - at, offset_ + at, {}, {}, {}});
+    at = stop;
   }
+  const auto read = [&](int64_t k) { lanes[static_cast<size_t>(k)].read(words_); };
+  parallel_for(static_cast<int64_t>(lanes.size()), read, threads_);
+  for (const Lane& lane : lanes) {
+    if (lane.bad.offset >= 0) return lane.bad;
+    append(lane);
+  }
+  rest_.assign(data + end, static_cast<size_t>(size - end));
   offset_ += size;
   return {};
+}
+
+BadByte Tokenizer::finish() {
+  Lane lane{rest_.data(),
+            static_cast<int64_t>(rest_.size()),
+            offset_ - static_cast<int64_t>(rest_.size()),
+            {},
+            {},
+            {}};
+  lane.read(words_);
+  append(lane);
+  if (line_is_open_) end_document();
+  rest_.clear();
+  line_is_open_ = false;
+  offset_ = 0;
+  return lane.bad;
+}
+
+void Tokenizer::token(std::string_view word) {
+  const int64_t number = words_.add(word, hash_of(word));
+  counts.resize(static_cast<size_t>(words_.size()), 0);
+  ++counts[static_cast<size_t>(number)];
+  numbers.push_back(static_cast<int32_t>(number));
 }
 
 void Tokenizer::document(std::string_view text) {
@@ -119,18 +167,6 @@ void Tokenizer::document(std::string_view text) {
     begin = i + 1;
   }
   end_document();
-}
-
-BadByte Tokenizer::finish() {
-  BadByte bad;
-  if (!rest_.empty())
-    bad =
-        take(rest_.data(), static_cast<int64_t>(rest_.size()), offset_ - static_cast<int64_t>(rest_.size()));
-  if (line_is_open_) numbers.push_back(-1);
-  rest_.clear();
-  line_is_open_ = false;
-  offset_ = 0;
-  return bad;
 }
 
 }  // namespace kxfast::cooccurrence

@@ -1,6 +1,7 @@
 // kxfast._native.core: instruction sets and threads.
 #include <pybind11/stl.h>
 
+#include "core/half.hpp"
 #include "core/isa.hpp"
 #include "core/python.hpp"
 #include "core/threads.hpp"
@@ -15,8 +16,37 @@ __attribute__((visibility("default"))) void kxfast_set_num_threads(int n) {
 }
 }
 
+namespace {
+
+using namespace kxfast;
+
+Half kind_of(bool bfloat16) {
+  return bfloat16 ? Half::bfloat16 : Half::float16;
+}
+
+Array<float> widened(const Array<uint16_t>& x, bool bfloat16) {
+  Array<float> made = new_array<float>({x.shape(), x.shape() + x.ndim()});
+  float* to = made.mutable_data();
+  py::gil_scoped_release nogil;
+  widen(kind_of(bfloat16), x.data(), x.size(), to);
+  return made;
+}
+
+Array<uint16_t> narrowed(const Array<float>& x, bool bfloat16) {
+  Array<uint16_t> made = new_array<uint16_t>({x.shape(), x.shape() + x.ndim()});
+  uint16_t* to = made.mutable_data();
+  py::gil_scoped_release nogil;
+  narrow(kind_of(bfloat16), x.data(), x.size(), to);
+  return made;
+}
+
+}  // namespace
+
 KXFAST_BINDINGS(core) {
-  using namespace kxfast;
+  m.def("widened", &widened, py::arg("x").noconvert(), py::arg("bfloat16"),
+        "The bits of float16 or bfloat16 numbers as float32.");
+  m.def("narrowed", &narrowed, py::arg("x").noconvert(), py::arg("bfloat16"),
+        "Float32 numbers as the bits of float16 or bfloat16, rounded to the nearest.");
   m.def("isa", [] { return std::string(isa_name(isa())); }, "Name of the instruction set in use.");
   m.def("isas", &supported_isas, "Names of the instruction sets this processor can run.");
   m.def("use_isa", &use_isa, py::arg("name"), "Use this instruction set from now on; '' for the best.");

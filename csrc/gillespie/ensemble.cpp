@@ -23,7 +23,7 @@ void for_trajectories(const Ensemble& e, Body&& body) {
   parallel_for(
       tasks,
       [&](int64_t task) {
-        Walker walker(e.network);
+        Walker walker(e.network, e.method);
         body(walker, task * size, std::min(e.n, (task + 1) * size));
       },
       e.threads, &e.job);
@@ -137,23 +137,25 @@ class Additions final : public LaneOutput {
 
 }  // namespace
 
-void simulate(const Ensemble& e, int64_t* counts, int64_t* fired, double* mean, double* variance) {
+void simulate(const Ensemble& e, const Results& out) {
   const int64_t species = e.network.model().species, reactions = e.network.model().reactions;
   Failure failure;
   const LaneNetwork lanes(e.network, e.grid);
-  if (const LanePlan plan = plan_lanes(e, lanes); plan.tasks && !mean) {
-    run_lanes(e, lanes, plan, failure, [&] { return std::make_unique<Trajectories>(e, counts, fired); });
+  if (const LanePlan plan = plan_lanes(e, lanes); plan.tasks && !out.mean) {
+    run_lanes(e, lanes, plan, failure,
+              [&] { return std::make_unique<Trajectories>(e, out.counts, out.fired); });
     return failure.raise();
   }
   for_trajectories(e, [&](Walker& walker, int64_t from, int64_t to) {
     for (int64_t i = from; i < to; ++i) {
       Walk& walk = walker.begin(e.seed, e.first + i);
-      walk.out = counts + i * e.grid.size[0] * species;
-      walk.fired = fired + i * reactions;
+      walk.out = out.counts + i * e.grid.size[0] * species;
+      walk.fired = out.fired + i * reactions;
       std::fill(walk.fired, walk.fired + reactions, 0);
-      if (mean) walker.average();
+      if (out.mean) walker.average();
       if (!complete(e, walker, e.first + i, failure)) return;
-      if (mean) time_average(walk, species, mean + i * species, variance + i * species);
+      if (out.mean) time_average(walk, species, out.mean + i * species, out.variance + i * species);
+      if (out.stopped) out.stopped[i] = walk.stopped_at;
     }
   });
   failure.raise();

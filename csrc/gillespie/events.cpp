@@ -49,19 +49,20 @@ class Pieces {
 
 }  // namespace
 
-Log events(const Network& network, uint64_t seed, double t_end, int64_t max_events, Job& job) {
-  Walker walker(network);
+Log events(const Network& network, Method method, uint64_t seed, double t_end, int64_t max_events, Job& job) {
+  Walker walker(network, method);
   Walk& walk = walker.begin(seed, 0);
   std::vector<int64_t> fired(static_cast<size_t>(network.model().reactions));
   walk.fired = fired.data();
-  walk.end = std::min(t_end, DBL_MAX);
+  walk.stop = walk.end = std::min(t_end, DBL_MAX);
+  walk.most = max_events;
   const int64_t most = stretch(network.model());
   Pieces pieces;
   Status status = Status::running;
   while (status == Status::running && walk.events < max_events) {
-    const int64_t budget = std::min(most, max_events - walk.events), before = walk.events;
-    pieces.make_room(walk, budget);
-    status = walker.go_on(budget);
+    const int64_t before = walk.events;
+    pieces.make_room(walk, std::min(most, max_events - before));
+    status = walker.go_on(most);
     pieces.wrote(walk.events - before);
     if (!job.advance(walk.events - before)) return {};
   }
@@ -71,7 +72,10 @@ Log events(const Network& network, uint64_t seed, double t_end, int64_t max_even
   log.absorbed = walk.absorbed;
   if (status == Status::running) {  // one event more tells whether one is possible
     pieces.make_room(walk, 1);
-    log.absorbed = walker.go_on(1) == Status::finished && walk.absorbed;
+    walk.most = max_events + 1;
+    while (status == Status::running && walk.events < walk.most && job.advance(0))
+      status = walker.go_on(most);
+    log.absorbed = status == Status::finished && walk.absorbed;
   }
   pieces.join(log, events, job);
   return log;

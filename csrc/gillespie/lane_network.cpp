@@ -14,7 +14,9 @@ constexpr int64_t kLaneSpecies = 64;  // a block stays in the first cache
 
 LaneNetwork::LaneNetwork(const Network& network, View<const double, 1> grid) {
   const Model& m = network.model();
-  if (m.reactions < 1 || m.reactions > kRecomputeUpTo || m.species > kLaneSpecies || m.checked) return;
+  if (m.reactions < 1 || m.reactions > kRecomputeUpTo || m.species > kLaneSpecies || m.checked || m.watches ||
+      m.state > m.species)
+    return;
   for (int64_t r = 0; r < m.reactions; ++r)
     if (!add_reaction(m, r)) return;
   double total = 0;

@@ -16,7 +16,7 @@ int64_t width() {
 }  // namespace
 
 LanePlan plan_lanes(const Ensemble& e, const LaneNetwork& network) {
-  if (e.lanes == Lanes::never || !network.served()) return {};
+  if (e.lanes == Lanes::never || e.method != Method::direct || !network.served()) return {};
   if (e.lanes == Lanes::automatic && e.n < width()) return {};
   const int64_t vectors = (e.n + width() - 1) / width();
   const int64_t tasks = std::min<int64_t>(e.threads ? e.threads : num_threads(), vectors);
@@ -78,7 +78,7 @@ void LaneTask::run(Failure& failure) {
 
 // A count has left the range of lanes: the trajectories in them start again, one by one, and find out when.
 void LaneTask::run_scalar(Failure& failure) {
-  Walker walker(e_.network);
+  Walker walker(e_.network, e_.method);
   for (LaneSlot& slot : slots_)
     while (slot.trajectory >= 0) {
       e_.job.advance(-slot.sample);

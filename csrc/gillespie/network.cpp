@@ -6,23 +6,27 @@
 
 namespace kxfast::gillespie {
 
-Network::Network(const NetworkArrays& arrays) {
+Network::Network(const NetworkArrays& arrays, const ControlArrays& control) {
   const int64_t species = arrays.initial.size[0], reactions = arrays.rates.size[0];
+  model_.species = species;
+  model_.timed = false;
+  model_.state = species + control.variables.size[0];
   for (int64_t s = 0; s < species; ++s) initial_.push_back(static_cast<double>(arrays.initial(s)));
-  initial_.push_back(1);
-  initial_.push_back(0);
+  for (int64_t v = 0; v < control.variables.size[0]; ++v) initial_.push_back(control.variables(v));
+  initial_.insert(initial_.end(), {1, 0, 0, 0});
   factor_begin_.push_back(0);
   program_begin_.push_back(0);
   for (int64_t r = 0; r < reactions; ++r) add_reaction(arrays, r);
   add_changes(arrays);
   add_affected(arrays);
-  model_.species = species;
+  add_control(control);
   model_.reactions = reactions;
   model_.rate = rate_.data();
   model_.less = less_.data();
   model_.one = one_.data();
   model_.other = other_.data();
   model_.plain = factors_.empty() && program_.empty();
+  model_.is_timed = is_timed_.data();
   model_.checked = !program_.empty();
   model_.factor_begin = factor_begin_.data();
   model_.program_begin = program_begin_.data();
@@ -32,12 +36,37 @@ Network::Network(const NetworkArrays& arrays) {
   model_.change_by = change_by_.data();
   model_.affected_begin = affected_begin_.data();
   model_.affected = affected_.data();
+  model_.reader_begin = reader_begin_.data();
+  model_.readers = readers_.data();
+}
+
+Instruction Network::instruction(int64_t op, double number) const {
+  if (op == kTime) return {kSpecies, static_cast<int32_t>(model_.state + 2), 0};
+  return {static_cast<int32_t>(op), op == kSpecies ? static_cast<int32_t>(number) : 0, number};
+}
+
+void Network::add_control(const ControlArrays& control) {
+  for (int64_t i = 0; i < control.begin.size[0]; ++i)
+    control_begin_.push_back(static_cast<int32_t>(control.begin(i)));
+  for (int64_t i = 0; i < control.ops.size[0]; ++i)
+    control_program_.push_back(instruction(control.ops(i), control.numbers(i)));
+  for (int64_t e = 0; e < control.events.size[0]; ++e) {
+    const auto column = [&](int64_t c) { return control.events(e, c); };
+    control_.events.push_back(
+        {column(0), column(1), column(2), column(3), column(4) != 0, column(5) != 0, column(6) != 0});
+  }
+  for (int64_t a = 0; a < control.assignments.size[0]; ++a)
+    control_.assignments.push_back({control.assignments(a, 0), control.assignments(a, 1)});
+  for (int64_t i = 0; i < control.switches.size[0]; ++i) control_.switches.push_back(control.switches(i));
+  model_.watches = control.watches;
+  model_.control_begin = control_begin_.data();
+  model_.control = control_program_.data();
 }
 
 void Network::add_reaction(const NetworkArrays& arrays, int64_t r) {
-  const auto nobody = static_cast<int32_t>(arrays.initial.size[0]);
+  const auto nobody = static_cast<int32_t>(model_.state);
   std::vector<Factor> factors;
-  for (int32_t s = 0; s < nobody; ++s)
+  for (int32_t s = 0; s < model_.species; ++s)
     for (int64_t k = 0; k < arrays.reactants(r, s); ++k)
       factors.push_back({s, static_cast<double>(k), static_cast<double>(k + 1)});
   double rate = arrays.rates(r);
@@ -56,16 +85,18 @@ void Network::add_reaction(const NetworkArrays& arrays, int64_t r) {
   rate_.push_back(rate);
   factor_begin_.push_back(static_cast<int32_t>(factors_.size()));
   for (int64_t i = arrays.begin(r); i < arrays.begin(r + 1); ++i) {
-    const auto op = static_cast<int32_t>(arrays.ops(i));
-    const double number = arrays.numbers(i);
-    program_.push_back({op, op == kSpecies ? static_cast<int32_t>(number) : 0, number});
+    program_.push_back(instruction(arrays.ops(i), arrays.numbers(i)));
   }
+  is_timed_.push_back(false);
+  for (size_t i = static_cast<size_t>(program_begin_.back()); i < program_.size(); ++i)
+    if (program_[i].op == kSpecies && program_[i].species == model_.state + 2)
+      is_timed_.back() = model_.timed = true;
   program_begin_.push_back(static_cast<int32_t>(program_.size()));
 }
 
 void Network::add_changes(const NetworkArrays& arrays) {
   const int64_t species = arrays.initial.size[0], reactions = arrays.rates.size[0];
-  const auto filler = static_cast<int32_t>(species + 1);
+  const auto filler = static_cast<int32_t>(model_.state + 1);
   std::vector<std::vector<int32_t>> changed(static_cast<size_t>(reactions));
   size_t width = 0;
   for (int64_t r = 0; r < reactions; ++r) {
@@ -87,15 +118,22 @@ void Network::add_changes(const NetworkArrays& arrays) {
 
 void Network::add_affected(const NetworkArrays& arrays) {
   const int64_t species = arrays.initial.size[0], reactions = arrays.rates.size[0];
-  std::vector<std::vector<int32_t>> readers(static_cast<size_t>(species));  // reactions whose rate reads it
+  std::vector<std::vector<int32_t>> readers(static_cast<size_t>(species));
   for (int32_t r = 0; r < reactions; ++r) {
     const int32_t first = program_begin_[static_cast<size_t>(r)],
                   last = program_begin_[static_cast<size_t>(r) + 1];
     for (int32_t i = first; i < last; ++i)
-      if (program_[static_cast<size_t>(i)].op == kSpecies)
+      if (program_[static_cast<size_t>(i)].op == kSpecies &&
+          program_[static_cast<size_t>(i)].species < species)
         readers[static_cast<size_t>(program_[static_cast<size_t>(i)].species)].push_back(r);
     for (int64_t s = 0; s < species && first == last; ++s)
       if (arrays.reactants(r, s)) readers[static_cast<size_t>(s)].push_back(r);
+  }
+  reader_begin_.push_back(0);
+  for (auto& row : readers) {
+    row.erase(std::unique(row.begin(), row.end()), row.end());
+    readers_.insert(readers_.end(), row.begin(), row.end());
+    reader_begin_.push_back(static_cast<int32_t>(readers_.size()));
   }
   affected_begin_.push_back(0);
   for (int64_t r = 0; r < reactions; ++r) {

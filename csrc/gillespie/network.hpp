@@ -18,13 +18,45 @@ struct NetworkArrays {
   View<const double, 1> numbers;
 };
 
+// What events do, in programs of their own: conditions first (the events' triggers, then maybe `until`), then
+// delays, priorities, values and times at which a condition may change by itself.
+struct ControlArrays {
+  View<const double, 1> variables;
+  View<const int64_t, 1> begin, ops;
+  View<const double, 1> numbers;
+  View<const int64_t, 2> events;       // (E, 7), as Event
+  View<const int64_t, 2> assignments;  // (A, 2): place in the state, program
+  View<const int64_t, 1> switches;     // programs
+  int64_t watches;
+};
+
+struct Event {
+  int64_t delay, priority;  // programs, or -1
+  int64_t first, last;      // assignments
+  bool initial;             // whether the trigger counts as true before the start
+  bool persistent;          // whether a trigger that is false again cancels nothing
+  bool early;               // whether values are those of the time of the trigger
+};
+struct Assignment {
+  int64_t target, program;
+};
+
+struct Control {
+  std::vector<Event> events;
+  std::vector<Assignment> assignments;
+  std::vector<int64_t> switches;
+};
+
 class Network {
  public:
-  explicit Network(const NetworkArrays& arrays);
+  Network(const NetworkArrays& arrays, const ControlArrays& control);
   const Model& model() const { return model_; }
-  const std::vector<double>& initial() const { return initial_; }  // with the two extra places
+  const std::vector<double>& initial() const { return initial_; }  // of all of x
+  const Control& control() const { return control_; }
 
  private:
+  void add_control(const ControlArrays& control);
+  Instruction instruction(int64_t op, double number) const;
   void add_reaction(const NetworkArrays& arrays, int64_t r);
   void add_changes(const NetworkArrays& arrays);
   void add_affected(const NetworkArrays& arrays);
@@ -32,9 +64,12 @@ class Network {
   Model model_;
   std::vector<double> initial_, rate_, less_, change_by_;
   std::vector<int32_t> one_, other_, factor_begin_, program_begin_, change_species_, affected_begin_,
-      affected_;
+      affected_, reader_begin_, readers_;
   std::vector<Factor> factors_;
-  std::vector<Instruction> program_;
+  std::vector<Instruction> program_, control_program_;
+  std::vector<int32_t> control_begin_;
+  std::vector<uint8_t> is_timed_;
+  Control control_;
 };
 
 }  // namespace kxfast::gillespie

@@ -90,7 +90,7 @@ def info() -> Info:
     backends = {}
     for backend in settings.BACKENDS:
         stems = [stem for stem in NAMESPACES if _serves_any(stem, backend)]
-        backends[backend] = ", ".join(stems) if stems else "not installed"
+        backends[backend] = ", ".join(stems) if stems else "serves nothing here"
     return Info(
         version=__version__,
         python=platform.python_version(),

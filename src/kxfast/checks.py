@@ -86,7 +86,7 @@ def floating(name: str, value: Any, *, ndim: int | tuple[int, ...] | None = None
     x = to_array(name, value)
     if x.dtype.char not in _FLOATS or not x.dtype.isnative:
         x = _to_float(name, x, half)
-    if ndim is not None and (x.ndim != ndim if type(ndim) is int else x.ndim not in ndim):  # type: ignore[operator]
+    if ndim is not None and (x.ndim != ndim if isinstance(ndim, int) else x.ndim not in ndim):
         wanted = ndim if isinstance(ndim, int) else " or ".join(map(str, ndim))
         raise ValueError(f"{name} must have {wanted} dimensions; got shape {x.shape}")
     flags = x.flags

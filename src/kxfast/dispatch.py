@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from kxfast.errors import BackendError
-from kxfast.settings import check_backend_name, forced_backend
+from kxfast.settings import check_backend_name, check_environment, forced_backend
 
 _HOST_ORDER = ("native", "numba", "reference")
 _found: dict[tuple[str, str, str | None, str], Callable[..., Any]] = {}
@@ -33,6 +33,7 @@ def implementation(stem: str, name: str, backend: str | None = None, dtype: str 
 
 
 def _find(stem: str, name: str, backend: str | None, dtype: str) -> Callable[..., Any]:
+    check_environment()
     if backend is not None:
         check_backend_name(backend)
     for each in _HOST_ORDER if backend is None else (backend,):
@@ -51,13 +52,13 @@ def _serve(stem: str, name: str, backend: str, dtype: str) -> Callable[..., Any]
     module = load(stem, backend)
     if isinstance(module, str):
         return module
-    function = getattr(module, name, None)
+    function: Callable[..., Any] | None = getattr(module, name, None)
     if function is None:
         return f"it has no {name}"
     types = getattr(module, "DTYPES", "")
     if dtype and types and dtype not in types:
         return "it does not compute in that floating type"
-    return function  # type: ignore[no-any-return]
+    return function
 
 
 @cache

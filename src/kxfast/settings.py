@@ -22,10 +22,16 @@ def check_backend_name(name: str, source: str = "backend") -> str:
 
 
 _environment = os.environ.get("KXFAST_BACKEND") or None
-if _environment is not None:
-    check_backend_name(_environment, "KXFAST_BACKEND")
-
 forced_backend: ContextVar[str | None] = ContextVar("kxfast_backend", default=_environment)
+
+
+def check_environment() -> None:
+    """Raise ValueError if an environment variable of ours has no meaning: at the first call, not at import."""
+    if _environment is not None:
+        check_backend_name(_environment, "KXFAST_BACKEND")
+    threads = os.environ.get("KXFAST_NUM_THREADS") or "1"
+    if not (threads.isascii() and threads.isdecimal() and 0 < int(threads) < 100_000):
+        raise ValueError(f"KXFAST_NUM_THREADS must be a whole number of at least 1; got {threads!r}")
 
 
 @contextmanager
@@ -61,11 +67,13 @@ def use_backend(name: str) -> Iterator[None]:
 def native() -> ModuleType | None:
     """Return the compiled module's core, or None where the package was not compiled."""
     try:
-        from kxfast._native import core  # type: ignore[import-not-found,unused-ignore]
+        from kxfast._native import core  # type: ignore[import-not-found,unused-ignore]  # absent until compiled
     except ImportError:
         return None
+    check_environment()
     _register_with_threadpoolctl()
-    return core  # type: ignore[no-any-return,unused-ignore]
+    found: ModuleType = core
+    return found
 
 
 def _register_with_threadpoolctl() -> None:
@@ -75,7 +83,7 @@ def _register_with_threadpoolctl() -> None:
     except ImportError:
         return
 
-    class Controller(threadpoolctl.LibController):  # type: ignore[misc]
+    class Controller(threadpoolctl.LibController):  # type: ignore[misc]  # it has no types
         user_api = "kxfast"
         internal_api = "kxfast"
         filename_prefixes = ("_native.",)

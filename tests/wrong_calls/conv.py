@@ -119,6 +119,27 @@ CALLS = [
         ValueError,
         "weight must have shape (K, 4, F) to match x's 4 channels; got (3, 3, 8)",
     ),
+    (
+        lambda: c.dilated_gated_conv1d_backward(X, X, W, B, parts=X),
+        ValueError,
+        "parts must have shape (2, 5, 8) as the forward call returned it; got (2, 5, 4)",
+    ),
+    (lambda: conv(X, W, return_parts=1), TypeError, "return_parts must be True or False; got int 1"),
+    (
+        lambda: c.dgcnn_backward(X, X, [LAYER], kept=X),
+        TypeError,
+        "kept must be what dgcnn returned for return_kept=True; got ndarray",
+    ),
+    (
+        lambda: c.dgcnn_backward(X, X, [LAYER] * 2, kept=c.dgcnn(X, [LAYER], return_kept=True)[1]),
+        ValueError,
+        "kept must be of a call with the same 2 layers; got 1 of them",
+    ),
+    (
+        lambda: c.dgcnn_backward(X, X, [LAYER], kept=c.dgcnn(X[:1], [LAYER], return_kept=True)[1]),
+        ValueError,
+        "kept.inputs[0] must have shape (2, 5, 4) as the forward call returned it; got (1, 5, 4)",
+    ),
     (lambda: c.dgcnn(X, []), ValueError, "layers must hold at least one layer; got none"),
     (lambda: c.dgcnn(X, LAYER), TypeError, "layers must be a sequence of GatedLayer; got GatedLayer"),
     (lambda: c.dgcnn(X, [W]), TypeError, "layers[0] must be a GatedLayer; got ndarray"),

@@ -96,20 +96,27 @@ bool finish(const Forward<T>& x) {
   const int64_t padded_rows = groups_of(x.rows) * kGroup;
   const T *values = x.work + kGroup * kTile, *weights = values + padded_rows * x.value_row,
           *top = weights + padded_rows * kWidth;
-  T strange = 0;
+  typename Lanes<T>::Vector strange = {};
   for (int64_t i = 0; i < x.rows; ++i) {
     const T total = sum_of<T>(load(weights + i * kWidth)), factor = total == 0 ? T{0} : 1 / total;
     const T* from = values + i * x.value_row;
-    T* to = x.out + i * x.dv;
-    for (int64_t j = 0; j < x.dv; ++j) {
+    const int64_t place = x.places ? x.places[i] : i;
+    T* to = x.out + place * x.dv;
+    int64_t j = 0;
+    for (; j + kWidth <= x.dv; j += kWidth) {
+      const auto value = load(from + j) * factor;
+      store(to + j, value);
+      strange += value * 0;
+    }
+    for (; j < x.dv; ++j) {
       to[j] = from[j] * factor;
-      strange += to[j] * 0;
+      strange[0] += to[j] * 0;
     }
     const T log2_total = static_cast<T>(__builtin_log2(static_cast<double>(total)));
-    x.lse[i] =
+    x.lse[place] =
         total == 0 ? -kInfinity<T> : (top[i * kWidth] + log2_total) * static_cast<T>(0.6931471805599453);
   }
-  return strange == 0;
+  return sum_of<T>(strange) == 0;
 }
 
 template <class T>

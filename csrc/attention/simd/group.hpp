@@ -10,7 +10,14 @@ namespace {
 inline uint64_t below(int64_t n) {
   return n <= 0 ? 0 : n >= kTile ? ~uint64_t{0} : (uint64_t{1} << n) - 1;
 }
+inline uint64_t inside(Interval keys, int64_t begin) {
+  return below(keys.stop - begin) & ~below(keys.start - begin);
+}
 inline uint64_t allowed(const HeadMask& mask, int64_t row, int64_t tile, int64_t k_len) {
+  if (mask.intervals) {
+    const Interval* pair = mask.intervals + row * mask.row;
+    return inside(pair[0], tile * kTile) | inside(pair[1], tile * kTile);
+  }
   return mask.bits ? mask.bits[row * mask.row + tile] : below(k_len - tile * kTile);
 }
 
@@ -20,6 +27,16 @@ struct GroupBits {
 };
 inline GroupBits group_bits(const HeadMask& mask, int64_t row, int64_t rows, int64_t tile, int64_t k_len) {
   GroupBits bits;
+  if (mask.groups) {
+    const Interval *each = mask.groups + row / kGroup * mask.group, *every = each + 1;
+    const int64_t begin = tile * kTile, end = begin + kTile;
+    bits.any = bits.every = 0;
+    if (each->stop <= begin || each->start >= end) return bits;
+    if (every->start <= begin && end <= every->stop) {
+      bits.any = bits.every = ~uint64_t{0};
+      return bits;  // the words of rows are not looked at
+    }
+  }
   bits.any = 0, bits.every = ~uint64_t{0};
   for (int64_t i = 0; i < kGroup; ++i) {
     bits.row[i] = allowed(mask, row + i < rows ? row + i : rows - 1, tile, k_len);

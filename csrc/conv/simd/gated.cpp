@@ -21,6 +21,13 @@ struct Gated {
   Vector<T> candidate, opens, keeps, scale;
 };
 
+// What a gate's logit is multiplied by.
+template <class T>
+KXFAST_INLINE Vector<T> scale(const GatedBlock<T>& block, int64_t row, int64_t at, int64_t count) {
+  const Vector<T> sign = all(block.sign);
+  return block.scale ? sign * load(block.scale + block.number[row] * block.channels + at, count) : sign;
+}
+
 template <class T>
 KXFAST_INLINE Gated<T> open(const GatedBlock<T>& block, Vector<T> c, Vector<T> g, int64_t row, int64_t at,
                             int64_t count) {
@@ -29,11 +36,18 @@ KXFAST_INLINE Gated<T> open(const GatedBlock<T>& block, Vector<T> c, Vector<T> g
     c += load(block.candidate_bias + at, count);
     g += load(block.gate_bias + at, count);
   }
-  result.scale = all(block.sign);
-  if (block.scale) result.scale *= load(block.scale + block.number[row] * block.channels + at, count);
+  result.scale = scale(block, row, at, count);
   result.candidate = c;
   sigmoids<T>(g * result.scale, result.opens, result.keeps);
   return result;
+}
+
+// The same from what a forward pass has kept.
+template <class T>
+KXFAST_INLINE Gated<T> reopen(const GatedBlock<T>& block, int64_t row, int64_t at, int64_t count) {
+  const T* parts = block.parts + 2 * block.number[row] * block.channels + at;
+  const Vector<T> opens = load(parts + block.channels, count);
+  return {load(parts, count), opens, all(T{1}) - opens, scale(block, row, at, count)};
 }
 
 struct Forward {
@@ -46,6 +60,10 @@ struct Forward {
       y = block.skip == Skip::gated ? fma(x, s.keeps, y) : x + y;
     }
     store(block.y + block.number[row] * block.channels + at, y, count);
+    if (!block.kept) return;
+    T* kept = block.kept + 2 * block.number[row] * block.channels + at;
+    store(kept, s.candidate, count);
+    store(kept + block.channels, s.opens, count);
   }
 };
 
@@ -98,6 +116,17 @@ void panel(const GatedBlock<T>& block) {
 }
 
 template <class Mode, class T>
+void run_kept(const GatedBlock<T>& block) {
+  constexpr int kLanes = Lanes<T>::kWidth;
+  const int64_t gates = block.width <= kLanes ? kLanes : kVectors * kLanes;
+  for (int64_t row = 0; row < block.in.count; ++row)
+    for (int64_t at = 0; at < gates; at += kLanes) {
+      const int64_t left = block.width - at, count = left < kLanes ? (left > 0 ? left : 0) : kLanes;
+      Mode::finish(block, reopen(block, row, at, count), row, at, count, gates);
+    }
+}
+
+template <class Mode, class T>
 void run(const GatedBlock<T>& block) {
   if (block.width <= Lanes<T>::kWidth)
     panel<Mode, T, 1>(block);
@@ -130,6 +159,18 @@ void gated_parts(const GatedBlock<float>& block) {
 }
 void gated_parts(const GatedBlock<double>& block) {
   run<Parts>(block);
+}
+void kept_backward(const GatedBlock<float>& block) {
+  run_kept<Backward>(block);
+}
+void kept_backward(const GatedBlock<double>& block) {
+  run_kept<Backward>(block);
+}
+void kept_parts(const GatedBlock<float>& block) {
+  run_kept<Parts>(block);
+}
+void kept_parts(const GatedBlock<double>& block) {
+  run_kept<Parts>(block);
 }
 
 }  // namespace kxfast::conv::KXFAST_ISA

@@ -1,67 +1,12 @@
 // Propensities of one reaction: the short form of up to two reactants, the product of factors, the
-// expression. Everything is in an unnamed namespace: each instruction set has its own copy.
+// expression; of one that depends on the time an upper bound until the end of the window. Everything is in an
+// unnamed namespace: each instruction set has its own copy.
 #pragma once
 
-#include <cmath>
-
-#include "gillespie/kernels.hpp"
+#include "gillespie/simd/interval.hpp"
 
 namespace kxfast::gillespie::KXFAST_ISA {
 namespace {
-
-inline double evaluate(const Instruction* step, const Instruction* end, const double* x) {
-  double stack[kMaxDepth];
-  double* top = stack - 1;
-  for (; step != end; ++step) {
-    const int32_t op = step->op;
-    if (op >= kAdd && op != kNegate && (op < kExp || op > kAbs)) --top;  // two operands
-    switch (op) {
-      case kNumber:
-        *++top = step->number;
-        break;
-      case kSpecies:
-        *++top = x[step->species];
-        break;
-      case kAdd:
-        *top += top[1];
-        break;
-      case kSubtract:
-        *top -= top[1];
-        break;
-      case kMultiply:
-        *top *= top[1];
-        break;
-      case kDivide:
-        *top /= top[1];
-        break;
-      case kPower:
-        *top = std::pow(*top, top[1]);
-        break;
-      case kNegate:
-        *top = -*top;
-        break;
-      case kExp:
-        *top = std::exp(*top);
-        break;
-      case kLog:
-        *top = std::log(*top);
-        break;
-      case kSqrt:
-        *top = std::sqrt(*top);
-        break;
-      case kAbs:
-        *top = std::fabs(*top);
-        break;
-      case kMin:
-        *top = top[1] < *top ? top[1] : *top;
-        break;
-      default:
-        *top = top[1] > *top ? top[1] : *top;
-        break;
-    }
-  }
-  return *top;
-}
 
 inline double second_order(const Model& m, int64_t r, const double* x) {
   return m.rate[r] * x[m.one[r]] * (x[m.other[r]] - m.less[r]);
@@ -69,10 +14,24 @@ inline double second_order(const Model& m, int64_t r, const double* x) {
 
 inline double any_order(const Model& m, int64_t r, const double* x) {
   const int32_t steps = m.program_begin[r], steps_end = m.program_begin[r + 1];
-  if (steps != steps_end) return evaluate(m.program + steps, m.program + steps_end, x);
+  if (steps != steps_end) {
+    if (m.timed && m.is_timed[r])
+      return range_of(m.program + steps, m.program + steps_end, x, x, m.state + 2).high;
+    return evaluate(m.program + steps, m.program + steps_end, x);
+  }
   double a = second_order(m, r, x);
   for (int32_t f = m.factor_begin[r]; f < m.factor_begin[r + 1]; ++f)
     a *= (x[m.factors[f].species] - m.factors[f].less) / m.factors[f].over;
+  return a;
+}
+
+// What a propensity that depends on the time is at the time t.
+inline double value_at(const Model& m, int64_t r, double* x, double t) {
+  double& now = x[m.state + 2];
+  const double window = now;
+  now = t;
+  const double a = evaluate(m.program + m.program_begin[r], m.program + m.program_begin[r + 1], x);
+  now = window;
   return a;
 }
 

@@ -5,12 +5,23 @@ import typing
 import numpy
 import numpy.typing
 
+class Allowed:
+    """
+    Which keys queries may attend to; nothing: all.
+    """
+    def __init__(
+        self,
+        mask: numpy.typing.NDArray[numpy.bool] | None,
+        intervals: numpy.typing.NDArray[numpy.int32] | None,
+        order: numpy.typing.NDArray[numpy.int64] | None,
+    ) -> None: ...
+
 @typing.overload
 def scaled_dot_product_attention(
     q: numpy.typing.NDArray[numpy.float32],
     k: numpy.typing.NDArray[numpy.float32],
     v: numpy.typing.NDArray[numpy.float32],
-    mask: numpy.typing.NDArray[numpy.bool] | None,
+    allowed: Allowed,
     bias: numpy.typing.NDArray[numpy.float32] | None,
     scale: typing.SupportsFloat | typing.SupportsIndex,
     out: numpy.typing.NDArray[numpy.float32] | None,
@@ -24,7 +35,7 @@ def scaled_dot_product_attention(
     q: numpy.typing.NDArray[numpy.float64],
     k: numpy.typing.NDArray[numpy.float64],
     v: numpy.typing.NDArray[numpy.float64],
-    mask: numpy.typing.NDArray[numpy.bool] | None,
+    allowed: Allowed,
     bias: numpy.typing.NDArray[numpy.float64] | None,
     scale: typing.SupportsFloat | typing.SupportsIndex,
     out: numpy.typing.NDArray[numpy.float64] | None,
@@ -41,7 +52,7 @@ def scaled_dot_product_attention_backward(
     v: numpy.typing.NDArray[numpy.float32],
     out: numpy.typing.NDArray[numpy.float32],
     lse: numpy.typing.NDArray[numpy.float32],
-    mask: numpy.typing.NDArray[numpy.bool] | None,
+    allowed: Allowed,
     bias: numpy.typing.NDArray[numpy.float32] | None,
     scale: typing.SupportsFloat | typing.SupportsIndex,
     need_dbias: bool,
@@ -58,7 +69,7 @@ def scaled_dot_product_attention_backward(
     v: numpy.typing.NDArray[numpy.float64],
     out: numpy.typing.NDArray[numpy.float64],
     lse: numpy.typing.NDArray[numpy.float64],
-    mask: numpy.typing.NDArray[numpy.bool] | None,
+    allowed: Allowed,
     bias: numpy.typing.NDArray[numpy.float64] | None,
     scale: typing.SupportsFloat | typing.SupportsIndex,
     need_dbias: bool,

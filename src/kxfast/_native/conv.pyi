@@ -53,6 +53,7 @@ def backward(
     mask: numpy.typing.NDArray[numpy.bool] | None,
     drop: typing.SupportsFloat | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,
+    parts: numpy.typing.NDArray[numpy.float32] | None,
 ) -> tuple[typing.Any, ...]:
     """
     Gradients for x, weight, bias, shortcut and its bias, gamma, beta, alpha; None where there is none.
@@ -66,6 +67,7 @@ def backward(
     mask: numpy.typing.NDArray[numpy.bool] | None,
     drop: typing.SupportsFloat | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,
+    parts: numpy.typing.NDArray[numpy.float64] | None,
 ) -> tuple[typing.Any, ...]:
     """
     Gradients for x, weight, bias, shortcut and its bias, gamma, beta, alpha; None where there is none.
@@ -79,9 +81,10 @@ def forward(
     drop: typing.SupportsFloat | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,
     out: numpy.typing.NDArray[numpy.float32] | None,
-) -> numpy.typing.NDArray[numpy.float32]:
+    keep: bool,
+) -> tuple[typing.Any, ...]:
     """
-    One dilated gated convolution, into `out` if given.
+    One dilated gated convolution, into `out` if given; candidates and open shares too, or None.
     """
 
 @typing.overload
@@ -92,7 +95,17 @@ def forward(
     drop: typing.SupportsFloat | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,
     out: numpy.typing.NDArray[numpy.float64] | None,
+    keep: bool,
+) -> tuple[typing.Any, ...]:
+    """
+    One dilated gated convolution, into `out` if given; candidates and open shares too, or None.
+    """
+
+def match_features(
+    question: numpy.typing.NDArray[numpy.int64],
+    passage: numpy.typing.NDArray[numpy.int64],
+    tokens: typing.SupportsInt | typing.SupportsIndex,
 ) -> numpy.typing.NDArray[numpy.float64]:
     """
-    One dilated gated convolution, into `out` if given.
+    (L, 3): token match, Jaccard similarity and relative edit distance of windows.
     """

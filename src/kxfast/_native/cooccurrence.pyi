@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import collections.abc
 import typing
 
 import numpy
@@ -9,7 +10,7 @@ class Tokenizer:
     """
     Text to word numbers, in the order in which words first come.
     """
-    def __init__(self) -> None: ...
+    def __init__(self, threads: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     def add_document(self, text: str) -> None:
         """
         Take a document that is a string.
@@ -17,6 +18,14 @@ class Tokenizer:
     def add_tokens(self, tokens: list[typing.Any]) -> None:
         """
         Take a document that is a list of strings.
+        """
+    def begin(self, offset: typing.SupportsInt | typing.SupportsIndex) -> None:
+        """
+        Begin a file, or a part of it from a byte on.
+        """
+    def counts(self) -> numpy.typing.NDArray[numpy.int64]:
+        """
+        How often each word has come.
         """
     def feed(self, data: bytes) -> typing.Any:
         """
@@ -26,24 +35,77 @@ class Tokenizer:
         """
         End a file; as feed.
         """
-    def take_numbers(self) -> numpy.typing.NDArray[numpy.int64]:
+    def take_numbers(self) -> numpy.typing.NDArray[numpy.int32]:
         """
         The numbers of all tokens since the last call, -1 after each line.
         """
-    def words(self) -> list[str]:
+    def words(self, numbers: typing.Annotated[numpy.typing.ArrayLike, numpy.int64]) -> list[str]:
         """
-        The words by number.
+        The words with these numbers.
         """
 
-def pairs(
-    ids: numpy.typing.NDArray[numpy.int64],
-    vocabulary_size: typing.SupportsInt | typing.SupportsIndex,
+class PairCounter:
+    """
+    A stretch of the corpus; its pairs as runs of rows.
+    """
+    def __init__(
+        self,
+        numbers: collections.abc.Sequence[typing.Annotated[numpy.typing.ArrayLike, numpy.int32]],
+        rank: typing.Annotated[numpy.typing.ArrayLike, numpy.int32] | None,
+        vocabulary_size: typing.SupportsInt | typing.SupportsIndex,
+        window: typing.SupportsInt | typing.SupportsIndex,
+        weighting: str,
+        direction: str,
+        threads: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    def count(
+        self,
+        begin: typing.SupportsInt | typing.SupportsIndex,
+        end: typing.SupportsInt | typing.SupportsIndex,
+        progress: typing.Any,
+    ) -> list[numpy.typing.NDArray[numpy.uint8]]:
+        """
+        The rows of groups begin .. end as a run.
+        """
+    @property
+    def groups(self) -> int: ...
+    @property
+    def tokens(self) -> int: ...
+
+class Merger:
+    """
+    The sum of runs, in memory or files, less runs in memory.
+    """
+    def __init__(
+        self,
+        runs: collections.abc.Sequence[
+            collections.abc.Sequence[typing.Annotated[numpy.typing.ArrayLike, numpy.uint8]] | str
+        ],
+        minus: collections.abc.Sequence[
+            collections.abc.Sequence[typing.Annotated[numpy.typing.ArrayLike, numpy.uint8]]
+        ],
+        vocabulary_size: typing.SupportsInt | typing.SupportsIndex,
+        window: typing.SupportsInt | typing.SupportsIndex,
+        weighting: str,
+    ) -> None: ...
+    def take(self, size: typing.SupportsInt | typing.SupportsIndex) -> typing.Any:
+        """
+        The next rows as a run of about so many bytes; None at the end.
+        """
+
+def cells_of(part: numpy.typing.NDArray[numpy.uint8]) -> int:
+    """
+    The number of cells in a part of a run.
+    """
+
+def decoded(
+    run: collections.abc.Sequence[typing.Annotated[numpy.typing.ArrayLike, numpy.uint8]],
     window: typing.SupportsInt | typing.SupportsIndex,
     weighting: str,
-    direction: str,
+    threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> tuple[typing.Any, ...]:
     """
-    Counts of ordered pairs as (indptr, indices, data), columns of each row in order.
+    A run as (rows, cells of each, columns, values).
     """
 
 @typing.overload

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import typing
 
+import numpy
+import numpy.typing
+
 def get_num_threads() -> int:
     """
     Threads that a call uses when it is not told.
@@ -17,6 +20,11 @@ def isas() -> list[str]:
     Names of the instruction sets this processor can run.
     """
 
+def narrowed(x: numpy.typing.NDArray[numpy.float32], bfloat16: bool) -> numpy.typing.NDArray[numpy.uint16]:
+    """
+    Float32 numbers as the bits of float16 or bfloat16, rounded to the nearest.
+    """
+
 def set_num_threads(n: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Set that number; 0 for the default.
@@ -25,4 +33,9 @@ def set_num_threads(n: typing.SupportsInt | typing.SupportsIndex) -> None:
 def use_isa(name: str) -> None:
     """
     Use this instruction set from now on; '' for the best.
+    """
+
+def widened(x: numpy.typing.NDArray[numpy.uint16], bfloat16: bool) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    The bits of float16 or bfloat16 numbers as float32.
     """

@@ -5,6 +5,11 @@ import typing
 import numpy
 import numpy.typing
 
+def choose_method(network: tuple[typing.Any, ...], single: bool) -> str:
+    """
+    The exact method that should be fastest.
+    """
+
 def exponential(bits: typing.SupportsInt | typing.SupportsIndex) -> float:
     """
     The waiting time, of mean 1, that 64 random bits become.
@@ -37,7 +42,7 @@ def simulate(
     lanes: typing.SupportsInt | typing.SupportsIndex = -1,
 ) -> tuple[typing.Any, ...]:
     """
-    Trajectories first .. first + n at the times t: counts, firings, and averages over time or None.
+    Trajectories first .. first + n at the times t: counts, firings, averages over time or None, and when until was met.
     """
 
 def simulate_events(

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kxfast import checks
 from kxfast.masks import Mask
+from kxfast.masks.patterns import Permutation
 
 Array = NDArray[Any]
+
+
+# Masks do not change: the intervals of each one's last call are kept for its next, the gradients perhaps.
+_recent: WeakKeyDictionary[Mask, tuple[Any, Pairs]] = WeakKeyDictionary()
+
+
+class Pairs(NamedTuple):
+    """Which keys queries may attend to: booleans or intervals; nothing: all."""
+
+    mask: Array | None = None  # booleans in four dimensions that broadcast to (B, H, Lq, Lk)
+    intervals: Array | None = None  # int32 (B or 1, 1, Lq or 1, 4): start and stop of two intervals of keys
+    order: Array | None = None  # int64 (B or 1, L): places of queries and keys, in the order intervals count in
 
 
 class Call(NamedTuple):
@@ -19,7 +33,7 @@ class Call(NamedTuple):
     q: Array
     k: Array
     v: Array
-    mask: Array | None  # booleans in four dimensions that broadcast to (B, H, Lq, Lk)
+    allowed: Pairs
     bias: Array | None  # in four dimensions that broadcast likewise
     scale: float
 
@@ -43,7 +57,7 @@ def attention_call(q: Any, k: Any, v: Any, mask: Any, bias: Any, scale: Any) -> 
     if groups == 0 or heads == 0 or heads % groups:
         raise ValueError(f"q must have a multiple of k's {groups} heads; got {heads}")
     full = (batch, heads, q_len, k_len)
-    m = None if mask is None else pattern(mask, full)
+    m = Pairs() if mask is None else pairs(mask, full, bias is None)
     d = None if bias is None else four_dimensions("bias", checks.floating("bias", bias, half=True), full)
     if d is None:
         a, b, c = checks.common_float(q=a, k=b, v=c)
@@ -53,11 +67,22 @@ def attention_call(q: Any, k: Any, v: Any, mask: Any, bias: Any, scale: Any) -> 
     return Call(a, b, c, m, d, factor)
 
 
-def pattern(mask: Any, full: tuple[int, int, int, int]) -> Array:
-    """Return a mask in four dimensions that broadcast to (B, H, Lq, Lk)."""
-    if isinstance(mask, Mask):
-        return mask.pattern(*full)
-    return four_dimensions("mask", checks.booleans("mask", mask), full)
+def pairs(mask: Any, full: tuple[int, int, int, int], sortable: bool) -> Pairs:
+    """Return a mask in the form that costs least: intervals wherever they say it all."""
+    if not isinstance(mask, Mask):
+        return Pairs(four_dimensions("mask", checks.booleans("mask", mask), full))
+    known = _recent.get(mask)
+    if known is not None and known[0] == (full, sortable):
+        return known[1]
+    if sortable and isinstance(mask, Permutation) and full[2] == full[3]:
+        found = Pairs(None, *mask.sorted_intervals(*full))
+    else:
+        intervals = mask.key_intervals(*full)
+        if intervals is None:
+            return Pairs(mask.pattern(*full))
+        found = Pairs(None, intervals)
+    _recent[mask] = (full, sortable), found
+    return found
 
 
 def four_dimensions(name: str, x: Array, full: tuple[int, ...]) -> Array:

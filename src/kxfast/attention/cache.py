@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kxfast import checks
 from kxfast.attention.core import scaled_dot_product_attention
-from kxfast.masks import Mask, causal, dense
+from kxfast.masks import Mask, causal, dense, padding
 
 Array = NDArray[Any]
 
@@ -169,6 +169,8 @@ def decode(
             given = mask if mask is None or isinstance(mask, Mask) else dense(mask)
             mask = causal() if given is None else given & causal()
         keys, values = cache.keys, cache.values
+        if new == 1 and mask is None and bias is None:  # all the memory as it stands: a view would be copied
+            keys, values, mask = cache._keys, cache._values, padding(len(cache))
         return scaled_dot_product_attention(q, keys, values, mask=mask, bias=bias, scale=scale, backend=backend)
     except BaseException:
         cache.truncate(before)

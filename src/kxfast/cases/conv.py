@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kxfast import conv
 from kxfast.cases import Case, largest_difference, text
 from kxfast.checks import half_types
 from kxfast.conv import GatedLayer
@@ -81,6 +82,18 @@ def _gated(
         arguments = {**keywords, **more}
         yield Case("conv.dilated_gated_conv1d", label, (x, weight, bias), arguments, tolerance)
         yield Case("conv.dilated_gated_conv1d_backward", label, (grad, x, weight, bias), arguments, 10 * tolerance)
+        parts = conv.dilated_gated_conv1d(x, weight, bias, **arguments, return_parts=True, backend="reference")[1]
+        yield Case(
+            "conv.dilated_gated_conv1d",
+            f"{label} parts",
+            (x, weight, bias),
+            {**arguments, "return_parts": True},
+            tolerance,
+        )
+        given = {**arguments, "parts": parts}
+        yield Case(
+            "conv.dilated_gated_conv1d_backward", f"{label} parts", (grad, x, weight, bias), given, 10 * tolerance
+        )
 
 
 def _stack(rng: np.random.Generator, kind: Any, tolerance: float) -> Iterator[Case]:
@@ -97,6 +110,9 @@ def _stack(rng: np.random.Generator, kind: Any, tolerance: float) -> Iterator[Ca
         label = f"{kind} {' '.join(more)}"
         yield Case("conv.dgcnn", label, (x, layers), {"mask": mask, **more}, 10 * tolerance)
         yield Case("conv.dgcnn_backward", label, (grad, x, layers, mask), more, 50 * tolerance)
+        kept = conv.dgcnn(x, layers, mask=mask, **more, return_kept=True, backend="reference")[1]
+        given = {**more, "kept": kept}
+        yield Case("conv.dgcnn_backward", f"{label} kept", (grad, x, layers, mask), given, 50 * tolerance)
 
 
 def _others(rng: np.random.Generator, kind: Any, tolerance: float) -> Iterator[Case]:
@@ -119,6 +135,9 @@ def _others(rng: np.random.Generator, kind: Any, tolerance: float) -> Iterator[C
     start, end = (rng.random(60).astype(kind) for _ in range(2))
     question, passage = ("".join(rng.choice(list("天地玄黄"), n)) for n in (5, 40))
     yield Case("conv.match_features", f"{len(passage)} tokens", (question, passage))
+    few, many = rng.integers(0, 9, 90), rng.integers(0, 9, 150)
+    yield Case("conv.match_features", "90 in 150 tokens", (few.tolist(), many.tolist()))
+    yield Case("conv.match_features", "64 in 150 tokens", (few[:64].tolist(), many.tolist()))
     yield Case("conv.extract_span", f"{kind}", (start, end, "甲乙丙丁" * 15), {}, tolerance)
 
 

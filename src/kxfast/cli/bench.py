@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +14,7 @@ from pathlib import Path
 from kxfast import about, cases, checks, settings
 from kxfast.cli.report import write_page
 from kxfast.cli.table import Table, progress, seconds, short
+from kxfast.files import whole_file
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,11 @@ def run(chosen: argparse.Namespace) -> int:
         rows.append(row)
     chosen.output.mkdir(parents=True, exist_ok=True)
     result = {"machine": asdict(machine), "quick": chosen.quick, "rows": [asdict(row) for row in rows]}
-    write_whole(chosen.output / "bench.json", json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    with whole_file(chosen.output / "bench.json") as stream:
+        stream.write((json.dumps(result, indent=1, ensure_ascii=False) + "\n").encode())
     page = write_page(result)
-    write_whole(chosen.output / "bench.html", page)
+    with whole_file(chosen.output / "bench.html") as stream:
+        stream.write(page.encode())
     print(f"\nwritten: {chosen.output / 'bench.json'}, {chosen.output / 'bench.html'}")
     return 0
 
@@ -127,15 +128,3 @@ def in_turn(case: cases.Case, engines: list[str], budget: float) -> dict[str, li
                 taken.append(elapsed)
     progress("")
     return times
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it appears whole or not at all."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent)
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise

@@ -35,8 +35,14 @@ def write_page(result: dict[str, Any]) -> str:
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>kxfast bench</title><style>{_STYLE}</style>'
         f"<h1>kxfast bench</h1><p>{escape(facts)}; {inputs}; median times, engines in turn.</p>"
-        f"{_picture(result['rows'])}<table><tr>{head}</tr>{''.join(lines)}</table></html>\n"
+        f"{_pictures(result['rows'])}<table><tr>{head}</tr>{''.join(lines)}</table></html>\n"
     )
+
+
+def _pictures(rows: list[dict[str, Any]]) -> str:
+    """Return a plot for each stem."""
+    stems = dict.fromkeys(row["operation"].split(".")[0] for row in rows)
+    return "".join(_picture([row for row in rows if row["operation"].startswith(f"{stem}.")]) for stem in stems)
 
 
 def _picture(rows: list[dict[str, Any]]) -> str:
@@ -49,19 +55,20 @@ def _picture(rows: list[dict[str, Any]]) -> str:
     fast = [row for row in rows if row["engine"] != "reference"]
     if not fast:
         return "<p>Only the reference was there to be timed.</p>"
-    figure = Figure(figsize=(9, 0.8 + 0.36 * len(fast)), layout="constrained")
+    engines = {row["engine"] for row in fast}
+    names = [f"{row['operation']}, {row['label']}" + (f", {row['engine']}" if len(engines) > 1 else "") for row in fast]
+    ratios = [row["speedup"] for row in fast]
+    figure = Figure(figsize=(10, 1 + 0.22 * len(fast)), layout="constrained")
     axes = figure.add_subplot()
-    names = [f"{row['operation']}, {row['label']}\n{row['engine']}" for row in fast]
-    bars = axes.barh(range(len(fast)), [row["speedup"] for row in fast], color="#4477aa")
-    axes.bar_label(bars, [f" {row['speedup']:.3g}×" for row in fast], fontsize=8)
-    axes.set_yticks(range(len(fast)), names, fontsize=7)
-    axes.invert_yaxis()
+    bars = axes.barh(range(len(fast)), [ratio - 1 for ratio in ratios], left=1, color="#4477aa")
+    axes.bar_label(bars, [f" {ratio:.3g}×" for ratio in ratios], fontsize=8)
+    axes.set_yticks(range(len(fast)), names, fontsize=8)
+    axes.set_ylim(len(fast) - 0.4, -0.6)
     axes.set_xscale("log")
+    axes.set_xlim(min([1, *ratios]) / 1.2, max([1, *ratios]) * 3)
     axes.axvline(1, color="#222", linewidth=1)
     axes.set_xlabel("times as fast as the NumPy reference")
-    axes.margins(x=0.15)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["top", "right"]].set_visible(False)
     memory = io.BytesIO()
     FigureCanvasAgg(figure).print_png(memory)
     encoded = base64.b64encode(memory.getvalue()).decode()

@@ -5,10 +5,11 @@ from kxfast.conv.gated import dilated_gated_conv1d, dilated_gated_conv1d_backwar
 from kxfast.conv.matching import match_features
 from kxfast.conv.plain import dilated_conv1d
 from kxfast.conv.pooling import attention_pooling, masked_max_pooling, masked_mean_pooling, seq_and_vec
-from kxfast.conv.stack import GatedLayer, dgcnn, dgcnn_backward
+from kxfast.conv.stack import GatedLayer, Kept, dgcnn, dgcnn_backward
 
 __all__ = [
     "GatedLayer",
+    "Kept",
     "attention_pooling",
     "dgcnn",
     "dgcnn_backward",

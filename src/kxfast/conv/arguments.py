@@ -195,3 +195,10 @@ def gradient(grad: Any, shape: tuple[int, ...]) -> Array:
     array = checks.floating("grad", grad, ndim=3, half=True)
     checks.shape("grad", array, shape, str(shape), "to match the result")
     return array
+
+
+def kept_parts(name: str, value: Any, shape: tuple[int, ...], kind: np.dtype[Any]) -> Array:
+    """Return what a forward call has kept, in the type that the backward call computes in."""
+    array = checks.floating(name, value, ndim=3)
+    checks.shape(name, array, shape, str(shape), "as the forward call returned it")
+    return array.astype(np.float32 if kind.itemsize == 2 else kind, copy=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kxfast import checks
-from kxfast.conv.arguments import dropout, gated_layer, gradient, sequence, unify, usual_layer
+from kxfast.conv.arguments import dropout, gated_layer, gradient, kept_parts, sequence, unify, usual_layer
 from kxfast.conv.stack import GatedLayer
 from kxfast.dispatch import implementation
 
@@ -25,6 +25,7 @@ def dilated_gated_conv1d(
     norm: Any = None,
     drop_gate: float = 0.0,
     seed: Any = None,
+    return_parts: bool = False,
     backend: str | None = None,
     out: Any = None,
 ) -> Any:
@@ -69,6 +70,8 @@ def dilated_gated_conv1d(
         Training: share of gates whose logit is set to 0 (s = 1/2); the others are multiplied by 1/(1 - drop_gate).
     seed : int, SeedSequence or Generator, optional
         Of the dropped gates; the same seed drops the same gates in the backward call.
+    return_parts : bool
+        Also return what the backward call needs, so that it does not convolve again.
     backend : str, optional
         See `kxfast.use_backend`.
     out : array, shape (B, L, F), optional
@@ -76,7 +79,9 @@ def dilated_gated_conv1d(
 
     Returns
     -------
-    array, shape (B, L, F)
+    y : array, shape (B, L, F)
+    parts : array, shape (B, L, 2F), only if `return_parts`
+        Candidates c and their shares s (1 - s(g) in B), in float32 for half types; 0 where the result is masked.
 
     Raises
     ------
@@ -107,9 +112,11 @@ def dilated_gated_conv1d(
         layer = gated_layer("", array.shape[2], m is not None, fields)
         (array,), (layer,) = unify([array], [layer])
     target = checks.output(out, (*array.shape[:2], layer.channels), array.dtype, x=array, weight=layer.weight)
+    kept: list[Any] | None = [] if checks.boolean("return_parts", return_parts) else None
     run = implementation("conv", "dilated_gated_conv1d", backend, array.dtype.char)
-    result = run(array, layer, m, rate, key, target)
-    return result if out is not None else checks.like(result, x)
+    result = run(array, layer, m, rate, key, target, kept)
+    result = result if out is not None else checks.like(result, x)
+    return result if kept is None else (result, checks.like(kept[0][1], x))
 
 
 def dilated_gated_conv1d_backward(
@@ -128,6 +135,7 @@ def dilated_gated_conv1d_backward(
     norm: Any = None,
     drop_gate: float = 0.0,
     seed: Any = None,
+    parts: Any = None,
     backend: str | None = None,
 ) -> tuple[Any, ...]:
     """Return the gradients of ``sum(grad * dilated_gated_conv1d(x, weight, bias, ...))``.
@@ -140,6 +148,9 @@ def dilated_gated_conv1d_backward(
         As in `dilated_gated_conv1d`.
     seed : int or SeedSequence
         The one of the forward call; needed if `drop_gate` is above 0.
+    parts : array, shape (B, L, 2F), optional
+        What the forward call with the same arguments returned for ``return_parts=True``. Without it the convolution is
+        done again: 4 products for a forward and a backward in place of 3.
 
     Returns
     -------
@@ -177,7 +188,8 @@ def dilated_gated_conv1d_backward(
     rate, key = dropout(drop_gate, seed, backward=True)
     dy = gradient(grad, (*array.shape[:2], layer.channels))
     (array, dy), (layer,) = unify([array, dy], [layer])
+    given = None if parts is None else kept_parts("parts", parts, (*array.shape[:2], 2 * layer.channels), array.dtype)
     run = implementation("conv", "dilated_gated_conv1d_backward", backend, array.dtype.char)
-    dx, dweight, dbias, *rest = run(dy, array, layer, m, rate, key)
+    dx, dweight, dbias, *rest = run(dy, array, layer, m, rate, key, given)
     dbias = None if dbias is None else checks.like(dbias, bias)
     return checks.like(dx, x), checks.like(dweight, weight), dbias, *rest

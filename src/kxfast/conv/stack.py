@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kxfast import checks
-from kxfast.conv.arguments import Layer, dropout, gated_layer, gradient, sequence, unify
+from kxfast.conv.arguments import Layer, dropout, gated_layer, gradient, kept_parts, sequence, unify
 from kxfast.dispatch import implementation
 
 
@@ -35,6 +35,39 @@ class GatedLayer:
     norm: Any = None
 
 
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What `dgcnn` keeps of a forward pass for `dgcnn_backward`: memory of 3 results a layer in place of time.
+
+    Attributes
+    ----------
+    inputs : tuple of arrays, shapes (B, L, D)
+        The input of each layer.
+    parts : tuple of arrays, shapes (B, L, 2F)
+        Candidates and their shares, as `dilated_gated_conv1d` returns them.
+
+    """
+
+    inputs: tuple[Any, ...]
+    parts: tuple[Any, ...]
+
+
+def _given(kept: Any, layers: list[Layer], x: checks.Array) -> list[tuple[checks.Array, checks.Array]] | None:
+    """Return what a forward call has kept as backends receive it."""
+    if kept is None:
+        return None
+    if not isinstance(kept, Kept):
+        raise TypeError(f"kept must be what dgcnn returned for return_kept=True; got {type(kept).__name__}")
+    if not len(kept.inputs) == len(kept.parts) == len(layers):
+        raise ValueError(f"kept must be of a call with the same {len(layers)} layers; got {len(kept.parts)} of them")
+    place, given = x.shape[:2], []
+    for i, layer in enumerate(layers):
+        shapes = (*place, layer.weight.shape[1]), (*place, 2 * layer.channels)
+        first = kept_parts(f"kept.inputs[{i}]", kept.inputs[i], shapes[0], x.dtype)
+        given.append((first, kept_parts(f"kept.parts[{i}]", kept.parts[i], shapes[1], x.dtype)))
+    return given
+
+
 def _checked(layers: Any, channels: int, has_mask: bool) -> list[Layer]:
     if isinstance(layers, GatedLayer) or not isinstance(layers, Iterable):
         raise TypeError(f"layers must be a sequence of GatedLayer; got {type(layers).__name__}")
@@ -56,6 +89,7 @@ def dgcnn(
     mask: Any = None,
     drop_gate: float = 0.0,
     seed: Any = None,
+    return_kept: bool = False,
     backend: str | None = None,
     out: Any = None,
 ) -> Any:
@@ -72,6 +106,8 @@ def dgcnn(
         Training: as in `dilated_gated_conv1d`, in every layer; layer i uses the key of `seed` plus i.
     seed : int, SeedSequence or Generator, optional
         Of the dropped gates.
+    return_kept : bool
+        Also return what `dgcnn_backward` needs so as not to compute the layers again.
     backend : str, optional
         See `kxfast.use_backend`.
     out : array, shape (B, L, F) of the last layer, optional
@@ -79,8 +115,9 @@ def dgcnn(
 
     Returns
     -------
-    array, shape (B, L, F)
+    y : array, shape (B, L, F)
         Half types are computed in float32 through all layers and rounded once, at the end.
+    kept : Kept, only if `return_kept`
 
     Raises
     ------
@@ -107,8 +144,10 @@ def dgcnn(
     (array,), checked = unify([array], checked)
     inputs = {f"layers[{i}].weight": layer.weight for i, layer in enumerate(checked)}
     target = checks.output(out, (*array.shape[:2], checked[-1].channels), array.dtype, x=array, **inputs)
-    result = implementation("conv", "dgcnn", backend, array.dtype.char)(array, checked, m, rate, key, target)
-    return result if out is not None else checks.like(result, x)
+    kept: list[Any] | None = [] if checks.boolean("return_kept", return_kept) else None
+    result = implementation("conv", "dgcnn", backend, array.dtype.char)(array, checked, m, rate, key, target, kept)
+    result = result if out is not None else checks.like(result, x)
+    return result if kept is None else (result, Kept(*map(tuple, zip(*kept, strict=True))))
 
 
 def dgcnn_backward(
@@ -119,6 +158,7 @@ def dgcnn_backward(
     *,
     drop_gate: float = 0.0,
     seed: Any = None,
+    kept: Kept | None = None,
     backend: str | None = None,
 ) -> tuple[Any, list[tuple[Any, ...]]]:
     """Return the gradients of ``sum(grad * dgcnn(x, layers, mask=mask))``.
@@ -131,6 +171,9 @@ def dgcnn_backward(
         As in `dgcnn`.
     seed : int or SeedSequence
         The one of the forward call; needed if `drop_gate` is above 0.
+    kept : Kept, optional
+        What `dgcnn` with the same arguments returned for ``return_kept=True``. Without it the inputs, candidates and
+        gates of all layers are computed again.
 
     Returns
     -------
@@ -145,7 +188,7 @@ def dgcnn_backward(
 
     Notes
     -----
-    The inputs of all layers are computed again. Source: as for `dgcnn`.
+    Source: as for `dgcnn`.
 
     Examples
     --------
@@ -162,6 +205,6 @@ def dgcnn_backward(
     dy = gradient(grad, (*array.shape[:2], checked[-1].channels))
     (array, dy), checked = unify([array, dy], checked)
     dx, gradients = implementation("conv", "dgcnn_backward", backend, array.dtype.char)(
-        dy, array, checked, m, rate, key
+        dy, array, checked, m, rate, key, _given(kept, checked, array)
     )
     return checks.like(dx, x), gradients

@@ -2,138 +2,35 @@
 
 from __future__ import annotations
 
-import io
 import os
-import zipfile
-from dataclasses import dataclass
-from math import lcm
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from kxfast import checks
-from kxfast.cooccurrence.reading import numbered, recounted, with_given_vocabulary, with_new_vocabulary
+from kxfast.cooccurrence import counting, npz
+from kxfast.cooccurrence.counting import Rules, Run, Tokens
+from kxfast.cooccurrence.matrix import Cooccurrence, load
+from kxfast.cooccurrence.sharing import Ids, by_executor
+from kxfast.cooccurrence.spilling import Spilled
 from kxfast.cooccurrence.vocabulary import Vocabulary
+from kxfast.corpus import is_list_of_files
 from kxfast.dispatch import implementation
-from kxfast.files import whole_file
+from kxfast.files import scratch_folder
 
 WEIGHTINGS = ("uniform", "harmonic")
 DIRECTIONS = ("symmetric", "left", "right")
 
 
-@dataclass(frozen=True, eq=False)
-class Cooccurrence:
-    """Counts of pairs of words.
-
-    Attributes
-    ----------
-    matrix : scipy.sparse.csr_array, shape (V, V)
-        int64 for uniform weights, float64 for harmonic ones; columns in order, no zeros stored.
-    vocabulary : Vocabulary
-        The words, with the counts of the tokens that were counted.
-    window, weighting, direction
-        As given to `count`.
-
-    """
-
-    matrix: Any
-    vocabulary: Vocabulary
-    window: int = 5
-    weighting: str = "uniform"
-    direction: str = "symmetric"
-
-    def __add__(self, other: Any) -> Cooccurrence:
-        """Add the counts of another corpus: of the same words, counted in the same way."""
-        if not isinstance(other, Cooccurrence):
-            return NotImplemented
-        for name in "window", "weighting", "direction":
-            mine, theirs = getattr(self, name), getattr(other, name)
-            if mine != theirs:
-                raise ValueError(f"{name} must be {mine!r} in both terms; got {theirs!r}")
-        if self.vocabulary.words != other.vocabulary.words:
-            raise ValueError(
-                f"vocabulary must have the same {len(self.vocabulary)} words in both terms; got "
-                f"{len(other.vocabulary)} others (count with vocabulary=)"
-            )
-        exact = self.weighting == "harmonic" and self.window <= 26  # the integers stay well below 2^53
-        matrix = _added(self.matrix, other.matrix, lcm(*range(1, self.window + 1)) if exact else 1)
-        matrix.sort_indices()
-        vocabulary = Vocabulary(self.vocabulary.words, self.vocabulary.counts + other.vocabulary.counts)
-        return Cooccurrence(matrix, vocabulary, self.window, self.weighting, self.direction)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write everything to one file; it appears whole or not at all."""
-        matrix, words = self.matrix, self.vocabulary.words
-        encoded = [word.encode("utf-8", "surrogatepass") for word in words]
-        with whole_file(path) as stream:
-            np.savez(
-                stream,
-                format=np.array("kxfast cooccurrence 1"),
-                indptr=matrix.indptr, indices=matrix.indices, data=matrix.data,
-                text=np.frombuffer(b"".join(encoded), np.uint8), lengths=np.array([len(e) for e in encoded], np.int64),
-                counts=self.vocabulary.counts,
-                window=self.window, weighting=np.array(self.weighting), direction=np.array(self.direction),
-            )  # fmt: skip
-
-
-def _added(first: Any, second: Any, unit: int) -> Any:
-    """Add counts; harmonic ones as the integers they were divided from, so that sums are those of all documents."""
-    if unit == 1:
-        return sparse.csr_array(first + second)
-    first, second = first * float(unit), second * float(unit)
-    first.data, second.data = np.rint(first.data), np.rint(second.data)
-    total = sparse.csr_array(first + second)
-    total.data /= unit
-    return total
-
-
-def load(path: str | os.PathLike[str]) -> Cooccurrence:
-    """Read what `Cooccurrence.save` wrote.
-
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    Cooccurrence
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is another kind of file.
-
-    Examples
-    --------
-    >>> import kxfast as kx, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     kx.cooccurrence.count(["a b"]).save(f"{folder}/counts")
-    ...     kx.cooccurrence.load(f"{folder}/counts").matrix.toarray().tolist()
-    [[0, 1], [1, 0]]
-
-    """
-    file = checks.readable_file("path", path)
-    try:
-        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as z:
-            if str(z["format"]) != "kxfast cooccurrence 1":
-                raise ValueError(str(z["format"]))
-            ends = np.cumsum(z["lengths"])
-            text = z["text"].tobytes()
-            words = [text[a:b].decode("utf-8", "surrogatepass") for a, b in zip([0, *ends[:-1]], ends, strict=True)]
-            matrix = sparse.csr_array((z["data"], z["indices"], z["indptr"]), (len(words), len(words)))
-            vocabulary = Vocabulary(words, z["counts"])
-            return Cooccurrence(matrix, vocabulary, int(z["window"]), str(z["weighting"]), str(z["direction"]))
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, AttributeError, TypeError):
-        raise ValueError(f"path must be a file that Cooccurrence.save wrote; got '{file}'") from None
-
-
 def count(
     corpus: Any,
     *,
-    window: int = 5,
+    window: int | None = 5,
     weighting: str = "uniform",
     direction: str = "symmetric",
     vocabulary: Any = None,
@@ -142,6 +39,11 @@ def count(
     subsample: float | None = None,
     seed: Any = None,
     errors: str = "strict",
+    memory_limit: int | None = None,
+    output: Any = None,
+    threads: int | None = None,
+    executor: Any = None,
+    progress: Any = False,
     backend: str | None = None,
 ) -> Cooccurrence:
     """Count how often each two words stand within `window` tokens of each other in a document.
@@ -153,8 +55,8 @@ def count(
     corpus : path, iterable of paths, of str or of token lists, or 1-D array of ids
         Files (.txt, .gz, .xz, .zst) hold one document a line; a str in an iterable is one document. Tokens are runs
         between spaces, tabs and line ends. In an array of ids -1 ends a document.
-    window : int
-        The largest distance, in tokens; 0 counts nothing.
+    window : int or None
+        The largest distance, in tokens; 0 counts nothing, None counts every two tokens of a document.
     weighting : {"uniform", "harmonic"}
         A pair at distance d counts 1 or 1/d; the latter are summed exactly.
     direction : {"symmetric", "left", "right"}
@@ -172,6 +74,19 @@ def count(
         Of the subsampling.
     errors : {"strict", "replace"}
         What to do with bytes of files that are not UTF-8.
+    memory_limit : int, optional
+        Bytes that this process may use, the interpreter among them. Tokens and counts are then kept in files below
+        ``TMPDIR`` and merged; it is kept within a tenth and 64 MiB if the vocabulary and the matrix fit.
+    output : path, optional
+        Write the counts to this file as they are merged, in the format of `Cooccurrence.save`; the matrix that is
+        returned stays in the file and is read as it is used (`load` with ``memory_map=True``).
+    threads : int, optional
+        By default those of `kxfast.get_num_threads`; 1 for each task of an executor.
+    executor : concurrent.futures.Executor, optional
+        Counts shards of the corpus, which all its workers can read, in other processes or on other machines.
+    progress : bool or callable
+        Show a bar, or call ``(done, total, unit)``: bytes while plain files are read ("B"), tokens while pairs are
+        counted ("token"), tasks of an executor ("task").
     backend : str, optional
         See `kxfast.use_backend`.
 
@@ -198,34 +113,54 @@ def count(
     (('b', 'a', 'c'), [[0, 3, 2], [3, 0, 1], [2, 1, 0]])
 
     """
-    window = checks.integer("window", window, low=0)
+    reach = None if window is None else checks.integer("window", window, low=0)
     checks.choice("weighting", weighting, WEIGHTINGS)
     checks.choice("direction", direction, DIRECTIONS)
     min_count = checks.integer("min_count", min_count, low=1)
     max_size = None if max_size is None else checks.integer("max_size", max_size, low=0)
     subsample = None if subsample is None else checks.number("subsample", subsample, above=0)
     checks.choice("errors", errors, ("strict", "replace"))
-    run = implementation("cooccurrence", "pairs", backend)
+    limit = None if memory_limit is None else checks.integer("memory_limit", memory_limit, low=1)
+    workers, threads = checks.executor(executor), checks.threads(threads)
+    bytes_read, pairs_done = _reports(corpus, progress, workers is not None)
+    implementation("cooccurrence", "pairs", backend)
     given = vocabulary if vocabulary is None or isinstance(vocabulary, Vocabulary) else Vocabulary(vocabulary)
-    if given is not None and (min_count > 1 or max_size is not None):
-        name, value = ("min_count", min_count) if min_count > 1 else ("max_size", max_size)
-        raise ValueError(f"{name} must be left out when a vocabulary is given; got {value}")
-    if _is_ids(corpus):
-        if min_count > 1 or max_size is not None:
-            name, value = ("min_count", min_count) if min_count > 1 else ("max_size", max_size)
-            raise ValueError(f"{name} must be left out for a corpus of ids; got {value}")
-        ids, found = _from_ids(corpus, given)
-    else:
-        raw, words = numbered(corpus, errors, backend)
-        if given is not None:
-            ids, found = with_given_vocabulary(raw, words, given)
+    ids = _ids(corpus) if _is_ids(corpus) else None
+    for name, value, unset in ("min_count", min_count, 1), ("max_size", max_size, None):
+        if value != unset and (given is not None or ids is not None):
+            reason = "when a vocabulary is given" if given is not None else "for a corpus of ids"
+            raise ValueError(f"{name} must be left out {reason}; got {value}")
+    key = checks.seed(seed) if subsample is not None else 0
+    threads = threads or (1 if workers is not None else 0)
+    rules = Rules(reach, weighting, direction, min_count, max_size, subsample, key, errors, backend, threads)
+    tokens = None if ids is None else _of_ids(ids, given)
+    with ExitStack() as stack:
+        target = None if output is None else _target(output)
+        spills = limit is not None or target is not None
+        folder = stack.enter_context(scratch_folder()) if spills else None
+        if workers is not None:
+            source, known = (corpus, given) if tokens is None or ids is None else (Ids(ids), tokens.vocabulary)
+            run, found = by_executor(source, known, rules, workers, pairs_done)
+            spilled = Spilled(rules, len(found), folder, limit) if folder else None
+            if spilled is None:
+                return Cooccurrence(_of_run(run, rules, len(found)), found, reach, weighting, direction)
+            spilled.add(run)
         else:
-            ids, found = with_new_vocabulary(raw, words, min_count, max_size)
-    if subsample is not None:
-        ids = _thinned(ids, found, subsample, checks.seed(seed))
-        found = recounted(ids, found)
-    matrix = as_matrix(run(ids, len(found), window, weighting, direction))
-    return Cooccurrence(matrix, found, window, weighting, direction)
+            tokens = tokens or counting.read(corpus, given, rules, folder, bytes_read)
+            tokens = tokens.thinned(rules)
+            found = tokens.vocabulary
+            if folder is None:
+                plain = counting.in_memory(tokens, rules, pairs_done)
+                return Cooccurrence(as_matrix(plain), found, reach, weighting, direction)
+            spilled = Spilled(rules, len(found), folder, limit)
+            spilled.count(tokens, pairs_done)
+            del tokens
+        result = Cooccurrence(None, found, reach, weighting, direction)
+        indptr = spilled.finish()
+        if target is None:
+            return replace(result, matrix=as_matrix(spilled.matrix(indptr)))
+        npz.write(target, {**result.head(), **spilled.members(indptr)})
+        return load(target, memory_map=True)
 
 
 def as_matrix(plain: tuple[checks.Array, checks.Array, checks.Array]) -> Any:
@@ -233,7 +168,13 @@ def as_matrix(plain: tuple[checks.Array, checks.Array, checks.Array]) -> Any:
     indptr, indices, data = plain
     size = len(indptr) - 1
     index = np.int32 if max(size, len(indices)) < 2**31 else np.int64
-    return sparse.csr_array((data, indices.astype(index), indptr.astype(index)), (size, size))
+    plain = data, indices.astype(index, copy=False), indptr.astype(index, copy=False)
+    return sparse.csr_array(plain, (size, size))
+
+
+def _of_run(run: Run, rules: Rules, size: int) -> Any:
+    rows, cells, columns, values = rules.decoded(run)
+    return as_matrix((counting.begins(rows, cells, size), columns, values))
 
 
 def _is_ids(corpus: Any) -> bool:
@@ -244,18 +185,59 @@ def _is_ids(corpus: Any) -> bool:
     return hasattr(corpus, "__dlpack__")
 
 
-def _from_ids(corpus: Any, given: Vocabulary | None) -> tuple[checks.Array, Vocabulary]:
-    ids = checks.integers("corpus", corpus, ndim=1, low=-1)
-    largest = int(ids.max(initial=-1))
-    if given is None:
-        given = Vocabulary([str(i) for i in range(largest + 1)])
-    if largest >= len(given):
-        raise ValueError(f"corpus must hold ids below the vocabulary's size {len(given)}; got {largest}")
-    return ids, recounted(ids, given)
+def _ids(corpus: Any) -> checks.Array:
+    """Return ids in 32 bits, the array itself if it has them."""
+    if not (isinstance(corpus, np.ndarray) and corpus.dtype.kind == "i" and corpus.ndim == 1 and len(corpus)):
+        corpus = checks.integers("corpus", corpus, ndim=1, low=-1)
+    low, high = int(corpus.min(initial=0)), int(corpus.max(initial=-1))
+    if low < -1:
+        raise ValueError(f"corpus must be at least -1; got {low}")
+    if high >= 2**31 - 1:
+        raise ValueError(f"corpus must hold ids below {2**31 - 1}; got {high}")
+    return checks.canonical(corpus.astype(np.int32, copy=False))
 
 
-def _thinned(ids: checks.Array, vocabulary: Vocabulary, subsample: float, key: int) -> checks.Array:
-    counts = vocabulary.counts.astype(np.float64)
-    share = np.divide(counts, counts.sum(), out=np.ones_like(counts), where=counts > 0)
-    keep = np.append(np.sqrt(subsample / share), 1.0)  # the last entry is for breaks, which are -1
-    return ids[np.random.default_rng(key).random(len(ids)) < keep[ids]]
+def _of_ids(ids: checks.Array, given: Vocabulary | None) -> Tokens:
+    counts = np.zeros(0, np.int64)
+    pieces = [ids[at : at + (1 << 18)] for at in range(0, len(ids), 1 << 18)]
+    for piece in pieces:
+        some = np.bincount(piece[piece >= 0], minlength=len(counts))
+        some[: len(counts)] += counts
+        counts = some
+    size = len(counts) if given is None else len(given)
+    if len(counts) > size:
+        raise ValueError(f"corpus must hold ids below the vocabulary's size {size}; got {len(counts) - 1}")
+    words = [str(i) for i in range(size)] if given is None else given.words
+    return Tokens(pieces, None, Vocabulary(words, np.append(counts, np.zeros(size - len(counts), np.int64))))
+
+
+def _target(output: Any) -> Path:
+    if not isinstance(output, (str, os.PathLike)):
+        raise TypeError(f"output must be a path; got {type(output).__name__}")
+    path = Path(output)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"output must be in an existing folder; got '{path}'")
+    return path
+
+
+def _reports(corpus: Any, progress: Any, shared: bool) -> tuple[Callable[[int], None] | None, Any]:
+    """Return who hears of bytes that have been read, and who of tokens or tasks that have been counted."""
+    later = checks.progress(progress, "task" if shared else "token")
+    paths = [corpus] if isinstance(corpus, (str, os.PathLike)) else corpus
+    if later is None or shared or not isinstance(paths, (list, tuple)):
+        return None, later
+    if isinstance(paths[0] if paths else None, str) and not isinstance(corpus, str) and not is_list_of_files(paths):
+        return None, later
+    files = [Path(each) for each in paths if isinstance(each, (str, os.PathLike))]
+    if len(files) < len(paths) or any(each.suffix.lower() in (".gz", ".xz", ".zst") for each in files):
+        return None, later
+    total = sum(checks.readable_file("corpus", each).stat().st_size for each in files)
+    show, done = checks.progress(progress, "B"), 0
+
+    def read(size: int) -> None:
+        nonlocal done
+        done += size
+        if show is not None:
+            show(done, total)
+
+    return read, later

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from kxfast import checks
-from kxfast.cooccurrence.count import Cooccurrence, as_matrix
+from kxfast.cooccurrence.count import as_matrix
+from kxfast.cooccurrence.matrix import Cooccurrence
 from kxfast.dispatch import implementation
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kxfast import checks
-from kxfast.cooccurrence.count import Cooccurrence
+from kxfast.cooccurrence.matrix import Cooccurrence
 from kxfast.cooccurrence.pmi import checked, pmi
 from kxfast.cooccurrence.vectors import WordVectors
 from kxfast.dispatch import implementation

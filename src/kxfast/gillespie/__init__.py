@@ -1,5 +1,6 @@
 """Exact stochastic simulation of reaction networks (article 5607 of kexue.fm)."""
 
+from kxfast.gillespie.bngl import read_bngl_net
 from kxfast.gillespie.models import example, read_json
 from kxfast.gillespie.network import ReactionNetwork, from_arrays
 from kxfast.gillespie.sbml import read_sbml
@@ -16,6 +17,7 @@ __all__ = [
     "example",
     "from_arrays",
     "moments",
+    "read_bngl_net",
     "read_json",
     "read_sbml",
     "simulate",

@@ -66,8 +66,13 @@ def _available_memory() -> int:
     return 2**63 - 1
 
 
-def serving(name: str, method: str, backend: str | None) -> tuple[str, str]:
-    """Return the backend that serves ``gillespie.name`` with `method`, and the method that "auto" stands for there."""
+def serving(
+    name: str, net: ReactionNetwork, method: str, backend: str | None, *, single: bool = False
+) -> tuple[str, str]:
+    """Return the backend that serves ``gillespie.name`` with `method`, and the method that "auto" stands for there.
+
+    Backends may choose by the network, and by whether a `single` trajectory is asked for.
+    """
     checks.choice("method", method, METHODS)
     chosen = backend if backend is not None else forced_backend.get()
     if chosen is not None:
@@ -75,12 +80,19 @@ def serving(name: str, method: str, backend: str | None) -> tuple[str, str]:
     able = {each: _methods(each) for each in dispatch.available("gillespie", name)}
     for each in able if chosen is None else (chosen,):
         if method == "auto":
-            return each, able[each][0]
+            return each, _automatic(each, net, single) or able[each][0]
         if method in able[each]:
             return each, method
     offers = "; ".join(f"{each}: {', '.join(methods)}" for each, methods in able.items())
     who = "no backend has" if chosen is None else f"backend {chosen!r} cannot serve gillespie.{name}: it has no"
     raise BackendError(f"{who} method {method!r}; available: {offers}")
+
+
+def _automatic(backend: str, net: ReactionNetwork, single: bool) -> str | None:
+    choose = getattr(dispatch.load("gillespie", backend), "choose_method", None)
+    if choose is not None and (backend, single) not in net.chosen_methods:
+        net.chosen_methods[backend, single] = choose(net.arrays, single)
+    return net.chosen_methods.get((backend, single))
 
 
 def _methods(backend: str) -> tuple[str, ...]:

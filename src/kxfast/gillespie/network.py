@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from math import factorial
+from os import PathLike
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kxfast import checks
+from kxfast.gillespie.control import Event, control_arrays, flat
 from kxfast.gillespie.expressions import Program
 from kxfast.gillespie.notation import Reaction, check_counts, check_names, check_parameters, parse, write
 
@@ -24,7 +26,8 @@ class ReactionNetwork:
     A reaction is ``"2 A + B -> C @ rate"``, with ``0`` for an empty side. The rate is a number, a parameter, or an
     arithmetic expression of them: the constant c of the propensity ``c * prod C(n_i, l_i)`` over reactants, l_i
     molecules of species i. A rate that names a species is the propensity itself: ``"A -> 0 @ v * A / (K + A)"``
-    (``+ - * / **``, exp, log, sqrt, abs, min, max, pow; not the time).
+    (``+ - * / **``, exp, log, sqrt, abs, sin, cos, min, max, pow, comparisons, ``and or not``, ``a if condition else
+    b``). It may depend on the time ``t``: between proven bounds candidates are thinned, which is exact.
 
     Parameters
     ----------
@@ -41,6 +44,8 @@ class ReactionNetwork:
     species : tuple of str, (S,)
     initial : int64 array, (S,)
     reactants, products : int64 arrays, (R, S)
+    parameters, variables : dict of str to float
+        Constants, and parameters that events of an SBML model change.
     rates : float64 array, (R,)
         Constants in the convention of `propensity`; NaN where the rate is an expression.
     reactions : tuple of str, (R,)
@@ -64,6 +69,8 @@ class ReactionNetwork:
 
     """
 
+    parameters: dict[str, float]
+
     def __init__(
         self,
         species: Mapping[str, int],
@@ -80,14 +87,25 @@ class ReactionNetwork:
         parsed = [parse(text, f"reactions[{i}]", names, constants) for i, text in enumerate(reactions)]
         initial = check_counts("the counts of species", list(species.values()), names)
         self._set_reactions(names, initial, parsed, propensity)
+        self.parameters = constants
 
     @classmethod
     def from_reactions(
-        cls, names: Sequence[str], initial: NDArray[np.int64], reactions: Sequence[Reaction]
+        cls,
+        names: Sequence[str],
+        initial: NDArray[np.int64],
+        reactions: Sequence[Reaction],
+        *,
+        parameters: Mapping[str, float] | None = None,
+        variables: Mapping[str, float] | None = None,
+        events: Sequence[Event] = (),
+        rules: Mapping[str, Program] | None = None,
     ) -> ReactionNetwork:
-        """Return a network of reactions that are already parsed and checked (for readers of files)."""
+        """Return a network of parts that are already parsed and checked (for readers of files)."""
         network = cls.__new__(cls)
         network._set_reactions(names, initial, reactions, "binomial")
+        network.parameters, network.variables = dict(parameters or {}), dict(variables or {})
+        network.events, network.rules = tuple(events), dict(rules or {})
         return network
 
     def _set_reactions(
@@ -121,6 +139,11 @@ class ReactionNetwork:
             if x.size and int(x.max()) > high:
                 raise ValueError(f"{name} must be at most {high}; got {int(x.max())}")
         self.reactants, self.products, self.rates, self._programs = reactants, products, rates, programs
+        self.parameters = {}
+        self.variables: dict[str, float] = {}  # parameters that events change, and their values at time 0
+        self.events: tuple[Event, ...] = ()
+        self.rules: dict[str, Program] = {}  # what is computed from samples
+        self.chosen_methods: dict[tuple[str, bool], str] = {}  # what "auto" stands for, once it has been found out
         for each in self.initial, reactants, products, rates:
             each.flags.writeable = False
 
@@ -135,25 +158,76 @@ class ReactionNetwork:
         return tuple(write(self.species, *row) for row in rows)
 
     @property
+    def index(self) -> dict[str, int]:
+        """Places of species and variables in the state."""
+        return {name: i for i, name in enumerate((*self.species, *self.variables))}
+
+    @property
     def has_expressions(self) -> bool:
         """Whether some reaction's propensity is an expression."""
         return any(self._programs)
 
-    @cached_property
-    def arrays(self) -> tuple[NDArray[Any], ...]:
-        """What backends take: initial, reactants, products, binomial rates, and all programs in one.
+    def program(self, j: int) -> Program:
+        """The steps of the propensity's expression of reaction j; none if it is a constant times binomials."""
+        return self._programs[j]
 
-        The program of reaction r is ``ops[begin[r]:begin[r + 1]]`` with as many ``numbers``; it is empty if the
-        propensity is the rate times binomials.
-        """
+    @cached_property
+    def binomial_rates(self) -> NDArray[np.float64]:
+        """The constants c of the propensities ``c * prod C(n_i, l_i)``, (R,); 0 where there is an expression."""
         rates = np.nan_to_num(self.rates)
         if self.propensity == "falling":
             factorials = [np.prod([float(factorial(k)) for k in row[row > 1]]) for row in self.reactants]
             rates = rates * np.array(factorials, np.float64)
-        begin = np.cumsum([0, *map(len, self._programs)], dtype=np.int64)
-        steps = [step for program in self._programs for step in program]
-        ops = np.array([step.op for step in steps], np.int64)
-        return self.initial, self.reactants, self.products, rates, begin, ops, np.array([s.value for s in steps], float)
+        return rates
+
+    def to_sbml(self, path: str | PathLike[str]) -> None:
+        """Write the network as SBML Level 3 Version 2.
+
+        Parameters
+        ----------
+        path : str or path
+            The file appears whole or not at all.
+
+        Raises
+        ------
+        ImportError
+            If libSBML is not installed (``pip install python-libsbml``).
+        OSError
+            If the file cannot be written.
+
+        Notes
+        -----
+        Propensities are written as they stand, parameters as their values, species as amounts in a compartment
+        ``cell`` of size 1. A name that cannot be an id, such as ``EGF(r)``, becomes the name of a species ``S1``.
+        `read_sbml` reads it back to the same propensities. Source: SBML Level 3 Version 2 Core, 2018.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile, kxfast as kx
+        >>> net = kx.gillespie.ReactionNetwork({"P": 9, "P2": 0}, ["2 P -> P2 @ 0.1", "P2 -> 2 P @ 0.6"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     net.to_sbml(pathlib.Path(folder) / "dimer.xml")
+        ...     print(kx.gillespie.read_sbml(pathlib.Path(folder) / "dimer.xml").reactions)
+        ('2 P -> P2 @ 0.1', 'P2 -> 2 P @ 0.6')
+
+        """
+        from kxfast.gillespie.sbml_write import write_sbml
+
+        write_sbml(self, path)
+
+    @cached_property
+    def arrays(self) -> tuple[Any, ...]:
+        """What backends take: initial, reactants, products, binomial rates, all programs in one, and control.
+
+        The program of reaction r is ``ops[begin[r]:begin[r + 1]]`` with as many ``numbers``; it is empty if the
+        propensity is the rate times binomials. Control is what `control_arrays` returns.
+        """
+        return self.arrays_until(())
+
+    def arrays_until(self, until: Program) -> tuple[Any, ...]:
+        """The same with a condition that ends a trajectory."""
+        control = control_arrays(self.variables, self.events, len(self.species), until)
+        return self.initial, self.reactants, self.products, self.binomial_rates, *flat(self._programs), control
 
 
 def from_arrays(

@@ -98,7 +98,7 @@ def rate_of(
 ) -> tuple[float, Program]:
     """Return a rate constant, or NaN and the propensity's program (always if `law`)."""
     index = {each: i for i, each in enumerate(species)}
-    program = compile_expression(rate, index, parameters, f"the rate of {name}")
+    program = compile_expression(rate, index, parameters, f"the rate of {name}", time=True)
     if law or len(program) > 1 or program[0].op != NUMBER:
         return np.nan, program
     return check_rate(f"the rate of {name}", program[0].value), ()

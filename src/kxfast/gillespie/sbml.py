@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from math import nan
 from os import PathLike
 from typing import Any
 
 from kxfast import checks
+from kxfast.gillespie.control import Event
+from kxfast.gillespie.expressions import SPECIES, Program, compile_expression
+from kxfast.gillespie.mass_action import recognised
 from kxfast.gillespie.network import ReactionNetwork
-from kxfast.gillespie.notation import Reaction, check_counts, check_names, check_parameters, rate_of
+from kxfast.gillespie.notation import Reaction, check_counts, check_names, check_parameters
+from kxfast.gillespie.sbml_values import Values, named
 
 
 def read_sbml(path: str | PathLike[str]) -> ReactionNetwork:
@@ -15,9 +20,11 @@ def read_sbml(path: str | PathLike[str]) -> ReactionNetwork:
 
     Kinetic laws are propensities as they stand, events per unit of the model's time. Species are in molecules: in a
     law, one with ``hasOnlySubstanceUnits="false"`` stands for its count divided by the compartment's size. Boundary
-    and constant species keep their counts. Local parameters are read. Events, rules, initial assignments, function
-    definitions, constraints, delays, conversion factors, stoichiometries that are no whole numbers and amounts in
-    moles are refused.
+    and constant species keep their counts. Local parameters, function definitions, initial assignments and assignment
+    rules are read; events with delays and priorities too, if their triggers compare the time with parameters alone;
+    rate rules ``p' = a p + b`` of parameters. A species that a rule assigns is not among those of the network but in
+    ``assigned`` of the results. Laws may depend on the time. Constraints, algebraic rules, conversion factors, sizes
+    that change, stoichiometries that are no whole numbers and amounts in moles are refused.
 
     Parameters
     ----------
@@ -26,7 +33,8 @@ def read_sbml(path: str | PathLike[str]) -> ReactionNetwork:
     Returns
     -------
     ReactionNetwork
-        All rates are expressions.
+        A law that is mass action becomes a rate constant, and species of it that the reaction does not take
+        become catalysts on both of its sides; other laws are expressions.
 
     Raises
     ------
@@ -75,109 +83,113 @@ def read_sbml(path: str | PathLike[str]) -> ReactionNetwork:
 class _Reader:
     def __init__(self, libsbml: Any, model: Any) -> None:
         self.libsbml, self.model = libsbml, model
-        self.species = {each.getId(): each for each in model.getListOfSpecies()}
-        self.sizes = {each.getId(): each.getSize() for each in model.getListOfCompartments() if each.isSetSize()}
+        self._refuse()
+        self.values = Values(libsbml, model)
+        counted = [name for name in self.values.species if name not in self.values.rules]
+        self.names = check_names("species", counted)
 
     def network(self) -> ReactionNetwork:
-        self._refuse()
-        names = check_names("species", self.species)
-        initial = check_counts("the initial amounts of species", [*map(self._initial, self.species.values())], names)
-        values = {each.getId(): each.getValue() for each in self.model.getListOfParameters() if each.isSetValue()}
-        parameters = check_parameters({**values, **self.sizes}, names)
-        reactions = [self._reaction(each, names, parameters) for each in self.model.getListOfReactions()]
-        return ReactionNetwork.from_reactions(names, initial, reactions)
+        values = self.values
+        amounts = [self._initial(name) for name in self.names]
+        initial = check_counts("the initial amounts of species", amounts, self.names)
+        known = check_parameters(values.known(), self.names)
+        variables = {name: known.pop(name) for name in values.variables if name in known}
+        if len(variables) < len(values.variables):
+            missing = next(name for name in values.variables if name not in variables)
+            raise ValueError(f"parameter {missing!r} must have a value and no rule: events change it")
+        self.index = {name: i for i, name in enumerate((*self.names, *variables))}
+        reactions = [self._reaction(each, known) for each in self.model.getListOfReactions()]
+        return ReactionNetwork.from_reactions(
+            self.names, initial, reactions,
+            parameters=known, variables=variables,
+            events=[self._event(each, known) for each in self.model.getListOfEvents()],
+            rules=self._rules(known),
+        )  # fmt: skip
 
     def _refuse(self) -> None:
-        model = self.model
-        for listed in (
-            model.getListOfEvents(),
-            model.getListOfRules(),
-            model.getListOfInitialAssignments(),
-            model.getListOfFunctionDefinitions(),
-            model.getListOfConstraints(),
-        ):
-            for each in listed:
-                raise ValueError(f"{_named(each)} is not supported: only constant-parameter reactions are")
-        for each in (model, *self.species.values()):
+        for each in self.model.getListOfConstraints():
+            raise ValueError(f"{named(each)} is not supported")
+        for each in (self.model, *self.model.getListOfSpecies()):
             if each.isSetConversionFactor():
-                raise ValueError(f"{_named(each)} has a conversionFactor, which is not supported")
+                raise ValueError(f"{named(each)} has a conversionFactor, which is not supported")
             units = each.getSubstanceUnits()
             if self._in_moles(units):
-                raise ValueError(f"{_named(each)} must count in items; got substance units {units!r}")
+                raise ValueError(f"{named(each)} must count in items; got substance units {units!r}")
 
     def _in_moles(self, units: str) -> bool:
         definition = self.model.getUnitDefinition(units) if units else None
         kinds = [part.getKind() for part in definition.getListOfUnits()] if definition else []
         return units == "mole" or self.libsbml.UNIT_KIND_MOLE in kinds
 
-    def _initial(self, species: Any) -> float:
-        if species.isSetInitialAmount():
-            return float(species.getInitialAmount())
-        if species.isSetInitialConcentration():
-            return float(species.getInitialConcentration()) * self._size(species)
-        raise ValueError(f"{_named(species)} must have an initial amount or concentration")
+    def _initial(self, name: str) -> float:
+        amount = self.values.amounts[name]
+        if amount is None:
+            raise ValueError(f"{named(self.values.species[name])} must have an initial amount or concentration")
+        return amount
 
-    def _size(self, species: Any) -> float:
-        compartment = species.getCompartment()
-        if compartment not in self.sizes:
-            raise ValueError(f"compartment {compartment!r} must have a size, which {_named(species)} needs")
-        return float(self.sizes[compartment])
-
-    def _reaction(self, reaction: Any, names: tuple[str, ...], parameters: dict[str, float]) -> Reaction:
+    def _reaction(self, reaction: Any, parameters: dict[str, float]) -> Reaction:
         law = reaction.getKineticLaw()
         if law is None or law.getMath() is None:
-            raise ValueError(f"{_named(reaction)} must have a kinetic law")
+            raise ValueError(f"{named(reaction)} must have a kinetic law")
         if reaction.getFast():
-            raise ValueError(f"{_named(reaction)} is fast, which is not supported")
+            raise ValueError(f"{named(reaction)} is fast, which is not supported")
         level3 = law.getListOfLocalParameters() or law.getListOfParameters()
-        local = {each.getId(): each.getValue() for each in level3}
-        text = self._text(law.getMath(), local, _named(reaction))
-        rate, program = rate_of(text, _named(reaction), names, parameters, law=True)
+        local = {each.getId(): f"({float(each.getValue())!r})" for each in level3}
+        text = self.values.formulas.text(law.getMath(), local, named(reaction))
+        program = compile_expression(text, self.index, parameters, f"the rate of {named(reaction)}", time=True)
         reactants = self._side(reaction.getListOfReactants(), reaction)
-        return Reaction(reactants, self._side(reaction.getListOfProducts(), reaction), rate, program)
+        products = self._side(reaction.getListOfProducts(), reaction)
+        return recognised(Reaction(reactants, products, nan, program), self.names)
 
     def _side(self, references: Any, reaction: Any) -> dict[str, int]:
         side: dict[str, int] = {}
         for each in references:
-            species, coefficient = self.species[each.getSpecies()], each.getStoichiometry()
+            species, coefficient = self.values.species[each.getSpecies()], each.getStoichiometry()
             if each.isSetStoichiometryMath() or not float(coefficient).is_integer() or coefficient < 0:
-                raise ValueError(f"{_named(reaction)} must have whole stoichiometries; got {coefficient:g}")
-            if not (species.getBoundaryCondition() or species.getConstant()):
-                side[species.getId()] = side.get(species.getId(), 0) + int(coefficient)
+                raise ValueError(f"{named(reaction)} must have whole stoichiometries; got {coefficient:g}")
+            if species.getBoundaryCondition() or species.getConstant():
+                continue
+            if species.getId() in self.values.rules:
+                raise ValueError(f"{named(species)} must be a boundary species: a rule sets it")
+            side[species.getId()] = side.get(species.getId(), 0) + int(coefficient)
         return side
 
-    def _text(self, node: Any, local: dict[str, float], name: str) -> str:
-        """Return a law as a rate expression."""
-        sbml, kind = self.libsbml, node.getType()
-        parts = [self._text(node.getChild(i), local, name) for i in range(node.getNumChildren())]
-        if node.isNumber():
-            return f"({float(node.getValue())!r})"
-        if kind == sbml.AST_NAME:
-            return self._name(node.getName(), local)
-        if kind == sbml.AST_MINUS and len(parts) == 1:
-            return f"(-{parts[0]})"
-        operators = {
-            sbml.AST_PLUS: "+", sbml.AST_TIMES: "*", sbml.AST_MINUS: "-", sbml.AST_DIVIDE: "/",
-            sbml.AST_POWER: "**", sbml.AST_FUNCTION_POWER: "**",
-        }  # fmt: skip
-        if kind in operators and parts:
-            return f"({f' {operators[kind]} '.join(parts)})"
-        functions = {
-            sbml.AST_FUNCTION_EXP: "exp", sbml.AST_FUNCTION_LN: "log", sbml.AST_FUNCTION_ABS: "abs",
-        }  # fmt: skip
-        if kind in functions:
-            return f"{functions[kind]}({parts[0]})"
-        raise ValueError(f"{name} has {sbml.formulaToL3String(node)!r} in its law, which is not supported")
+    def _event(self, event: Any, parameters: dict[str, float]) -> Event:
+        def program(element: Any, *, times: float = 1.0) -> Program:
+            if element is None:
+                return ()
+            if element.getMath() is None:
+                raise ValueError(f"{named(event)} must have formulas in all its parts")
+            text = f"({self.values.formulas.text(element.getMath(), {}, named(event))})"
+            text = text if times == 1 else f"{text} * {times!r}"
+            return compile_expression(text, self.index, parameters, named(event), time=True)
 
-    def _name(self, name: str, local: dict[str, float]) -> str:
-        if name in local:
-            return f"({float(local[name])!r})"
-        species = self.species.get(name)
-        if species is None or species.getHasOnlySubstanceUnits():
-            return name
-        return f"({name} / {self._size(species)!r})"
+        trigger = event.getTrigger()
+        if trigger is None:
+            raise ValueError(f"{named(event)} must have a trigger")
+        assignments = []
+        for each in event.getListOfEventAssignments():
+            name = each.getVariable()
+            if name not in self.index:
+                raise ValueError(f"{named(event)} assigns to {name!r}, which is not supported")
+            species = self.values.species.get(name)
+            by_amount = species is None or species.getHasOnlySubstanceUnits()
+            assignments.append((self.index[name], program(each, times=1.0 if by_amount else self.values.size(species))))
+        level3 = event.getLevel() > 2
+        return Event(
+            event.getId(), program(trigger), tuple(assignments), program(event.getDelay()),
+            program(event.getPriority() if level3 else None), trigger.getInitialValue() if level3 else True,
+            trigger.getPersistent() if level3 else True, event.getUseValuesFromTriggerTime(),
+        )  # fmt: skip
 
-
-def _named(element: Any) -> str:
-    identity = element.getId() or getattr(element, "getVariable", str)()
-    return f"{element.getElementName()} {identity!r}"
+    def _rules(self, parameters: dict[str, float]) -> dict[str, Program]:
+        """Return the assigned amounts and parameters as programs; not those that read what events change."""
+        found = {}
+        for name, rule in self.values.rules.items():
+            species = self.values.species.get(name)
+            by_amount = species is None or species.getHasOnlySubstanceUnits()
+            text = f"({self.values.formula(rule)}){'' if by_amount else f' * {self.values.size(species)!r}'}"
+            program = compile_expression(text, self.index, parameters, named(rule), time=True)
+            if not any(step.op == SPECIES and step.value >= len(self.names) for step in program):
+                found[name] = program
+        return found

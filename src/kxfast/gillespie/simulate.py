@@ -13,6 +13,7 @@ import numpy as np
 
 from kxfast import checks
 from kxfast.gillespie.calls import check_memory, check_network, check_times, function, serving
+from kxfast.gillespie.control import compile_until, flat
 from kxfast.gillespie.network import ReactionNetwork
 from kxfast.gillespie.trajectories import EventLog, Moments, Trajectories
 from kxfast.settings import get_num_threads
@@ -28,6 +29,7 @@ def simulate(
     method: str = "auto",
     seed: Any = None,
     threads: int | None = None,
+    until: str | None = None,
     averages: bool = False,
     progress: Progress = False,
     backend: str | None = None,
@@ -46,15 +48,21 @@ def simulate(
     n : int
         Number of trajectories.
     method : str
-        "auto" (the backend's fastest exact method), "direct", "first_reaction" or "next_reaction". The names
-        "sorting_direct", "composition_rejection", "rssa" and "tau_leaping" are kept for methods that no backend has
-        yet; they raise BackendError.
+        "direct", "sorting_direct", "next_reaction", "composition_rejection" or "rssa", compiled; "first_reaction" in
+        the reference alone. "auto" walks a short trajectory, counts what each method would cost in it and takes the
+        cheapest. It counts and does not time: the choice depends on the network and on whether n is 1, never on the
+        machine or the seed, and the result's ``method`` says which it was. "tau_leaping" is kept for a method
+        that no backend has yet; it raises BackendError.
     seed : int, SeedSequence or Generator, optional
         Trajectory i draws from a stream of its own, keyed by (seed, i): the same seed gives the same result on any
-        number of threads, and the first trajectories of a larger ensemble are those of a smaller one. Backends and
-        methods agree in law, not number by number.
+        number of threads and, by the same method, the first trajectories of a larger ensemble are those of a smaller
+        one. Backends and methods agree in law, not number by number.
     threads : int, optional
         See `kxfast.get_num_threads`.
+    until : str, optional
+        A condition of species and parameters, such as ``"A >= 10 and B == 0"``. A trajectory ends at the event after
+        which it holds first (or at time 0), ``stopped`` says when, and later samples show the state it ended in:
+        extinction and first-passage times.
     averages : bool
         Also average each trajectory over the time from ``t[0]`` to ``t[-1]``.
     progress : bool or callable
@@ -72,7 +80,8 @@ def simulate(
     Raises
     ------
     TypeError, ValueError
-        If an argument has the wrong type, shape or range, or a rate expression gives no rate during the run.
+        If an argument has the wrong type, shape or range, or a rate expression gives no rate during the run, or an
+        event no count.
     MemoryError
         If the result cannot fit into memory; the message says how many bytes it needs.
     BackendError
@@ -80,9 +89,12 @@ def simulate(
 
     Notes
     -----
-    Cost of the direct method: R propensities an event (a few where a large network is sparse). Source: D. T.
-    Gillespie, J. Phys. Chem. 81 (1977) 2340; M. A. Gibson and J. Bruck, J. Phys. Chem. A 104 (2000) 1876; article
-    5607 of kexue.fm.
+    Cost of an event, A of the R propensities being affected by it: direct R or A + R^(1/3), sorting_direct A and a
+    search as short as reactions are unequal, next_reaction A log R, composition_rejection A, rssa nearly constant
+    where counts are large. Source: D. T. Gillespie, J. Phys. Chem. 81 (1977) 2340; M. A. Gibson and J. Bruck, J.
+    Phys. Chem. A 104 (2000) 1876; J. M. McCollum et al., Comput. Biol. Chem. 30 (2006) 39; A. Slepoy, A. P. Thompson
+    and S. J. Plimpton, J. Chem. Phys. 128 (2008) 205101; V. H. Thanh, C. Priami and R. Zunino, J. Chem. Phys. 141
+    (2014) 134116; article 5607 of kexue.fm.
 
     Examples
     --------
@@ -99,22 +111,40 @@ def simulate(
     averages = checks.boolean("averages", averages)
     if averages and len(grid) < 2:
         raise ValueError("t must have at least two times to average between; got 1")
+    condition = compile_until(until, net.index, net.parameters)
+    if averages and condition:
+        raise ValueError("averages must be False where until ends trajectories")
     workers = checks.threads(threads)
     executor = checks.executor(executor)
-    chosen, method = serving("simulate", method, backend)
+    chosen, method = serving("simulate", net, method, backend, single=n == 1)
     key = checks.seed(seed)
     report = checks.progress(progress, "sample")
     check_memory(8 * n * (len(grid) * len(net.species) + len(net.rates)))
-    call = partial(_range, chosen, net.arrays, grid, method=method, seed=key, averages=averages)
+    arrays = net.arrays_until(condition) if condition else net.arrays
+    call = partial(_range, chosen, arrays, grid, method=method, seed=key, averages=averages)
     if executor is None:
-        counts, fired, mean, variance = call(n=n, first=0, threads=workers, progress=report)
+        counts, fired, mean, variance, stopped = call(n=n, first=0, threads=workers, progress=report)
     else:
         parts = _spread(executor, partial(call, threads=workers or 1, progress=None), n, len(grid), report)
         counts, fired = (np.concatenate(each) for each in zip(*(part[:2] for part in parts), strict=True))
         mean, variance = (
-            np.concatenate(each) if averages else None for each in zip(*(part[2:] for part in parts), strict=True)
+            np.concatenate(each) if averages else None for each in zip(*(part[2:4] for part in parts), strict=True)
         )
-    return Trajectories(grid, counts, net.species, fired.sum(axis=1), fired, mean, variance)
+        stopped = np.concatenate([part[4] for part in parts])
+    return Trajectories(
+        grid, counts, net.species, fired.sum(axis=1), fired, mean, variance, method, stopped if condition else None,
+        _assigned(net, grid, counts),
+    )  # fmt: skip
+
+
+def _assigned(net: ReactionNetwork, t: Any, counts: Any) -> dict[str, Any]:
+    """Return what assignment rules give at the samples, (n, T) each."""
+    evaluate = function("reference", "evaluate")
+    found = {}
+    for name, program in net.rules.items():
+        _, ops, numbers = flat([program])
+        found[name] = np.broadcast_to(evaluate(ops, numbers, np.moveaxis(counts, 2, 0), t), counts.shape[:2])
+    return found
 
 
 def _range(backend: str, *arguments: Any, **keywords: Any) -> Any:
@@ -187,13 +217,13 @@ def moments(
     grid = check_times(t)
     n = checks.integer("n", n, low=2)
     workers = checks.threads(threads)
-    chosen, method = serving("moments", method, backend)
+    chosen, method = serving("moments", net, method, backend)
     key = checks.seed(seed)
     report = checks.progress(progress, "sample")
     check_memory((16 + 32 * (workers or get_num_threads())) * len(grid) * len(net.species))
     run = function(chosen, "moments")
     mean, variance, events = run(net.arrays, grid, method=method, seed=key, n=n, threads=workers, progress=report)
-    return Moments(grid, mean, variance, net.species, n, events)
+    return Moments(grid, mean, variance, net.species, n, events, method)
 
 
 def simulate_events(
@@ -215,7 +245,7 @@ def simulate_events(
     max_events : int, optional
         At most this many. One of the two must be given.
     method, seed, backend
-        See `simulate`; the trajectory is number 0 of the seed.
+        See `simulate`; the trajectory is number 0 of the seed, of n = 1.
 
     Returns
     -------
@@ -246,8 +276,10 @@ def simulate_events(
         raise ValueError("t_end or max_events must be given; got neither")
     end = np.inf if t_end is None else checks.number("t_end", t_end, low=0)
     most = 2**62 if max_events is None else checks.integer("max_events", max_events, low=0, high=2**62)
-    chosen, method = serving("simulate_events", method, backend)
+    chosen, method = serving("simulate_events", net, method, backend, single=True)
     run = function(chosen, "simulate_events")
     key = checks.seed(seed)
+    if net.events:
+        raise ValueError(f"net must have no events, which a log cannot hold; got {net.events[0].name!r}")
     times, reaction, absorbed = run(net.arrays, t_end=end, max_events=most, method=method, seed=key)
-    return EventLog(times, reaction, net.initial, net.products - net.reactants, net.species, absorbed)
+    return EventLog(times, reaction, net.initial, net.products - net.reactants, net.species, absorbed, method)

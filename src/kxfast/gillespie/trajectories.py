@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
@@ -36,6 +37,12 @@ class Trajectories:
         The same for each reaction.
     time_mean, time_variance : float64 arrays, (n, S), or None
         Averages over the time from ``t[0]`` to ``t[-1]``, each state weighted by how long it held.
+    method : str
+        By which method.
+    stopped : float64 array, (n,), or None
+        When the condition `until` of `simulate` ended each trajectory; infinite where it did not until ``t[-1]``.
+    assigned : mapping of str to float64 arrays, (n, T)
+        What the assignment rules of an SBML model give at the samples.
 
     """
 
@@ -46,6 +53,9 @@ class Trajectories:
     fired: Counts
     time_mean: Reals | None = None
     time_variance: Reals | None = None
+    method: str = ""
+    stopped: Reals | None = None
+    assigned: Mapping[str, Reals] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """Return the sizes."""
@@ -103,6 +113,8 @@ class Moments:
         Trajectories.
     events : int
         Events of all of them.
+    method : str
+        By which method.
 
     """
 
@@ -112,6 +124,7 @@ class Moments:
     species: tuple[str, ...]
     n: int
     events: int
+    method: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,6 +142,8 @@ class EventLog:
     species : tuple of str, (S,)
     absorbed : bool
         Whether nothing can fire any more after the last event.
+    method : str
+        By which method.
 
     """
 
@@ -138,6 +153,7 @@ class EventLog:
     change: Counts
     species: tuple[str, ...]
     absorbed: bool
+    method: str = ""
 
     def __len__(self) -> int:
         """Return the number of events."""

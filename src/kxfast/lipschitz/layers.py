@@ -94,10 +94,12 @@ class Linear(Layer):
     def __post_init__(self) -> None:
         _set_arrays(self, 2)
 
-    def spec(self, dtype: Any = None) -> tuple[Any, ...]:  # noqa: D102
+    def spec(self, dtype: Any = None) -> tuple[Any, ...]:
+        """See `Layer.spec`."""
         return ("linear", *_as(self, dtype))
 
-    def output_shape(self, shape: Shape) -> Shape:  # noqa: D102
+    def output_shape(self, shape: Shape) -> Shape:
+        """See `Layer.output_shape`."""
         if tuple(shape) != (self.weight.shape[1],):
             raise ValueError(f"x must have shape (B, {self.weight.shape[1]}) to match weight; got (B, {_shown(shape)})")
         return (int(self.weight.shape[0]),)
@@ -206,10 +208,12 @@ class Activation(Layer):
     def __post_init__(self) -> None:
         checks.choice("name", self.name, tuple(ACTIVATIONS))
 
-    def spec(self, dtype: Any = None) -> tuple[Any, ...]:  # noqa: D102
+    def spec(self, dtype: Any = None) -> tuple[Any, ...]:
+        """See `Layer.spec`."""
         return ("activation", self.name)
 
-    def output_shape(self, shape: Shape) -> Shape:  # noqa: D102
+    def output_shape(self, shape: Shape) -> Shape:
+        """See `Layer.output_shape`."""
         if self.name == "sorting" and shape[0] % 2:
             raise ValueError(f"x must have an even number of channels to be sorted in pairs; got {shape[0]}")
         return tuple(shape)

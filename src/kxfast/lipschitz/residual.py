@@ -110,7 +110,8 @@ def residual_inverse(
         plain, run = specs(layers), implementation("lipschitz", "forward", backend, "d")
 
         def function(x: checks.Array) -> checks.Array:
-            return run(plain, x)  # type: ignore[no-any-return]
+            value: checks.Array = run(plain, x)
+            return value
 
     solve = implementation("lipschitz", "residual_inverse", backend, "d")
     with np.errstate(all="ignore"):  # what overflows is flagged

@@ -13,6 +13,9 @@ def _align(align: Any) -> str:
     return checks.choice("align", align, ("end", "start"))
 
 
+_CAUSAL = {align: patterns.Causal(align) for align in ("end", "start")}
+
+
 def causal(align: str = "end") -> Mask:
     """Allow keys up to the query's own position: ``j <= i`` where there are as many queries as keys.
 
@@ -44,7 +47,7 @@ def causal(align: str = "end") -> Mask:
     [[1, 0, 0], [1, 1, 0]]
 
     """
-    return patterns.Causal(_align(align))
+    return _CAUSAL[_align(align)]
 
 
 def sliding_window(left: int, right: int = 0, *, align: str = "end") -> Mask:

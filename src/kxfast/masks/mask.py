@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kxfast import checks
+from kxfast.masks.intervals import Intervals, canonical, complement, intersection, union
 
 Booleans = NDArray[np.bool_]
 Integers = NDArray[np.int64]
@@ -58,6 +59,10 @@ class Mask(ABC):
     def allowed(self, grid: Grid) -> Booleans:
         """Return which pairs of `grid` are allowed, in four dimensions that broadcast to the grid's."""
 
+    def intervals(self, grid: Grid) -> Intervals | None:
+        """Return the allowed keys of each query as up to two intervals (see kxfast.masks.intervals), or None."""
+        return None
+
     def __and__(self, other: Mask) -> Mask:
         """Allow what both allow."""
         return And(self, other) if isinstance(other, Mask) else NotImplemented
@@ -80,10 +85,15 @@ class Mask(ABC):
         grid = Grid(*(checks.integer(name, value, low=0) for name, value in sizes.items()))
         return np.ascontiguousarray(self.allowed(grid))
 
+    def key_intervals(self, batch: int, heads: int, q_len: int, k_len: int) -> Intervals | None:
+        """Return (batch or 1, 1, q_len or 1, 4): start and stop of two key intervals of each query; None: not so."""
+        found = self.intervals(Grid(batch, heads, q_len, k_len))
+        return None if found is None else canonical(found, k_len)
+
     def to_dense(self, batch: int, heads: int, q_len: int, k_len: int) -> Booleans:
         """Return the mask as an array (batch, heads, q_len, k_len); True: may attend."""
         pattern = self.pattern(batch, heads, q_len, k_len)
-        return np.array(np.broadcast_to(pattern, (batch, heads, q_len, k_len)))
+        return np.array(np.broadcast_to(pattern, (batch, heads, q_len, k_len)), order="C")
 
     def density(self, batch: int, heads: int, q_len: int, k_len: int) -> float:
         """Return the share of pairs that are allowed; 0 if there are no pairs."""
@@ -127,6 +137,11 @@ class And(Mask):
         """See `Mask.allowed`."""
         return self.left.allowed(grid) & self.right.allowed(grid)
 
+    def intervals(self, grid: Grid) -> Intervals | None:
+        """See `Mask.intervals`."""
+        left, right = self.left.intervals(grid), self.right.intervals(grid)
+        return None if left is None or right is None else intersection(left, right)
+
     def __repr__(self) -> str:
         """Show an expression that gives this mask."""
         return f"{_bracketed(self.left, Or)} & {_bracketed(self.right, Or)}"
@@ -143,6 +158,11 @@ class Or(Mask):
         """See `Mask.allowed`."""
         return self.left.allowed(grid) | self.right.allowed(grid)
 
+    def intervals(self, grid: Grid) -> Intervals | None:
+        """See `Mask.intervals`."""
+        left, right = self.left.intervals(grid), self.right.intervals(grid)
+        return None if left is None or right is None else union(left, right)
+
     def __repr__(self) -> str:
         """Show an expression that gives this mask."""
         return f"{self.left!r} | {self.right!r}"
@@ -157,6 +177,11 @@ class Not(Mask):
     def allowed(self, grid: Grid) -> Booleans:
         """See `Mask.allowed`."""
         return ~self.mask.allowed(grid)
+
+    def intervals(self, grid: Grid) -> Intervals | None:
+        """See `Mask.intervals`."""
+        given = self.mask.intervals(grid)
+        return None if given is None else complement(given, grid.k_len)
 
     def __repr__(self) -> str:
         """Show an expression that gives this mask."""

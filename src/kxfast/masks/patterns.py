@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kxfast.masks.intervals import Intervals, canonical, interval, of_runs
 from kxfast.masks.mask import Booleans, Grid, Integers, Mask
 
 Array = NDArray[Any]
@@ -44,6 +45,10 @@ class Causal(_Named):
         """See `Mask.allowed`."""
         return grid.index(3) <= grid.position(self.align)
 
+    def intervals(self, grid: Grid) -> Intervals | None:
+        """See `Mask.intervals`."""
+        return interval(0, grid.position(self.align) + 1, grid.k_len)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Padding(_Named):
@@ -56,8 +61,16 @@ class Padding(_Named):
         """See `Mask.allowed`."""
         if self.real is not None:
             return _keys("real", self.real, grid)
-        lengths = np.atleast_1d(self.lengths)  # type: ignore[arg-type]
+        assert self.lengths is not None  # one of the two is given
+        lengths = np.atleast_1d(self.lengths)
         return grid.index(3) < _rows("lengths", lengths, grid)
+
+    def intervals(self, grid: Grid) -> Intervals | None:
+        """See `Mask.intervals`."""
+        if self.real is not None:
+            return of_runs(_tokens("real", self.real, grid))
+        assert self.lengths is not None  # one of the two is given
+        return interval(0, _rows("lengths", np.atleast_1d(self.lengths), grid), grid.k_len)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -70,6 +83,10 @@ class Unilm(_Named):
         """See `Mask.allowed`."""
         return _keys("segment_ids", self.counts, grid) <= _queries("segment_ids", self.counts, grid)
 
+    def intervals(self, grid: Grid) -> Intervals | None:
+        """See `Mask.intervals`."""
+        return interval(0, _last_alike(_queries_of("segment_ids", self.counts, grid), grid)[1], grid.k_len)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PrefixLM(_Named):
@@ -81,6 +98,11 @@ class PrefixLM(_Named):
         """See `Mask.allowed`."""
         lengths = _rows("prefix_lengths", np.atleast_1d(self.prefix_lengths), grid)
         return (grid.index(3) < lengths) | (grid.index(3) <= grid.position("end"))
+
+    def intervals(self, grid: Grid) -> Intervals | None:
+        """See `Mask.intervals`."""
+        lengths = _rows("prefix_lengths", np.atleast_1d(self.prefix_lengths), grid)
+        return interval(0, np.maximum(lengths, grid.position("end") + 1), grid.k_len)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -96,6 +118,11 @@ class SlidingWindow(_Named):
         distance = grid.index(3) - grid.position(self.align)
         return (-self.left <= distance) & (distance <= self.right)
 
+    def intervals(self, grid: Grid) -> Intervals | None:
+        """See `Mask.intervals`."""
+        position = grid.position(self.align)
+        return interval(position - self.left, position + self.right + 1, grid.k_len)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Documents(_Named):
@@ -107,6 +134,14 @@ class Documents(_Named):
         """See `Mask.allowed`."""
         same: Booleans = _keys("ids", self.ids, grid) == _queries("ids", self.ids, grid)
         return same
+
+    def intervals(self, grid: Grid) -> Intervals | None:
+        """See `Mask.intervals`."""
+        ids = _queries_of("ids", self.ids, grid)
+        runs = (np.diff(ids, axis=1) != 0).sum(1)
+        if (runs != (np.diff(np.sort(ids, axis=1), axis=1) != 0).sum(1)).any():
+            return None  # a document in several pieces
+        return interval(*_last_alike(ids, grid), grid.k_len)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -120,6 +155,12 @@ class Permutation(_Named):
         """See `Mask.allowed`."""
         keys, queries = _keys("order", self.order, grid), _queries("order", self.order, grid)
         return keys <= queries if self.include_self else keys < queries
+
+    def sorted_intervals(self, batch: int, heads: int, q_len: int, k_len: int) -> tuple[Intervals, NDArray[np.int64]]:
+        """Return intervals among tokens in the order of their generation, and their places in this order."""
+        order = _queries_of("order", self.order, Grid(batch, heads, q_len, k_len))
+        before = np.arange(k_len)[None, None, :, None] + int(self.include_self)
+        return canonical(interval(0, before, k_len), k_len), np.argsort(order, axis=1)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -152,8 +193,8 @@ class BlockSparse(_Named):
                 f"(..., {expected[0]}, {expected[1]}) for {grid.q_len} queries, {grid.k_len} keys, blocks of {size}"
             )
             raise ValueError(f"layout must have shape {wanted}; got {self.layout.shape}")
-        rows, columns = np.arange(grid.q_len) // size, np.arange(grid.k_len) // size
-        return layout[:, :, rows[:, None], columns[None]]
+        wide = np.repeat(layout, size, axis=3)[..., : grid.k_len]
+        return np.repeat(wide, size, axis=2)[:, :, : grid.q_len]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -225,6 +266,26 @@ def _queries(name: str, values: Array, grid: Grid) -> Array:
     if grid.q_len > grid.k_len:
         raise ValueError(f"q_len must be at most k_len = {grid.k_len} for a mask of {name}; got {grid.q_len}")
     return _tokens(name, values, grid)[:, None, grid.k_len - grid.q_len :, None]
+
+
+def _queries_of(name: str, values: Array, grid: Grid) -> Array:
+    """Return the values of all tokens (B or 1, Lk), of which the queries are the last."""
+    _queries(name, values, grid)
+    return _tokens(name, values, grid)
+
+
+def _last_alike(values: Array, grid: Grid) -> tuple[Array, Array]:
+    """Return for each query where the run of equal values that it stands in begins and ends."""
+    length = values.shape[1]
+    place = np.arange(length)
+    fresh = np.ones(values.shape, np.bool_)
+    fresh[:, 1:] = values[:, 1:] != values[:, :-1]
+    start = np.maximum.accumulate(np.where(fresh, place, 0), axis=1)
+    last = np.ones(values.shape, np.bool_)
+    last[:, :-1] = fresh[:, 1:]
+    stop = np.minimum.accumulate(np.where(last, place + 1, length)[:, ::-1], axis=1)[:, ::-1]
+    rows = slice(length - grid.q_len, None)
+    return start[:, None, rows, None], stop[:, None, rows, None]
 
 
 def kept(array: Array) -> Array:

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from kxfast._native import attention as _native
+from kxfast.backends.native.half import rounded, widened
 
 Array = NDArray[Any]
 
 
-def _wide(*arrays: Array | None) -> list[Any]:
-    return [None if x is None else x.astype(np.float32) for x in arrays]
-
-
 def scaled_dot_product_attention(
-    q: Array, k: Array, v: Array, mask: Array | None, bias: Array | None, scale: float, out: Array | None
+    q: Array, k: Array, v: Array, allowed: Any, bias: Array | None, scale: float, out: Array | None
 ) -> tuple[Array, Array]:
     """See the reference."""
-    kind = q.dtype
+    kind, pairs = q.dtype, _native.Allowed(*allowed)
     if kind.itemsize > 2:
-        return _native.scaled_dot_product_attention(q, k, v, mask, bias, scale, out)
-    a, b, c, d = _wide(q, k, v, bias)
-    result, lse = _native.scaled_dot_product_attention(a, b, c, mask, d, scale, None)
+        return _native.scaled_dot_product_attention(q, k, v, pairs, bias, scale, out)
+    a, b, c, d = map(widened, (q, k, v, bias))
+    wide, lse = _native.scaled_dot_product_attention(a, b, c, pairs, d, scale, None)
+    result = rounded(wide, kind)
     if out is None:
-        return result.astype(kind), lse
+        return result, lse
     out[...] = result
     return out, lse
 
@@ -38,18 +35,16 @@ def scaled_dot_product_attention_backward(
     v: Array,
     out: Array,
     lse: Array,
-    mask: Array | None,
+    allowed: Any,
     bias: Array | None,
     scale: float,
     need_dbias: bool,
 ) -> tuple[Array, Array, Array, Array | None]:
     """See the reference."""
-    kind, half = q.dtype, q.dtype.itemsize == 2
-    *x, b = _wide(grad, q, k, v, out, bias) if half else (grad, q, k, v, out, bias)
+    *x, b = map(widened, (grad, q, k, v, out, bias))
     run: Any = _native.scaled_dot_product_attention_backward
-    dq, dk, dv, dbias = run(*x, lse, mask, b, scale, need_dbias)
+    dq, dk, dv, dbias = run(*x, lse, _native.Allowed(*allowed), b, scale, need_dbias)
     if dbias is not None and bias is not None:
         dbias = dbias.sum(tuple(axis for axis in range(4) if bias.shape[axis] == 1), keepdims=True)
-    if not half:
-        return dq, dk, dv, dbias
-    return dq.astype(kind), dk.astype(kind), dv.astype(kind), None if dbias is None else dbias.astype(kind)
+    gradients: tuple[Array, Array, Array, Array | None] = rounded((dq, dk, dv, dbias), q.dtype)
+    return gradients

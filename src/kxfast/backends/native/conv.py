@@ -9,27 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kxfast._native import conv as native
+from kxfast.backends.native.half import rounded, widened
 
 Array = NDArray[Any]
+Kept = list[tuple[Array, Array | None]]  # of each layer its input, and its candidates and open shares
 
-__all__ = ["dgcnn", "dgcnn_backward", "dilated_gated_conv1d", "dilated_gated_conv1d_backward"]
-
-
-def _working(x: Any) -> Any:
-    return x.astype(np.float32) if x.dtype.itemsize == 2 else x
+__all__ = ["dgcnn", "dgcnn_backward", "dilated_gated_conv1d", "dilated_gated_conv1d_backward", "match_features"]
 
 
 def _finish(y: Array, kind: np.dtype[Any], out: Array | None) -> Array:
-    if out is None or out is y:
-        return y.astype(kind, copy=False)
-    out[...] = y
+    if out is y:
+        return y
+    result: Array = rounded(y, kind)
+    if out is None:
+        return result
+    out[...] = result
     return out
 
 
 def _layer(layer: Any, kind: np.dtype[Any]) -> Any:
-    """Return the layer as the compiled module holds it."""
-    if kind.itemsize == 2:
-        kind = np.dtype(np.float32)
+    """Return the layer as the compiled module holds it, in the type that it computes in."""
+    if layer.weight.dtype is not kind:
         layer = layer.astype(kind)
     shortcut, shortcut_bias = layer.shortcut or (None, None)
     gamma, beta, alpha = layer.norm or (None, None, 0.0)
@@ -49,30 +49,45 @@ def _layer(layer: Any, kind: np.dtype[Any]) -> Any:
     )
 
 
-def dilated_gated_conv1d(x: Array, layer: Any, mask: Array | None, drop: float, seed: int, out: Array | None) -> Array:
-    """One layer."""
-    kind = x.dtype
-    if kind.itemsize == 2:
-        return _finish(native.forward(_working(x), _layer(layer, kind), mask, drop, seed, None), kind, out)
-    result: Array = native.forward(x, _layer(layer, kind), mask, drop, seed, out)
+def _forward(
+    x: Array, layer: Any, mask: Array | None, drop: float, seed: int, out: Array | None, kept: Kept | None
+) -> Array:
+    result: Array
+    result, parts = native.forward(x, _layer(layer, x.dtype), mask, drop, seed, out, kept is not None)
+    if kept is not None:
+        kept.append((x, parts))
     return result
 
 
-def dgcnn(x: Array, layers: Sequence[Any], mask: Array | None, drop: float, seed: int, out: Array | None) -> Array:
+def dilated_gated_conv1d(
+    x: Array, layer: Any, mask: Array | None, drop: float, seed: int, out: Array | None, kept: Kept | None
+) -> Array:
+    """One layer."""
+    kind = x.dtype
+    if kind.itemsize > 2:
+        return _forward(x, layer, mask, drop, seed, out, kept)
+    return _finish(_forward(widened(x), layer, mask, drop, seed, None, kept), kind, out)
+
+
+def dgcnn(
+    x: Array, layers: Sequence[Any], mask: Array | None, drop: float, seed: int, out: Array | None, kept: Kept | None
+) -> Array:
     """Layers one after another."""
     kind = x.dtype
-    y: Array = _working(x)
+    y: Array = widened(x)
     last = len(layers) - 1
     for i, layer in enumerate(layers):
         target = out if i == last and kind.itemsize > 2 else None
-        y = native.forward(y, _layer(layer, kind), mask, drop, (seed + i) % 2**64, target)
+        y = _forward(y, layer, mask, drop, (seed + i) % 2**64, target, kept)
     return _finish(y, kind, out)
 
 
-def _gradients(dy: Array, x: Array, layer: Any, held: Any, mask: Array | None, drop: float, seed: int) -> list[Any]:
+def _gradients(
+    dy: Array, x: Array, layer: Any, mask: Array | None, drop: float, seed: int, parts: Array | None
+) -> list[Any]:
     """Return the gradients of one layer as its public function does, not yet rounded."""
     dx, dweight, dbias, dshortcut, dshortcut_bias, dgamma, dbeta, dalpha = native.backward(
-        dy, x, held, mask, drop, seed
+        dy, x, _layer(layer, x.dtype), mask, drop, seed, parts
     )
     result = [dx, dweight, dbias]
     if layer.shortcut is not None:
@@ -82,37 +97,32 @@ def _gradients(dy: Array, x: Array, layer: Any, held: Any, mask: Array | None, d
     return result
 
 
-def _rounded(gradients: Any, kind: np.dtype[Any]) -> Any:
-    """Round every array of a nest of tuples and lists."""
-    if gradients is None or kind.itemsize > 2:
-        return gradients
-    if isinstance(gradients, (tuple, list)):
-        return type(gradients)(_rounded(each, kind) for each in gradients)
-    return gradients.astype(kind)
-
-
 def dilated_gated_conv1d_backward(
-    grad: Array, x: Array, layer: Any, mask: Array | None, drop: float, seed: int
+    grad: Array, x: Array, layer: Any, mask: Array | None, drop: float, seed: int, parts: Array | None
 ) -> tuple[Any, ...]:
     """Gradients of one layer."""
-    kind = x.dtype
-    held = _layer(layer, kind)
-    return tuple(_rounded(_gradients(_working(grad), _working(x), layer, held, mask, drop, seed), kind))
+    return tuple(rounded(_gradients(widened(grad), widened(x), layer, mask, drop, seed, parts), x.dtype))
 
 
 def dgcnn_backward(
-    grad: Array, x: Array, layers: Sequence[Any], mask: Array | None, drop: float, seed: int
+    grad: Array, x: Array, layers: Sequence[Any], mask: Array | None, drop: float, seed: int, kept: Kept | None
 ) -> tuple[Array, list[tuple[Any, ...]]]:
-    """Gradients of all layers, whose inputs are computed again."""
+    """Gradients of all layers; without what was kept, the inputs of all layers are computed again."""
     kind = x.dtype
-    held = [_layer(layer, kind) for layer in layers]
     keys = [(seed + i) % 2**64 for i in range(len(layers))]
-    inputs: list[Array] = [_working(x)]
-    for each, key in zip(held[:-1], keys, strict=False):
-        inputs.append(native.forward(inputs[-1], each, mask, drop, key, None))
-    dx: Array = _working(grad)
+    given: list[tuple[Array, Array | None]] = [(widened(x), None)] if kept is None else list(kept)
+    for layer, key in zip(layers[: len(layers) - len(given)], keys, strict=False):
+        given.append((_forward(given[-1][0], layer, mask, drop, key, None, None), None))
+    dx: Array = widened(grad)
     gradients: list[tuple[Any, ...]] = []
     for i in reversed(range(len(layers))):
-        dx, *rest = _gradients(dx, inputs[i], layers[i], held[i], mask, drop, keys[i])
+        dx, *rest = _gradients(dx, given[i][0], layers[i], mask, drop, keys[i], given[i][1])
         gradients.insert(0, tuple(rest))
-    return _rounded((dx, gradients), kind)  # type: ignore[no-any-return]
+    result: tuple[Array, list[tuple[Any, ...]]] = rounded((dx, gradients), kind)
+    return result
+
+
+def match_features(question: Array, passage: Array) -> Array:
+    """Features of every place of the passage; tokens are numbered from 0, those of the question first."""
+    tokens = 1 + max(int(question.max()), int(passage.max(initial=0)))
+    return native.match_features(question, passage, tokens)

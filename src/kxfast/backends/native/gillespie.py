@@ -1,7 +1,7 @@
 """Exact stochastic simulation, compiled."""
 
-from kxfast._native.gillespie import exponential, moments, simulate, simulate_events
+from kxfast._native.gillespie import choose_method, exponential, moments, simulate, simulate_events
 
-METHODS = ("direct",)
+METHODS = ("direct", "sorting_direct", "next_reaction", "composition_rejection", "rssa")
 
-__all__ = ["exponential", "moments", "simulate", "simulate_events"]
+__all__ = ["choose_method", "exponential", "moments", "simulate", "simulate_events"]

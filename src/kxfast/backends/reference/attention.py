@@ -23,6 +23,22 @@ def scores(q: Array, k: Array, mask: Array | None, bias: Array | None, scale: fl
     return s if mask is None else np.where(mask, s, s.dtype.type(-np.inf))
 
 
+def dense(allowed: Any, k_len: int) -> Array | None:
+    """Return which pairs are allowed as booleans that broadcast to (B, H, Lq, Lk), or None for all."""
+    if allowed.intervals is None:
+        mask: Array | None = allowed.mask
+        return mask
+    key = np.arange(k_len)
+    a, b, c, d = np.moveaxis(allowed.intervals[..., None], 3, 0)
+    pairs: Array = ((a <= key) & (key < b)) | ((c <= key) & (key < d))
+    if allowed.order is None:
+        return pairs
+    rank = np.argsort(allowed.order, axis=1)
+    pairs = np.broadcast_to(pairs, (len(rank), *pairs.shape[1:]))
+    pairs = np.take_along_axis(pairs, rank[:, None, :, None], 2)
+    return np.take_along_axis(pairs, rank[:, None, None, :], 3)
+
+
 def combine(p: Array, allowed: Array, v: Array) -> Array:
     """Return p @ v over allowed pairs: selected, not multiplied by 0, so that a masked NaN goes nowhere."""
     strange = np.argwhere(~np.isfinite(v).all(-1))  # (b, h, j) of keys with NaN or infinity
@@ -51,11 +67,11 @@ def gather(dx: Array, heads: int) -> Array:
 
 
 def scaled_dot_product_attention(
-    q: Array, k: Array, v: Array, mask: Array | None, bias: Array | None, scale: float, out: Array | None
+    q: Array, k: Array, v: Array, allowed: Any, bias: Array | None, scale: float, out: Array | None
 ) -> tuple[Array, Array]:
     kind, heads = q.dtype, q.shape[1]
     q, k, v, bias = working(q), spread(working(k), heads), spread(working(v), heads), working(bias)
-    s = scores(q, k, mask, bias, scale)
+    s = scores(q, k, dense(allowed, k.shape[2]), bias, scale)
     top = s.max(-1, keepdims=True, initial=-np.inf)
     p = np.exp(s - np.where(np.isneginf(top), 0, top))
     total = p.sum(-1, keepdims=True)
@@ -77,24 +93,24 @@ def scaled_dot_product_attention_backward(
     v: Array,
     out: Array,
     lse: Array,
-    mask: Array | None,
+    allowed: Any,
     bias: Array | None,
     scale: float,
     need_dbias: bool,
 ) -> tuple[Array, Array, Array, Array | None]:
     kind, heads, groups = q.dtype, q.shape[1], k.shape[1]
     q, k, v, bias = working(q), spread(working(k), heads), spread(working(v), heads), working(bias)
-    s = scores(q, k, mask, bias, scale)
+    s = scores(q, k, dense(allowed, k.shape[2]), bias, scale)
     some = ~np.isneginf(lse)[..., None]
-    allowed = ~np.isneginf(s) & some
-    p = np.where(allowed, np.exp(np.where(allowed, s - np.where(some, lse[..., None], 0), 0)), q.dtype.type(0))
+    counted = ~np.isneginf(s) & some
+    p = np.where(counted, np.exp(np.where(counted, s - np.where(some, lse[..., None], 0), 0)), q.dtype.type(0))
     dout = np.where(some, working(grad), q.dtype.type(0))
     share = np.sum(dout * working(out), -1, keepdims=True)
     with np.errstate(invalid="ignore"):
-        ds = np.where(allowed, p * (dout @ v.swapaxes(2, 3) - share), q.dtype.type(0))
+        ds = np.where(counted, p * (dout @ v.swapaxes(2, 3) - share), q.dtype.type(0))
     dbias = ds * q.dtype.type(scale)
-    over = allowed.swapaxes(2, 3)
-    dq = combine(dbias, allowed, k)
+    over = counted.swapaxes(2, 3)
+    dq = combine(dbias, counted, k)
     dk = gather(combine(dbias.swapaxes(2, 3), over, q), groups)
     dv = gather(combine(p.swapaxes(2, 3), over, dout), groups)
     dq, dk, dv = (each.astype(kind, copy=False) for each in (dq, dk, dv))

@@ -1,6 +1,6 @@
 """Windowed co-occurrence counts, PMI and word vectors (spec: Windowed co-occurrence counting, PMI, word vectors).
 
-Ids are int64 with -1 between documents; a matrix is (indptr, indices, data) with the columns of each row in order.
+A matrix is (indptr, indices, data) with the columns of each row in order.
 """
 
 from __future__ import annotations
@@ -20,10 +20,15 @@ Matrix = tuple[Array, Array, Array]
 class Tokenizer:
     """Section 1: words are numbered in the order in which they first come; -1 stands after each document."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int) -> None:
         self._number: dict[str, int] = {}
+        self._counts: list[int] = []
         self._numbers: list[int] = []
-        self._file = b""
+        self._file, self._offset = b"", 0
+
+    def begin(self, offset: int) -> None:
+        """Begin a file, or a part of it from a byte on."""
+        self._offset = offset
 
     def feed(self, data: bytes) -> tuple[int, int] | None:
         """Take bytes of a file; return (offset, value) of a byte that is not UTF-8."""
@@ -32,11 +37,12 @@ class Tokenizer:
 
     def finish(self) -> tuple[int, int] | None:
         """End a file: each line is a document."""
-        data, self._file = self._file, b""
+        data, offset, self._file, self._offset = self._file, self._offset, b"", 0
         try:
-            text = data.decode().removeprefix("\ufeff")
+            text = data.decode()
         except UnicodeDecodeError as error:
-            return error.start, data[error.start]
+            return offset + error.start, data[error.start]
+        text = text if offset else text.removeprefix("\ufeff")
         for line in text.removesuffix("\n").split("\n") if text else ():
             self.add_document(line)
         return None
@@ -45,14 +51,23 @@ class Tokenizer:
         self.add_tokens(re.findall(r"[^ \t\n\r]+", text))
 
     def add_tokens(self, tokens: list[str]) -> None:
-        self._numbers += [self._number.setdefault(token, len(self._number)) for token in tokens]
+        for token in tokens:
+            number = self._number.setdefault(token, len(self._number))
+            self._counts += [0] * (len(self._number) - len(self._counts))
+            self._counts[number] += 1
+            self._numbers.append(number)
         self._numbers.append(-1)
 
     def take_numbers(self) -> Array:
-        return np.array(self._numbers, np.int64)
+        taken, self._numbers = self._numbers, []
+        return np.array(taken, np.int32)
 
-    def words(self) -> list[str]:
-        return list(self._number)
+    def counts(self) -> Array:
+        return np.array(self._counts, np.int64)
+
+    def words(self, numbers: Array) -> list[str]:
+        every = list(self._number)
+        return [every[number] for number in numbers]
 
 
 def _at_distance(ids: Array, document: Array, size: int, d: int, direction: str) -> sparse.csr_array:
@@ -67,11 +82,19 @@ def _at_distance(ids: Array, document: Array, size: int, d: int, direction: str)
     return right if direction == "right" else left + right
 
 
-def pairs(ids: Array, vocabulary_size: int, window: int, weighting: str, direction: str) -> Matrix:
-    """Section 2; harmonic sums are of integers over the least common multiple of the distances, divided at the end.
+def pairs(
+    numbers: list[Array], rank: Array | None, vocabulary_size: int, window: int, weighting: str, direction: str,
+    threads: int, progress: Any,
+) -> Matrix:  # fmt: skip
+    """Section 2; ids are the ranks of numbers, -1 between documents, and unknown words, -2, are left out.
 
-    Where these integers could overflow, the exact counts of each distance are added as fractions, nearest first.
+    Harmonic sums are of integers over the least common multiple of the distances, divided at the end. Where these
+    integers could overflow, the exact counts of each distance are added as fractions, nearest first.
     """
+    ids = np.concatenate([np.zeros(0, np.int32), *numbers])
+    if rank is not None:
+        ids = rank[ids]
+    ids = ids[ids >= -1]
     breaks = np.flatnonzero(np.concatenate([[True], ids < 0, [True]]))
     harmonic, reach = weighting == "harmonic", min(window, int(np.diff(breaks).max()) - 2)
     scale = lcm(*range(1, min(reach, 64) + 1)) if harmonic else 1

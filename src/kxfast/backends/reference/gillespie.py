@@ -1,9 +1,10 @@
 """Exact stochastic simulation (spec: Gillespie stochastic simulation).
 
-A network is the tuple (initial (S,), reactants (R, S), products (R, S), rates (R,), begin (R + 1,), ops, numbers);
-reaction r has the rate expression ``ops[begin[r]:begin[r + 1]]`` in postfix order if that is not empty. Methods are
-generators of (time, reaction): the counts given to them change when the next event is asked for. Trajectory i of a
-seed draws from Philox with the key (seed, i).
+A network is the tuple (initial (S,), reactants (R, S), products (R, S), rates (R,), begin (R + 1,), ops, numbers,
+control); reaction r has the rate expression ``ops[begin[r]:begin[r + 1]]`` in postfix order if that is not empty, and
+control is what gillespie_events.py says. The state is the counts and then the variables that events change. Methods
+are generators of (time, reaction) from a time on: the state given to them changes when the next event is asked for.
+Trajectory i of a seed draws from Philox with the key (seed, i).
 """
 
 from __future__ import annotations
@@ -12,51 +13,46 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from kxfast.backends.reference.gillespie_events import Director
+from kxfast.backends.reference.gillespie_expressions import Array, evaluate
+from kxfast.backends.reference.gillespie_ranges import bounds, is_timed
+
 Events = Iterator[tuple[float, int]]
-Network = tuple[Array, ...]
+Network = tuple[Any, ...]
+_TIME = 14  # the operation in expressions
 Progress = Callable[[int, int], Any] | None
-
-_UNARY = {7: np.negative, 8: np.exp, 9: np.log, 10: np.sqrt, 11: np.abs}
-_BINARY = {2: np.add, 3: np.subtract, 4: np.multiply, 5: np.divide, 6: np.float_power, 12: np.minimum, 13: np.maximum}
-
-
-def evaluate(ops: Array, numbers: Array, counts: Array) -> float:
-    stack: list[Any] = []
-    for op, number in zip(ops.tolist(), numbers, strict=True):
-        if op in _BINARY:
-            right = stack.pop()
-            stack[-1] = _BINARY[op](stack[-1], right)
-        elif op in _UNARY:
-            stack[-1] = _UNARY[op](stack[-1])
-        else:
-            stack.append(number if op == 0 else np.float64(counts[int(number)]))
-    return float(stack[0])
 
 
 @np.errstate(all="ignore")
-def propensities(network: Network, counts: Array) -> Array:
-    """a_j = c_j prod_i C(n_i, l_ji), the binomials as products of ratios; or the value of the expression."""
-    _, reactants, _, rates, begin, ops, numbers = network
-    a = rates.copy()
+def propensities(network: Network, counts: Array, t: float = 0.0) -> Array:
+    """a_j = c_j prod_i C(n_i, l_ji), the binomials as products of ratios; or the value of the expression.
+
+    A network with a window (t0, t1) after its control has upper bounds in place of rates that depend on the time.
+    """
+    _, reactants, _, rates, begin, ops, numbers, _, *window = network
+    a: Array = rates.copy()
+    n = counts[: reactants.shape[1]]
     for k in range(reactants.max(initial=0)):
-        a *= np.where(reactants > k, (counts - k) / (k + 1), 1.0).prod(axis=1)
+        a *= np.where(reactants > k, (n - k) / (k + 1), 1.0).prod(axis=1)
     for j in np.flatnonzero(np.diff(begin)):
         program = slice(begin[j], begin[j + 1])
-        a[j] = evaluate(ops[program], numbers[program], counts)
+        if window and _TIME in ops[program]:
+            a[j] = bounds(ops[program], numbers[program], counts, *window[0])[1]
+        else:
+            a[j] = evaluate(ops[program], numbers[program], counts, t)
     return a
 
 
 @np.errstate(all="ignore")
 def checked_propensities(network: Network, counts: Array, t: float) -> Array:
-    if counts.min() < 0:
-        s = int(np.argmax(counts < 0))
-        raise ValueError(f"the count of species {s} must stay at least 0; got {counts[s]} at t = {t:g}")
-    if counts.max() > 2**52:
-        s = int(np.argmax(counts))
-        raise ValueError(f"the count of species {s} must stay at most 2**52; got {counts[s]} at t = {t:g}")
+    n = counts[: len(network[0])]
+    if n.min() < 0:
+        s = int(np.argmax(n < 0))
+        raise ValueError(f"the count of species {s} must stay at least 0; got {n[s]:g} at t = {t:g}")
+    if n.max() > 2**52:
+        s = int(np.argmax(n))
+        raise ValueError(f"the count of species {s} must stay at most 2**52; got {n[s]:g} at t = {t:g}")
     a = propensities(network, counts)
     bad = np.flatnonzero(~(np.isfinite(a) & (a >= 0)))
     if bad.size:
@@ -81,35 +77,35 @@ def waiting_times(a: Array, u: Array) -> Array:
     return np.where(a > 0, -np.log(u) / np.where(a > 0, a, 1), np.inf)
 
 
-def direct(network: Network, counts: Array, rng: np.random.Generator) -> Events:
-    change, t = network[2] - network[1], 0.0
+def direct(network: Network, counts: Array, rng: np.random.Generator, t: float) -> Events:
+    change, n = network[2] - network[1], counts[: len(network[0])]
     while (a := checked_propensities(network, counts, t)).any():
         tau, j = direct_step(a, 1 - rng.random(), rng.random())
         t += tau
         yield t, j
-        counts += change[j]
+        n += change[j]
 
 
-def first_reaction(network: Network, counts: Array, rng: np.random.Generator) -> Events:
-    change, t = network[2] - network[1], 0.0
+def first_reaction(network: Network, counts: Array, rng: np.random.Generator, t: float) -> Events:
+    change, n = network[2] - network[1], counts[: len(network[0])]
     while (a := checked_propensities(network, counts, t)).any():
         tau = waiting_times(a, 1 - rng.random(len(a)))
         j = int(np.argmin(tau))
         t += tau[j]
         yield t, j
-        counts += change[j]
+        n += change[j]
 
 
-def next_reaction(network: Network, counts: Array, rng: np.random.Generator) -> Events:
+def next_reaction(network: Network, counts: Array, rng: np.random.Generator, t: float) -> Events:
     """Gibson and Bruck: each reaction keeps its time, which is rescaled when its propensity changes."""
-    change = network[2] - network[1]
-    a = checked_propensities(network, counts, 0.0)
-    times = waiting_times(a, 1 - rng.random(len(a)))
+    change, n = network[2] - network[1], counts[: len(network[0])]
+    a = checked_propensities(network, counts, t)
+    times = t + waiting_times(a, 1 - rng.random(len(a)))
     while a.any():
         j = int(np.argmin(times))
         t = float(times[j])
         yield t, j
-        counts += change[j]
+        n += change[j]
         old, a = a, checked_propensities(network, counts, t)
         drawn = (a > 0) & (old == 0)
         drawn[j] = a[j] > 0
@@ -122,35 +118,109 @@ def next_reaction(network: Network, counts: Array, rng: np.random.Generator) -> 
 METHODS = ("direct", "first_reaction", "next_reaction")
 
 
-def events_of(network: Network, counts: Array, method: str, seed: int, index: int) -> Events:
-    rng = np.random.Generator(np.random.Philox(key=np.array([seed, index], np.uint64)))
+def generator(seed: int, index: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=np.array([seed, index], np.uint64)))
+
+
+def events_of(network: Network, state: Array, method: str, rng: np.random.Generator, t: float, end: float) -> Events:
     if not len(network[3]):
         return iter(())
     methods = {"direct": direct, "first_reaction": first_reaction, "next_reaction": next_reaction}
-    return methods[method](network, counts, rng)
+    timed = is_timed(network)
+    if timed.any():
+        return thinned(network, timed, state, methods[method], rng, t, end)
+    return methods[method](network, state, rng, t)
 
 
-def trajectory(network: Network, t: Array, method: str, seed: int, index: int) -> tuple[Array, ...]:
+def thinned(
+    network: Network,
+    timed: Array,
+    state: Array,
+    method: Callable[..., Events],
+    rng: np.random.Generator,
+    t: float,
+    end: float,
+) -> Events:
+    """Thinning (Lewis and Shedler 1979): candidates at bounds that hold in a window, kept by rate / bound."""
+    length = 1.0
+    while t < min(end, 1e300):
+        length = window_length(network, timed, state, t, length)
+        inside, after = (*network, (t, t + length)), t + length
+        for time, j in method(inside, state, rng, t):
+            if time > after:
+                break
+            if timed[j]:
+                rate = propensities(network, state, time)[j]
+                if not rate >= 0:
+                    raise ValueError(
+                        f"the propensity of reactions[{j}] must be finite and at least 0; got {rate:g} at t = {time:g}"
+                    )
+                if rng.random() * propensities(inside, state)[j] >= rate:
+                    after = time
+                    break
+            yield time, j
+        t, length = after, 2 * length
+
+
+def window_length(network: Network, timed: Array, state: Array, t: float, length: float) -> float:
+    """A length, halved until bounds are known and not far above the rates, or hold for a few events only."""
+    begin, ops, numbers = network[4:7]
+    for _ in range(200):
+        programs = [slice(begin[j], begin[j + 1]) for j in np.flatnonzero(timed)]
+        ranges = [bounds(ops[each], numbers[each], state, t, t + length) for each in programs]
+        least, most = (sum(each[end] for each in ranges) for end in (0, 1))
+        if np.isfinite(most) and (most <= 2 * least or most * length <= 4):
+            return length
+        length /= 2
+    j = np.flatnonzero(timed)[np.argmax([each[1] for each in ranges])]
+    raise ValueError(f"the propensity of reactions[{j}] must be finite and at least 0; got {most:g} at t = {t:g}")
+
+
+class Record:
     """Samples (T, S), firings (R,), and the integrals of n - n0 and (n - n0)^2 from t[0] to t[-1]."""
-    counts, reactions = network[0].copy(), len(network[3])
-    samples = np.empty((len(t), len(counts)), np.int64)
-    fired = np.zeros(reactions, np.int64)
-    integrals = np.zeros((2, len(counts)))
-    sampled, now = 0, t[0]
-    for time, j in events_of(network, counts, method, seed, index):
-        passed = int(np.searchsorted(t, time))  # samples before the event; one at its time sees it
-        samples[sampled:passed] = counts
-        sampled, d, later = passed, counts - network[0], min(time, t[-1])
-        integrals += max(0.0, later - now) * np.array([d, d * d])
-        now = max(now, later)
-        if time > t[-1]:
-            break
-        fired[j] += 1
-    else:
-        d = counts - network[0]
-        integrals += (t[-1] - now) * np.array([d, d * d])
-    samples[sampled:] = counts
-    return samples, fired, *integrals
+
+    def __init__(self, network: Network, t: Array) -> None:
+        self.t, self.initial = t, network[0]
+        self.samples = np.empty((len(t), len(self.initial)), np.int64)
+        self.fired = np.zeros(len(network[3]), np.int64)
+        self.integrals = np.zeros((2, len(self.initial)))
+        self.sampled, self.now = 0, t[0]
+
+    def until(self, time: float, counts: Array) -> None:
+        """The counts stay until a time; a sample at that time is not among them."""
+        passed = int(np.searchsorted(self.t, time))
+        self.samples[self.sampled : passed] = counts
+        self.sampled = max(self.sampled, passed)
+        d, later = counts - self.initial, min(time, self.t[-1])
+        self.integrals += max(0.0, later - self.now) * np.array([d, d * d])
+        self.now = max(self.now, later)
+
+
+def trajectory(network: Network, t: Array, method: str, seed: int, index: int) -> tuple[Any, ...]:
+    """Samples, firings and integrals, and when a condition ended the trajectory, else infinity."""
+    control, species = network[7], len(network[0])
+    state = np.concatenate([network[0], control[0]]) if len(control[0]) else network[0].copy()
+    rng, record, now = generator(seed, index), Record(network, t), 0.0
+    director = Director(control, state, species, rng)
+    while not director.settle(now):
+        stop = director.next_stop(now)
+        for time, j in events_of(network, state, method, rng, now, min(stop, t[-1])):
+            if director.conditions(now) != director.truth:
+                break  # the last reaction changed one: what was to come next is forgotten
+            record.until(min(time, stop), state[:species])
+            now = min(time, stop)
+            if time > stop or time > t[-1]:
+                break
+            record.fired[j] += 1
+        else:
+            if director.conditions(now) == director.truth:
+                record.until(stop, state[:species])
+                now = stop
+        if now > t[-1] or now == np.inf:
+            record.until(np.inf, state[:species])
+            return record.samples, record.fired, *record.integrals, np.inf
+    record.until(np.inf, state[:species])
+    return record.samples, record.fired, *record.integrals, now
 
 
 def simulate(
@@ -164,23 +234,24 @@ def simulate(
     first: int,
     threads: int,
     progress: Progress,
-) -> tuple[Array, Array, Array | None, Array | None]:
+) -> tuple[Array, Array, Array | None, Array | None, Array]:
     parts = []
     for i in range(n):
         parts.append(trajectory(network, t, method, seed, first + i))
         if progress:
             progress((i + 1) * len(t), n * len(t))
-    samples, fired, area, square = map(np.array, zip(*parts, strict=True))
+    samples, fired, area, square, stopped = map(np.array, zip(*parts, strict=True))
     if not averages:
-        return samples, fired, None, None
+        return samples, fired, None, None, stopped
     shift = area / (t[-1] - t[0])
-    return samples, fired, network[0] + shift, np.maximum(0, square / (t[-1] - t[0]) - shift * shift)
+    spread = np.maximum(0, square / (t[-1] - t[0]) - shift * shift)
+    return samples, fired, network[0] + shift, spread, stopped
 
 
 def moments(
     network: Network, t: Array, *, method: str, seed: int, n: int, threads: int, progress: Progress
 ) -> tuple[Array, Array, int]:
-    counts, fired, _, _ = simulate(
+    counts, fired, _, _, _ = simulate(
         network, t, method=method, seed=seed, averages=False, n=n, first=0, threads=threads, progress=progress
     )
     return counts.mean(axis=0), counts.var(axis=0, ddof=1), int(fired.sum())
@@ -191,9 +262,11 @@ def simulate_events(
 ) -> tuple[Array, Array, bool]:
     counts = network[0].copy()
     log: list[tuple[float, int]] = []
-    for time, j in events_of(network, counts, method, seed, 0):
+    absorbed = False
+    for time, j in events_of(network, counts, method, generator(seed, 0), 0.0, t_end):
         if time > t_end or len(log) == max_events:
             break
         log.append((time, j))
-    absorbed = not propensities(network, counts).any()
+    else:
+        absorbed = True
     return np.array([t for t, _ in log], np.float64), np.array([j for _, j in log], np.int32), absorbed

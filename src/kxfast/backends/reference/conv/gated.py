@@ -12,6 +12,7 @@ from kxfast.backends.reference.conv.dropout import gate_scale
 from kxfast.backends.reference.conv.plain import convolve, convolve_backward, finish, select, sigmoid, working
 
 Array = NDArray[Any]
+Kept = list[tuple[Array, Array | None]]  # of each layer its input, and its candidates and open shares
 EPSILON = 1e-7  # of the layer normalisation in D
 
 
@@ -37,8 +38,8 @@ class _State(NamedTuple):
     scale: Array | float  # d(gate)/d(convolution): dropout and sign
 
 
-def _open(layer: _Layer, x: Array, mask: Array | None, drop: float, seed: int) -> _State:
-    """Compute everything up to the gate."""
+def _open(layer: _Layer, x: Array, mask: Array | None, drop: float, seed: int, parts: Array | None = None) -> _State:
+    """Compute everything up to the gate, or take candidates and open shares from what `_parts` returned."""
     inner = select(x, mask) if layer.mask_input else x
     skipped = inner if layer.skip == "add" else select(x, mask)
     projected = skipped
@@ -46,14 +47,24 @@ def _open(layer: _Layer, x: Array, mask: Array | None, drop: float, seed: int) -
         projected = skipped @ layer.shortcut[0]
         if layer.shortcut[1] is not None:
             projected = projected + layer.shortcut[1]
+    if parts is not None:
+        candidate, opens = np.split(parts, 2, -1)
+        scale = _scale(layer, opens, drop, seed)
+        return _State(inner, skipped, projected, candidate, opens, 1 - opens, scale)
     h = convolve(inner, layer.weight, layer.bias, layer.dilation, layer.padding)
     first, second = h[..., : h.shape[2] // 2], h[..., h.shape[2] // 2 :]
     candidate, gate = (first, second) if layer.gate == "last" else (second, first)
+    scale = _scale(layer, gate, drop, seed)
+    return _State(inner, skipped, projected, candidate, sigmoid(gate * scale), sigmoid(-gate * scale), scale)
+
+
+def _scale(layer: _Layer, gate: Array, drop: float, seed: int) -> Array | float:
     scale = gate_scale(gate.shape, drop, seed, gate.dtype)
-    if layer.skip == "gated" and layer.gate == "first":
-        scale = -scale  # variant B: the gate keeps the input
-    gate = gate * scale
-    return _State(inner, skipped, projected, candidate, sigmoid(gate), sigmoid(-gate), scale)
+    return -scale if layer.skip == "gated" and layer.gate == "first" else scale  # variant B: the gate keeps the input
+
+
+def _parts(s: _State, counted: Array | None) -> Array:
+    return select(np.concatenate([s.candidate, s.opens], -1), counted)
 
 
 def _normalize(u: Array) -> tuple[Array, Array]:
@@ -63,7 +74,8 @@ def _normalize(u: Array) -> tuple[Array, Array]:
     return centred / deviation, deviation
 
 
-def _forward(layer: _Layer, x: Array, mask: Array | None, drop: float, seed: int) -> Array:
+def _forward(layer: _Layer, x: Array, mask: Array | None, drop: float, seed: int) -> tuple[Array, Array]:
+    """Return the result, and candidates and open shares where they count."""
     s = _open(layer, x, mask, drop, seed)
     u = s.candidate * s.opens
     if layer.norm is not None:
@@ -75,11 +87,13 @@ def _forward(layer: _Layer, x: Array, mask: Array | None, drop: float, seed: int
         u = select(s.projected * s.keeps + u, mask)
     else:
         u = select(u, mask)
-    return u
+    return u, _parts(s, mask if layer.skip != "add" else None)
 
 
-def _backward(layer: _Layer, dy: Array, x: Array, mask: Array | None, drop: float, seed: int) -> tuple[Any, ...]:
-    s = _open(layer, x, mask, drop, seed)
+def _backward(
+    layer: _Layer, dy: Array, x: Array, mask: Array | None, drop: float, seed: int, parts: Array | None
+) -> tuple[Any, ...]:
+    s = _open(layer, x, mask, drop, seed, parts)
     counted = mask if layer.skip != "add" else None  # which positions of the result are not 0
     dy = select(dy, counted)
     du = dy
@@ -143,36 +157,46 @@ def _rounded(gradients: Any, kind: np.dtype[Any]) -> Any:
     return gradients.astype(kind, copy=False)
 
 
-def dgcnn(x: Array, layers: Sequence[Any], mask: Array | None, drop: float, seed: int, out: Array | None) -> Array:
+def dgcnn(
+    x: Array, layers: Sequence[Any], mask: Array | None, drop: float, seed: int, out: Array | None, kept: Kept | None
+) -> Array:
     kind = x.dtype
     y: Array = working(x)
     for i, layer in enumerate(layers):
-        y = _forward(_working_layer(layer), y, mask, drop, (seed + i) % 2**64)
+        given = y
+        y, parts = _forward(_working_layer(layer), given, mask, drop, (seed + i) % 2**64)
+        if kept is not None:
+            kept.append((given, parts))
     return finish(y, kind, out)
 
 
 def dgcnn_backward(
-    grad: Array, x: Array, layers: Sequence[Any], mask: Array | None, drop: float, seed: int
+    grad: Array, x: Array, layers: Sequence[Any], mask: Array | None, drop: float, seed: int, kept: Kept | None
 ) -> tuple[Array, list[tuple[Any, ...]]]:
     kind = x.dtype
-    layers = [_working_layer(layer) for layer in layers]
-    inputs: list[Array] = [working(x)]
-    for i, layer in enumerate(layers[:-1]):
-        inputs.append(_forward(layer, inputs[-1], mask, drop, (seed + i) % 2**64))
+    if kept is None:
+        found: Kept = []
+        dgcnn(x, layers, mask, drop, seed, None, found)
+        kept = [(given, None) for given, _ in found]
     dx: Array = working(grad)
     gradients: list[tuple[Any, ...]] = []
     for i in reversed(range(len(layers))):
-        dx, *rest = _backward(layers[i], dx, inputs[i], mask, drop, (seed + i) % 2**64)
+        given, parts = kept[i]
+        dx, *rest = _backward(_working_layer(layers[i]), dx, given, mask, drop, (seed + i) % 2**64, parts)
         gradients.insert(0, tuple(rest))
-    return _rounded((dx, gradients), kind)  # type: ignore[no-any-return]
+    rounded: tuple[Array, list[tuple[Any, ...]]] = _rounded((dx, gradients), kind)
+    return rounded
 
 
-def dilated_gated_conv1d(x: Array, layer: Any, mask: Array | None, drop: float, seed: int, out: Array | None) -> Array:
-    return dgcnn(x, [layer], mask, drop, seed, out)
+def dilated_gated_conv1d(
+    x: Array, layer: Any, mask: Array | None, drop: float, seed: int, out: Array | None, kept: Kept | None
+) -> Array:
+    return dgcnn(x, [layer], mask, drop, seed, out, kept)
 
 
 def dilated_gated_conv1d_backward(
-    grad: Array, x: Array, layer: Any, mask: Array | None, drop: float, seed: int
+    grad: Array, x: Array, layer: Any, mask: Array | None, drop: float, seed: int, parts: Array | None
 ) -> tuple[Any, ...]:
-    dx, (rest,) = dgcnn_backward(grad, x, [layer], mask, drop, seed)
+    kept: Kept | None = None if parts is None else [(working(x), parts)]
+    dx, (rest,) = dgcnn_backward(grad, x, [layer], mask, drop, seed, kept)
     return dx, *rest

@@ -1,0 +1,111 @@
+// A few queries of one key head against a run of its keys: what a step of decoding asks for.
+//
+// Nothing is packed: with few queries each key and value is used a few times only, so reading them once,
+// where they lie, is the limit (of the memory, or of the caches they are in). For each tile of 64 keys, for
+// each query: dot products along D, four keys at a time, weights 2^(s - m), then values, by chunks of four
+// registers of columns that stay in registers over the tile. Sums of runs are combined by the caller, so that
+// one sequence with few heads occupies all cores. Masked keys are not read: NaN behind a mask goes nowhere.
+#include "attention/simd/group.hpp"
+
+namespace kxfast::attention::KXFAST_ISA {
+namespace {
+
+template <class T>
+inline T dot(const T* a, const T* b, int64_t n) {
+  constexpr int kWidth = Lanes<T>::kWidth;
+  typename Lanes<T>::Vector first = {}, second = {};
+  int64_t j = 0;
+  for (; j + 2 * kWidth <= n; j += 2 * kWidth) {
+    first = fused(load(a + j), load(b + j), first);
+    second = fused(load(a + j + kWidth), load(b + j + kWidth), second);
+  }
+  for (; j + kWidth <= n; j += kWidth) first = fused(load(a + j), load(b + j), first);
+  T sum = sum_of<T>(first + second);
+  for (; j < n; ++j) sum += a[j] * b[j];
+  return sum;
+}
+
+// Scores of the keys whose bits are set, in units of log2, and -inf for others; returns the highest, or NaN.
+template <class T>
+inline T score_tile(const Decode<T>& x, int64_t r, int64_t tile, uint64_t bits, T* s) {
+  const T scale = x.scale * static_cast<T>(1.4426950408889634);
+  const DecodeRow<T>& row = x.row[r];
+  T top = -kInfinity<T>, strange = top;
+  for (int64_t j = 0; j < kTile; ++j) s[j] = -kInfinity<T>;
+  for (uint64_t left = bits; left; left &= left - 1) {
+    const int64_t j = __builtin_ctzll(left), key = tile * kTile + j;
+    T score = dot(row.q, x.k + key * x.d, x.d);
+    if (row.bias.data) score += row.bias.data[key * row.bias.key];
+    s[j] = score * scale;
+    top = s[j] > top ? s[j] : top;
+    strange = s[j] == s[j] ? strange : s[j];
+  }
+  return strange == strange ? top : strange;
+}
+
+// sums += weights of the keys whose bits are set, times their values
+template <class T, int VECTORS>
+inline void add_values(const T* p, const T* v, int64_t stride, uint64_t bits, T* sums) {
+  constexpr int kWidth = Lanes<T>::kWidth;
+  typename Lanes<T>::Vector sum[VECTORS];
+  for (int c = 0; c < VECTORS; ++c) sum[c] = load(sums + c * kWidth);
+  for (uint64_t left = bits; left; left &= left - 1) {
+    const int64_t j = __builtin_ctzll(left);
+    const auto weight = all(p[j]);
+    for (int c = 0; c < VECTORS; ++c) sum[c] = fused(weight, load(v + j * stride + c * kWidth), sum[c]);
+  }
+  for (int c = 0; c < VECTORS; ++c) store(sums + c * kWidth, sum[c]);
+}
+
+template <class T>
+inline void add_tile(const T* p, const T* v, int64_t dv, uint64_t bits, T* sums) {
+  constexpr int kWidth = Lanes<T>::kWidth;
+  int64_t at = 0;
+  for (; at + 4 * kWidth <= dv; at += 4 * kWidth) add_values<T, 4>(p, v + at, dv, bits, sums + at);
+  for (; at + kWidth <= dv; at += kWidth) add_values<T, 1>(p, v + at, dv, bits, sums + at);
+  for (; at < dv; ++at)
+    for (uint64_t left = bits; left; left &= left - 1)
+      sums[at] += p[__builtin_ctzll(left)] * v[__builtin_ctzll(left) * dv + at];
+}
+
+template <class T>
+void run(const Decode<T>& x) {
+  constexpr int kWidth = Lanes<T>::kWidth;
+  alignas(64) T s[kTile];
+  for (int64_t i = 0; i < x.rows * (x.dv + 2); ++i) x.sums[i] = 0;
+  for (int64_t r = 0; r < x.rows; ++r) x.sums[r * (x.dv + 2) + x.dv] = -kInfinity<T>;
+  for (int64_t tile = x.first; tile < x.last; ++tile)
+    for (int64_t r = 0; r < x.rows; ++r) {
+      const uint64_t bits = allowed(x.row[r].mask, 0, tile, x.k_len);
+      if (!bits) continue;
+      T *sums = x.sums + r * (x.dv + 2), *top = sums + x.dv, *total = top + 1;
+      const T highest = score_tile(x, r, tile, bits, s);
+      if (highest == -kInfinity<T>) continue;  // a bias forbids all
+      if (highest != highest) *total = highest;
+      if (highest > *top) {
+        const T factor = *top == -kInfinity<T> ? T{0} : exp2(all(*top - highest))[0];
+        for (int64_t j = 0; j < x.dv; ++j) sums[j] *= factor;
+        *total *= factor;
+        *top = highest;
+      }
+      typename Lanes<T>::Vector sum = {};
+      for (int64_t j = 0; j < kTile; j += kWidth) {
+        const auto p = exp2(load(s + j) - all(*top));
+        store(s + j, p);
+        sum += p;
+      }
+      *total += sum_of<T>(sum);
+      add_tile(s, x.v + tile * kTile * x.dv, x.dv, bits, sums);
+    }
+}
+
+}  // namespace
+
+void decode(const Decode<float>& run_of_keys) {
+  run(run_of_keys);
+}
+void decode(const Decode<double>& run_of_keys) {
+  run(run_of_keys);
+}
+
+}  // namespace kxfast::attention::KXFAST_ISA

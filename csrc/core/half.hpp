@@ -1,0 +1,14 @@
+// float16 and bfloat16 to float and back, rounding to the nearest, ties to even.
+#pragma once
+
+#include <cstdint>
+
+namespace kxfast {
+
+enum class Half { float16, bfloat16 };
+
+// `count` numbers, on all cores where there are many.
+void widen(Half kind, const uint16_t* from, int64_t count, float* to);
+void narrow(Half kind, const float* from, int64_t count, uint16_t* to);
+
+}  // namespace kxfast

@@ -1,0 +1,69 @@
+"""The examples run, on little data and for few steps, and the gradients of the one that has its own are right."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kxfast as kx
+
+FOLDER = Path(__file__).parents[1] / "examples"
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the examples are not beside the tests")
+SENTENCES = (
+    "他 们 来 自 北京 。\n我 的 朋友 来 了 。\n北京 的 朋友 走 了 。\n他 来 了 ， 我 走 了 。\n我们 都 是 朋友 。\n" * 4
+)
+COUPLETS = "白日依山尽，黄河入海流。\n欲穷千里目，更上一层楼。\n" * 600
+
+
+def run(name: str, *arguments: str) -> str:
+    pytest.importorskip("matplotlib", reason="the examples draw with matplotlib")
+    command = [sys.executable, str(FOLDER / name), *arguments]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
+def test_segmentation(tmp_path):
+    (tmp_path / "gold.txt").write_text(SENTENCES, encoding="utf-8")
+    out = run("plot_conv_segmentation.py", "--gold", f"{tmp_path}/gold.txt", "--steps", "3", "--output", str(tmp_path))
+    assert "kxfast: F1" in out
+    assert (tmp_path / "conv_segmentation.png").stat().st_size > 5000
+
+
+def test_span(tmp_path):
+    assert "questions of paragraphs kept aside" in run("plot_conv_span.py", "--steps", "2", "--output", str(tmp_path))
+    assert (tmp_path / "conv_span.png").stat().st_size > 5000
+
+
+def test_language_model(tmp_path):
+    out = run("plot_attention_language_model.py", "--steps", "2", "--output", str(tmp_path))
+    assert "sample:" in out
+    assert (tmp_path / "attention_language_model.png").stat().st_size > 5000
+
+
+def test_couplets(tmp_path):
+    (tmp_path / "poems.txt").write_text(COUPLETS, encoding="utf-8")
+    arguments = ("--corpus", f"{tmp_path}/poems.txt", "--steps", "2", "--output", str(tmp_path))
+    assert "poet: " in run("plot_attention_couplets.py", *arguments)
+
+
+def test_the_transformers_gradients_are_differences(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    from transformer import Transformer
+
+    model = Transformer(11, width=8, heads=2, blocks=2)
+    model.weights = {name: each.astype(np.float64) for name, each in model.weights.items()}
+    rng = np.random.default_rng(0)
+    ids, mask, counted = rng.integers(0, 11, (3, 7)), kx.masks.causal(), rng.random((3, 7)) < 0.8
+    _, gradients = model.loss(ids, mask, counted)
+    for name, gradient in gradients.items():
+        direction = rng.standard_normal(gradient.shape)
+        values = []
+        for step in (1e-4, -1e-4):
+            model.weights[name] += step * direction
+            values.append(model.loss(ids, mask, counted)[0])
+            model.weights[name] -= step * direction
+        difference = (values[0] - values[1]) / 2e-4
+        assert abs(np.sum(gradient * direction) - difference) < 1e-4 * max(1, abs(difference)), name
