@@ -1,11 +1,15 @@
 """Word vectors: one worked update, laws of the trainers, and what vectors are asked."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from test_cooccurrence import LINES, near
 
 import kxfast as kx
+from kxfast.backends.native import cooccurrence as native
 from kxfast.backends.reference import cooccurrence as reference
+from kxfast.cooccurrence import training
 
 C = kx.cooccurrence
 
@@ -18,16 +22,32 @@ def corpus(words=12, documents=80, seed=1):
     ]  # fmt: skip
 
 
-def test_worked_update():
+def trained(rows, columns, values, weights, start, eta=0.1, make=reference.trainer):
+    """One epoch on records in their order; vectors and cost."""
+    whole = np.array([0, len(rows)])
+    columns, rows = np.array(columns, np.int32), np.array(rows, np.int32)
+    values, weights = np.array(values, float), np.array(weights, float)
+    order = np.arange(len(rows))
+    trainer = make(rows, columns, values, weights, order, whole, np.array([0, 1]), start, None, eta, 1)
+    cost = trainer.epoch(None)
+    return trainer.vectors(False), cost
+
+
+TRAINERS = [reference.trainer, native.trainer]
+
+
+@pytest.mark.parametrize("make", TRAINERS)
+def test_worked_update(make):
     value = C.pmi(C.count(LINES, min_count=2, window=2))[0, 1]
     weight = (3 / 100) ** 0.75
     near([-0.025 - value, weight], [-0.394097464, 0.072084342])
     start = np.array([[0.1, -0.2], [0.05, 0.15]])
-    record = np.array([0]), np.array([1]), np.array([value]), np.array([weight])
-    vectors, contexts, costs = reference.train_pmi(*record, start, None, 1, 0.1)
-    near(costs, [0.005597811])
+    vectors, cost = trained([0], [1], [value], [weight], start, make=make)
+    near([cost], [0.005597811])
     near(vectors, [[0.1001420411, -0.1995738800], [0.0502840814, 0.1494318440]], 10)
-    assert contexts is None
+    single, cost = trained([0], [1], [value], [weight], start.astype(np.float32), make=make)
+    near(single, [[0.10014204, -0.19957388], [0.05028408, 0.14943184]], 6)
+    near([cost], [0.0055978], 7)
     q = weight * (-0.025 - value)
     near(q * start[1], [-0.0014204128, -0.0042612385], 10)
     near(q * start[0], [-0.0028408257, 0.0056816513], 10)
@@ -57,7 +77,7 @@ def test_gradient_of_the_loss():
     v, weight, value, h = rng.standard_normal((2, 3)), 0.7, 0.4, 1e-6
     loss = lambda v: 0.5 * weight * (v[0] @ v[1] - value) ** 2
     eta = 1e-9  # so small that the step is the gradient, divided by the root of the updated accumulator
-    moved = reference.train_pmi(np.array([0]), np.array([1]), np.array([value]), np.array([weight]), v, None, 1, eta)[0]
+    moved, _ = trained([0], [1], [value], [weight], v, eta)
     for place in np.ndindex(*v.shape):
         step = np.zeros_like(v)
         step[place] = h
@@ -65,21 +85,58 @@ def test_gradient_of_the_loss():
         assert (v - moved)[place] / eta == pytest.approx(slope / np.sqrt(1 + slope**2 + 1e-8), rel=1e-5)
 
 
-def test_records_that_are_not_finite_are_passed_over():
-    start = np.array([[1.0, 2.0], [3.0, 4.0]])
-    values, weights = np.array([np.inf, 1.0]), np.array([1.0, np.inf])
-    moved, _, costs = reference.train_pmi(np.array([0, 1]), np.array([1, 0]), values, weights, start, None, 1, 0.1)
+@pytest.mark.parametrize("make", TRAINERS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_records_that_are_not_finite_are_passed_over(make, dtype):
+    start = np.array([[1.0, 2.0], [3.0, 4.0]], dtype)
+    moved, cost = trained([0, 1], [1, 0], [np.inf, 1.0], [1.0, np.inf], start, make=make)
     np.testing.assert_array_equal(moved, start)
-    assert costs.tolist() == [0.0]
+    assert cost == 0
+    start[0, 0] = np.nan
+    moved, cost = trained([0], [1], [0.5], [1.0], start, make=make)
+    np.testing.assert_array_equal(moved, start)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("model", [0, 1])
+def test_vectors_do_not_depend_on_threads(dtype, model):
+    co = C.count(corpus(words=150, documents=600))
+    options = {"dim": 7, "epochs": 3, "seed": 2, "dtype": dtype, "model": model}
+    one, three = (C.word_vectors(co, threads=threads, **options) for threads in (1, 3))
+    np.testing.assert_array_equal(one.vectors, three.vectors)
+    np.testing.assert_array_equal(one.costs, three.costs)
+    assert one.vectors.dtype == dtype
+
+
+@pytest.mark.parametrize("size", [3, 63, 64, 500])
+def test_tasks_of_a_round_share_no_word(size):
+    rng = np.random.default_rng(0)
+    rows, columns = rng.integers(0, size, (2, 5000)).astype(np.int32)
+    order, tasks, rounds = training._plan(rows, columns, size, 3000, rng)
+    np.testing.assert_array_equal(np.sort(order), np.arange(5000))
+    assert (rounds[0], rounds[-1], tasks[0], tasks[-1]) == (0, len(tasks) - 1, 0, 5000)
+    for begin, end in pairwise(rounds):
+        words = [set(rows[order[a:b]]) | set(columns[order[a:b]]) for a, b in pairwise(tasks[begin : end + 1])]
+        assert sum(map(len, words)) == len(set().union(*words))
+
+
+def test_what_is_heard_of_the_training():
+    co, heard, seen = C.count(corpus()), [], []
+    hear = lambda *each: heard.append(each)
+    found = C.word_vectors(co, dim=3, epochs=4, seed=0, on_epoch=hear, progress=lambda *each: seen.append(each))
+    assert heard == list(enumerate(found.costs, 1))
+    pairs = co.matrix.nnz - np.count_nonzero(co.matrix.diagonal())
+    assert seen[-1] == (4 * pairs, 4 * pairs, "pair")
+    assert seen == sorted(seen)
 
 
 def test_svd_reproduces_a_positive_matrix_of_low_rank():
     co = C.count(corpus())
-    full = C.word_vectors(co, dim=len(co.vocabulary), method="svd", seed=0).vectors
+    full = C.word_vectors(co, dim=len(co.vocabulary), method="svd", seed=0, dtype=float).vectors
     m = C.pmi(co, positive=True).toarray()
     u, s, _ = np.linalg.svd(m)
     np.testing.assert_allclose(np.abs(full.T @ full), np.diag(s), atol=1e-8)
-    few = C.word_vectors(co, dim=3, method="svd", seed=1, n_iter=30).vectors
+    few = C.word_vectors(co, dim=3, method="svd", seed=1, n_iter=30, dtype=float).vectors
     np.testing.assert_allclose(np.abs(few), np.abs(u[:, :3] * np.sqrt(s[:3])), atol=1e-6)
 
 

@@ -22,7 +22,7 @@ struct PmiRules {
 
 struct PmiMatrix {
   std::vector<int64_t> indptr;
-  Buffer<int32_t> indices;
+  Buffer<int32_t> indices;  // with room for all cells of the counts
   Buffer<double> data;
 };
 

@@ -70,6 +70,8 @@ CALLS = [
     (lambda: C.pmi(CO, marginals="columns"), ValueError, "marginals must be one of 'corpus', 'rows'; got str 'columns"),
     (lambda: C.pmi(C.Cooccurrence(CO.matrix, C.Vocabulary(["b", "c", "a"]))), ValueError,
      "co must have counts above 0 for words in pairs; got 0 for 'b'"),
+    (lambda: C.word_vectors(CO, dtype="float16"), ValueError, "dtype must be one of 'float32', 'float64'; got str 'floa"),
+    (lambda: C.word_vectors(CO, on_epoch=3), TypeError, "on_epoch must be a callable (epoch, loss) or None; got int"),
     (lambda: C.word_vectors(TEXT), TypeError, "co must be a Cooccurrence, as count returns it; got list"),
     (lambda: C.word_vectors(CO, dim=0), ValueError, "dim must be at least 1; got 0"),
     (lambda: C.word_vectors(CO, method="glove"), ValueError, "method must be one of 'pmi', 'svd'; got str 'glove'"),

@@ -6,6 +6,60 @@ import typing
 import numpy
 import numpy.typing
 
+class FloatTrainer:
+    """
+    AdaGrad on pairs of words, in tasks that share no word in a round.
+    """
+    def __init__(
+        self,
+        rows: typing.Annotated[numpy.typing.ArrayLike, numpy.int32],
+        columns: typing.Annotated[numpy.typing.ArrayLike, numpy.int32],
+        values: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        weights: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        order: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        tasks: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        rounds: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        vectors: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+        contexts: typing.Annotated[numpy.typing.ArrayLike, numpy.float32] | None,
+        eta: typing.SupportsFloat | typing.SupportsIndex,
+        threads: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    def epoch(self, progress: typing.Any) -> float:
+        """
+        Visit all pairs once; their cost.
+        """
+    def vectors(self, contexts: bool) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        The vectors of the words, or as contexts.
+        """
+
+class DoubleTrainer:
+    """
+    AdaGrad on pairs of words, in tasks that share no word in a round.
+    """
+    def __init__(
+        self,
+        rows: typing.Annotated[numpy.typing.ArrayLike, numpy.int32],
+        columns: typing.Annotated[numpy.typing.ArrayLike, numpy.int32],
+        values: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        weights: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        order: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        tasks: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        rounds: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        vectors: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        contexts: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None,
+        eta: typing.SupportsFloat | typing.SupportsIndex,
+        threads: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    def epoch(self, progress: typing.Any) -> float:
+        """
+        Visit all pairs once; their cost.
+        """
+    def vectors(self, contexts: bool) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        The vectors of the words, or as contexts.
+        """
+
 class Tokenizer:
     """
     Text to word numbers, in the order in which words first come.
@@ -108,6 +162,28 @@ def decoded(
     A run as (rows, cells of each, columns, values).
     """
 
+def multiplied_doubles(
+    indptr: numpy.typing.NDArray[numpy.int32],
+    indices: numpy.typing.NDArray[numpy.int32],
+    data: numpy.typing.NDArray[numpy.float64],
+    dense: numpy.typing.NDArray[numpy.float64],
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    A matrix in rows times a dense one.
+    """
+
+def multiplied_floats(
+    indptr: numpy.typing.NDArray[numpy.int32],
+    indices: numpy.typing.NDArray[numpy.int32],
+    data: numpy.typing.NDArray[numpy.float32],
+    dense: numpy.typing.NDArray[numpy.float32],
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    A matrix in rows times a dense one.
+    """
+
 @typing.overload
 def pmi(
     matrix: tuple[
@@ -118,6 +194,7 @@ def pmi(
     shift: typing.SupportsFloat | typing.SupportsIndex,
     smoothing: typing.SupportsFloat | typing.SupportsIndex,
     normalized: bool,
+    threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> tuple[typing.Any, ...]:
     """
     PMI of a matrix of counts, both as (indptr, indices, data).
@@ -133,6 +210,7 @@ def pmi(
     shift: typing.SupportsFloat | typing.SupportsIndex,
     smoothing: typing.SupportsFloat | typing.SupportsIndex,
     normalized: bool,
+    threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> tuple[typing.Any, ...]:
     """
     PMI of a matrix of counts, both as (indptr, indices, data).
@@ -148,6 +226,7 @@ def pmi(
     shift: typing.SupportsFloat | typing.SupportsIndex,
     smoothing: typing.SupportsFloat | typing.SupportsIndex,
     normalized: bool,
+    threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> tuple[typing.Any, ...]:
     """
     PMI of a matrix of counts, both as (indptr, indices, data).
@@ -163,21 +242,8 @@ def pmi(
     shift: typing.SupportsFloat | typing.SupportsIndex,
     smoothing: typing.SupportsFloat | typing.SupportsIndex,
     normalized: bool,
+    threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> tuple[typing.Any, ...]:
     """
     PMI of a matrix of counts, both as (indptr, indices, data).
-    """
-
-def train_pmi(
-    rows: numpy.typing.NDArray[numpy.int64],
-    columns: numpy.typing.NDArray[numpy.int64],
-    values: numpy.typing.NDArray[numpy.float64],
-    weights: numpy.typing.NDArray[numpy.float64],
-    vectors: numpy.typing.NDArray[numpy.float64],
-    contexts: numpy.typing.NDArray[numpy.float64] | None,
-    epochs: typing.SupportsInt | typing.SupportsIndex,
-    eta: typing.SupportsFloat | typing.SupportsIndex,
-) -> tuple[typing.Any, ...]:
-    """
-    AdaGrad on the records in their order; vectors, contexts, and the cost of each epoch.
     """

@@ -1,4 +1,4 @@
-"""The command line: ``kxfast info | verify | bench | words | segment``, one module each."""
+"""The command line: ``kxfast info | verify | bench | words | segment | cooccur``, one module each."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ COMMANDS = {
     "bench": "time every operation on real input, every backend beside the reference",
     "words": "find the words of a corpus",
     "segment": "cut the lines of standard input into the words of a lexicon",
+    "cooccur": "count pairs of words of a corpus, and fit word vectors to them",
 }
 
 

@@ -198,7 +198,11 @@ def load(path: str | os.PathLike[str], *, memory_map: bool = False) -> Cooccurre
         ends = np.cumsum(small["lengths"])
         text = small["text"].tobytes()
         words = [text[a:b].decode("utf-8", "surrogatepass") for a, b in zip([0, *ends[:-1]], ends, strict=True)]
-        matrix = sparse.csr_array(tuple(large), (len(words), len(words)))
+        data, indices, indptr = large
+        if len(indptr) != len(words) + 1 or indptr[-1] != len(data) or len(indices) != len(data):
+            raise ValueError("lengths")
+        matrix = sparse.csr_array((len(words), len(words)), dtype=data.dtype)
+        matrix.data, matrix.indices, matrix.indptr = data, indices, indptr  # not looked at: a map is not read
         window = None if small["window"] < 0 else int(small["window"])
         return Cooccurrence(matrix, Vocabulary(words, small["counts"]), window, weighting, direction)
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile):

@@ -27,6 +27,7 @@ def pmi(
     smoothing: float = 1.0,
     normalized: bool = False,
     marginals: str = "corpus",
+    threads: int | None = None,
     backend: str | None = None,
 ) -> Any:
     """Return the pointwise mutual information of each pair of different words that was seen.
@@ -48,6 +49,8 @@ def pmi(
     marginals : {"corpus", "rows"}
         "corpus": ``P(i) = c_i / N`` of the tokens, and P(i, j) of pairs of different words. "rows": P(i) and P(j) from
         the sums of the rows and columns of all counts, the diagonal among them.
+    threads : int, optional
+        By default those of `kxfast.get_num_threads`.
     backend : str, optional
         See `kxfast.use_backend`.
 
@@ -77,13 +80,16 @@ def pmi(
     positive, normalized = checks.boolean("positive", positive), checks.boolean("normalized", normalized)
     shift, smoothing = checks.number("shift", shift), checks.number("smoothing", smoothing, low=0)
     checks.choice("marginals", marginals, ("corpus", "rows"))
+    workers = checks.threads(threads)
     matrix, counts = co.matrix, co.vocabulary.counts
     if marginals == "corpus":
-        used = np.unique(np.concatenate([np.flatnonzero(np.diff(matrix.indptr)), matrix.indices]))
-        if used.size and counts[used].min() == 0:
-            word = co.vocabulary.words[used[np.argmin(counts[used])]]
+        used = np.diff(matrix.indptr) > 0
+        used[matrix.indices] = True
+        wrong = np.flatnonzero(used & (counts == 0))
+        if len(wrong):
+            word = co.vocabulary.words[wrong[0]]
             raise ValueError(f"co must have counts above 0 for words in pairs; got 0 for {word!r}")
     run = implementation("cooccurrence", "pmi", backend)
     plain = matrix.indptr, matrix.indices, matrix.data
     chosen = counts if marginals == "corpus" else None
-    return as_matrix(run(plain, chosen, positive, shift, smoothing, normalized))
+    return as_matrix(run(plain, chosen, positive, shift, smoothing, normalized, workers))

@@ -118,7 +118,7 @@ def _log(x: Array) -> Array:
 
 
 def pmi(
-    matrix: Matrix, counts: Array | None, positive: bool, shift: float, smoothing: float, normalized: bool
+    matrix: Matrix, counts: Array | None, positive: bool, shift: float, smoothing: float, normalized: bool, threads: int
 ) -> Matrix:
     """Section 3. With counts the corpus gives the marginals, and T leaves the diagonal out; without, X gives all."""
     indptr, indices, data = matrix
@@ -144,45 +144,62 @@ def pmi(
     return pointer, columns[stays], value[stays]
 
 
-def train_pmi(
-    rows: Array, columns: Array, values: Array, weights: Array, vectors: Array, contexts: Array | None,
-    epochs: int, eta: float,
-) -> tuple[Array, Array | None, Array]:  # fmt: skip
-    """Section 4: AdaGrad on one record after the other, in the order given; return also the cost of each epoch."""
-    v = vectors.copy()
-    c = v if contexts is None else contexts.copy()
-    seen_v = np.ones_like(v)
-    seen_c = seen_v if contexts is None else np.ones_like(c)
-    costs = np.zeros(epochs)
-    for epoch in range(epochs):
-        for i, j, value, f in zip(rows.tolist(), columns.tolist(), values.tolist(), weights.tolist(), strict=True):
-            e = float(v[i] @ c[j]) - value
+class Trainer:
+    """Section 4: AdaGrad on one record after the other, in the order given; tasks and rounds are for others' use."""
+
+    def __init__(
+        self, rows: Array, columns: Array, values: Array, weights: Array, order: Array, tasks: Array, rounds: Array,
+        vectors: Array, contexts: Array | None, eta: float, threads: int,
+    ) -> None:  # fmt: skip
+        kind = vectors.dtype.type
+        self._records = [each[order].tolist() for each in (rows, columns)] + [
+            list(each[order].astype(kind)) for each in (values, weights)
+        ]
+        self._v = vectors.copy()
+        self._c = self._v if contexts is None else contexts.copy()
+        self._seen_v = np.ones_like(vectors)
+        self._seen_c = self._seen_v if contexts is None else np.ones_like(self._c)
+        self._eta = kind(eta)
+
+    def epoch(self, progress: Any) -> float:
+        """Visit all records once; return their cost."""
+        v, c, seen_v, seen_c, eta, cost = self._v, self._c, self._seen_v, self._seen_c, self._eta, 0.0
+        for i, j, value, f in zip(*self._records, strict=True):
+            e = v[i] @ c[j] - value
             q = f * e
             if not (isfinite(e) and isfinite(q)):
                 continue
-            costs[epoch] += 0.5 * q * e
+            cost += 0.5 * float(q) * float(e)
             g_v, g_c = q * c[j], q * v[i]
             new_v, new_c = seen_v[i] + g_v**2, seen_c[j] + g_c**2
-            move_v, move_c = eta * g_v / np.sqrt(new_v + 1e-8), eta * g_c / np.sqrt(new_c + 1e-8)
+            tiny = v.dtype.type(1e-8)
+            move_v, move_c = eta * g_v / np.sqrt(new_v + tiny), eta * g_c / np.sqrt(new_c + tiny)
             if isfinite(move_v.sum()) and isfinite(move_c.sum()):
                 seen_v[i], seen_c[j] = new_v, new_c
                 v[i] -= move_v
                 c[j] -= move_c
-    return v, None if contexts is None else c, costs
+        return cost
+
+    def vectors(self, contexts: bool) -> Array:
+        """Return the vectors of the words, or as contexts."""
+        return self._c if contexts else self._v
 
 
-def svd_vectors(matrix: Matrix, sketch: Array, dim: int, n_iter: int) -> Array:
+trainer = Trainer
+
+
+def svd_vectors(matrix: Matrix, sketch: Array, dim: int, n_iter: int, threads: int) -> Array:
     """Return U sqrt(S) of the leading `dim` singular triples, by a randomised range finder (Halko et al. 2011)."""
     indptr, indices, data = matrix
     size = len(indptr) - 1
-    m = sparse.csr_array((data, indices, indptr), (size, size))
+    m = sparse.csr_array((data.astype(sketch.dtype), indices, indptr), (size, size))
     q = np.linalg.qr(m @ sketch)[0]
     for _ in range(n_iter):
         q = np.linalg.qr(m @ np.linalg.qr(m.T @ q)[0])[0]
     u, s, _ = np.linalg.svd((m.T @ q).T, full_matrices=False)
     vectors = (q @ u)[:, :dim] * np.sqrt(s[:dim])
     largest = np.argmax(np.abs(vectors), axis=0)
-    result: Array = vectors * np.where(vectors[largest, np.arange(dim)] < 0, -1.0, 1.0)
+    result: Array = vectors * np.where(vectors[largest, np.arange(dim)] < 0, -1, 1).astype(sketch.dtype)
     return result
 
 
