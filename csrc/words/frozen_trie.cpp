@@ -2,7 +2,7 @@
 // it.
 //
 // A double array was tried: the families of a dictionary's first characters are wide and lie badly, so it
-// took eight times the memory, or seconds to pack, and was no faster to walk.
+// took twice the memory and 0.65 s or more to pack for 349 000 words; it was faster to walk.
 #include "words/frozen_trie.hpp"
 
 #include <limits>

@@ -2,11 +2,10 @@
 //
 // From each position the trie is walked once, which yields all words that begin there with their scores; the
 // work is a handful of dependent loads for each character, one of 16 bytes for each step, so latency of the
-// array, 25 MB for 349 000 words, is the limit. A hashed trie with the scores in arrays of their own was
-// tried and took half as long again. Right to left the first word of the best path is known at once and
-// tokens come out in order; left to right they are traced back. Sums are in double and in the order of the
-// reference, so ties are the same. Documents are independent: blocks of them are tasks, each with tokens of
-// its own, which are copied side by side at the end.
+// array, 25 MB for 349 000 words, is the limit. Right to left the first word of the best path is known at
+// once and tokens come out in order; left to right they are traced back. Sums are in double and in the order
+// of the reference, so ties are the same. Documents are independent: blocks of them are tasks, each with
+// tokens of its own, which are copied side by side at the end.
 #include "words/segment.hpp"
 
 #include <algorithm>
