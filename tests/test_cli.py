@@ -84,6 +84,17 @@ def test_words_and_segment_work_in_a_pipe(tmp_path):
     assert cut.stdout.decode() == "天地 人\n\n天地 天地\n"
 
 
+def test_words_tells_where_the_bad_byte_is_and_writes_nothing(tmp_path):
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_bytes("天地\n".encode() * 9 + b"\xe5\xa4\n")
+    found = run("words", str(corpus), "-o", str(tmp_path / "words.txt"))
+    assert found.returncode == 2
+    assert found.stderr.decode() == f"kxfast words: corpus must be UTF-8; got byte 0xe5 at offset 63 of '{corpus}'\n"
+    assert [each.name for each in tmp_path.iterdir()] == ["corpus.txt"]
+    replaced = run("words", str(corpus), "--errors", "replace", "--min-count", "5", "--min-pmi", "0", "--report")
+    assert replaced.stdout.decode() == "天地 9 0.6931 0.0000 0.0000\n"
+
+
 def test_segment_tells_where_the_bad_byte_is(tmp_path):
     (tmp_path / "words.txt").write_text("天地 2\n", encoding="utf-8")
     bad = "天地\n天".encode() + b"\xff\n"

@@ -199,3 +199,93 @@ def test_merge_gain_is_at_least_its_bound():
     assert kx.words.merge_gain(0.25, [0.25, 0.5]) == pytest.approx(  # a part that never stands alone adds nothing
         0.25 * log(2) - 0.75 * log(0.75) + 0.25 * log(0.5)
     )
+
+
+def test_a_saved_segmenter_cuts_alike(tmp_path, engine):
+    import pickle
+
+    lexicon = {"科学": 5, "空间": 4, "科": 1, "学空": 1, "𠀀é": 2, "ab": 3}
+    texts = ["科学空间ab!", "", "学空𠀀é科", "间科学"]
+    segmenters = [kx.words.Segmenter(lexicon, tie="longest_last", unknown=-7.0), kx.words.Segmenter.jieba(lexicon)]
+    for made in segmenters:
+        made.save(tmp_path / "saved")
+        for other in kx.words.Segmenter.load(tmp_path / "saved"), pickle.loads(pickle.dumps(made)):
+            assert len(other) == 6
+            assert other.cut_many(texts) == made.cut_many(texts)
+    assert [path.name for path in tmp_path.iterdir()] == ["saved"]
+    with kx.use_backend("reference"):  # words and scores are in the file whatever trie it holds
+        assert kx.words.Segmenter.load(tmp_path / "saved").cut_many(texts) == made.cut_many(texts)
+    data = (tmp_path / "saved").read_bytes()
+    for bad, message in [(b"no", "that Segmenter.save wrote"), (data[:-9], "a whole file"), (b"x" * 99, "save wrote")]:
+        (tmp_path / "bad").write_bytes(bad)
+        with pytest.raises(ValueError, match=message):
+            kx.words.Segmenter.load(tmp_path / "bad")
+
+
+def test_joined_text_and_ends_are_those_of_the_lists(engine):
+    segmenter = kx.words.Segmenter({"科学": 5, "空间": 4, "𠀀é": 2})
+    texts = ["科学空间。", "", "a𠀀é科"]
+    cut = segmenter.cut_many(texts)
+    assert segmenter.join_many(texts, "、") == ["、".join(words) for words in cut]
+    ends, first = segmenter.ends_many(texts)
+    assert first.tolist() == np.cumsum([0, *map(len, cut)]).tolist()
+    assert ends.tolist() == np.cumsum([len(word) for words in cut for word in words]).tolist()
+
+
+def test_a_dictionary_file_that_repeats_a_word(tmp_path, engine):
+    (tmp_path / "words.txt").write_text("ab 9\ncd 1\nab 1\nabcd 1\nef 0\n", encoding="utf-8")
+    once = kx.words.Segmenter({"ab": 1, "cd": 1, "abcd": 1})
+    read = kx.words.Segmenter(tmp_path / "words.txt")
+    assert len(read) == 3
+    assert read.cut("abcdef") == once.cut("abcdef") == ["abcd", "e", "f"]
+
+
+def test_threads_share_a_segmenter():
+    from concurrent.futures import ThreadPoolExecutor
+
+    segmenter = kx.words.Segmenter({"科学": 5, "空间": 4})
+    texts = [f"科学空间{i}" for i in range(200)]
+    with ThreadPoolExecutor(4) as executor:
+        assert list(executor.map(segmenter.cut, texts)) == segmenter.cut_many(texts)
+
+
+def test_known_words_are_not_cut_and_excluded_ones_not_listed(engine):
+    lines = ["甲天地乙", "丙天地丁"] * 3
+    bounds = {"min_count": 4, "min_pmi": 9}
+    assert set(kx.words.discover(lines, **bounds)) == {"天", "地"}
+    assert dict(kx.words.discover(lines, include=["地乙", "没有"], **bounds)) == {"天": 6, "地乙": 3}
+    assert set(kx.words.discover(lines, exclude=["天"], **bounds)) == {"地"}
+
+
+def test_other_scripts(engine):
+    lines = ["สวัสดีครับ ขอบคุณครับ", "ครับ"] * 5
+    found = kx.words.discover(lines, min_count=5, min_pmi=0, characters="letters")
+    assert "ครับ" in "".join(found)
+    assert dict(kx.words.count_ngrams(lines, max_order=1).ngrams(1)[1:1]) == {}
+    kana = kx.words.count_ngrams(["すもも、桃"], max_order=2, characters=["ぁ-ん"])
+    assert kana.ngrams(2)[0] == ["すも", "もも"]
+
+
+def test_counts_can_be_added_and_judged_by(engine):
+    old, new = ["天地玄黄宇宙洪荒"] * 9, ["天地人和"] * 9
+    both = kx.words.count_ngrams(old) + kx.words.count_ngrams(new)
+    whole = kx.words.count_ngrams(old + new)
+    assert both.total == whole.total
+    for n in range(1, 5):
+        assert both.ngrams(n)[0] == whole.ngrams(n)[0]
+        assert both.ngrams(n)[1].tolist() == whole.ngrams(n)[1].tolist()
+        assert [side.tolist() for side in both.entropies(n)] == [side.tolist() for side in whole.entropies(n)]
+    direct = kx.words.discover(old + new, min_count=5, min_pmi=1)
+    assert dict(kx.words.discover(old + new, ngrams=both, min_count=5, min_pmi=1)) == dict(direct)
+
+
+def test_the_report_tells_pmi_and_entropies(engine):
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    lines = [f"{left}天地{right}" for left in "甲乙丙丁" for right in "子丑寅卯"]
+    frame = kx.words.discover(lines, min_count=16, min_pmi=0.5, report=True).to_dataframe()
+    assert isinstance(frame, pandas.DataFrame)
+    assert list(frame.columns) == ["word", "count", "pmi", "left_entropy", "right_entropy"]
+    row = frame[frame.word == "天地"].iloc[0]
+    assert row["count"] == 16
+    assert row.pmi == pytest.approx(log(32 * 16 / (16 * 16)))  # pruned characters are not in N
+    assert (row.left_entropy, row.right_entropy) == pytest.approx((log(4), log(4)))

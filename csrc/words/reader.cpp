@@ -11,24 +11,12 @@
 #include <new>
 #include <utility>
 
+#include "words/utf8.hpp"
+
 namespace kxfast::words {
 namespace {
 
 constexpr uint32_t kByteOrderMark = 0xFEFF;
-
-// Length of the character that `lead` opens, 0 if it opens none; [low, high] is what may follow it.
-int opened(uint8_t lead, uint8_t& low, uint8_t& high) {
-  low = 0x80, high = 0xBF;
-  if (lead < 0x80) return 1;
-  if (lead < 0xC2 || lead > 0xF4) return 0;
-  if (lead < 0xE0) return 2;
-  if (lead == 0xE0) low = 0xA0;
-  if (lead == 0xED) high = 0x9F;
-  if (lead < 0xF0) return 3;
-  if (lead == 0xF0) low = 0x90;
-  if (lead == 0xF4) high = 0x8F;
-  return 4;
-}
 
 }  // namespace
 
@@ -71,7 +59,7 @@ int64_t Reader::feed(const uint8_t* bytes, int64_t size) {
     const int64_t start = offset_ + (at - bytes) - have;
     open_size_ = 0;
     if (!have) whole[have++] = *at++;
-    const int length = opened(whole[0], low, high);
+    const int length = opened_by(whole[0], low, high);
     for (; have < length && at < end; ++have, ++at) {
       const bool fits = have == 1 ? *at >= low && *at <= high : (*at & 0xC0) == 0x80;
       if (!fits) break;

@@ -1,11 +1,11 @@
-// Viterbi over a dictionary trie.
+// Viterbi over a dictionary in a frozen trie.
 //
 // From each position the trie is walked once, which yields all words that begin there with their scores; the
-// work is a handful of dependent loads for each character, so latency of the trie's table is the limit. Right
-// to left the first word of the best path is known at once and tokens come out in order; left to right they
-// are traced back. Sums are in double and in the order of the reference, so ties are the same. Documents are
-// independent: blocks of them are tasks, each writes its tokens where its characters begin, and the gaps are
-// closed at the end.
+// work is a handful of dependent loads for each character, one of 16 bytes for each step, so latency of the
+// array, 25 MB for 349 000 words, is the limit. Right to left the first word of the best path is known at
+// once and tokens come out in order; left to right they are traced back. Sums are in double and in the order
+// of the reference, so ties are the same. Documents are independent: blocks of them are tasks, each with
+// tokens of its own, which are copied side by side at the end.
 #include "words/segment.hpp"
 
 #include <algorithm>
@@ -32,31 +32,15 @@ bool in_jieba_block(uint32_t c) {
 
 }  // namespace
 
-Segmenter::Segmenter(const uint32_t* codes, const int64_t* offsets, const double* scores, int64_t words,
-                     double unknown, bool longest_first, bool jieba)
-    : trie_(static_cast<size_t>(words ? offsets[words] / 2 : 0)),
-      unknown_(unknown),
-      longest_first_(longest_first),
-      jieba_(jieba) {
-  for (int64_t w = 0; w < words; ++w) {
-    const uint32_t node = trie_.add_string(codes + offsets[w], offsets[w + 1] - offsets[w]);
-    if (trie_.size() > word_.size())
-      word_.resize(2 * static_cast<size_t>(trie_.size()), -1), score_.resize(word_.size());
-    word_[node] = w;
-    score_[node] = scores[w];
-  }
-  word_.resize(trie_.size(), -1);
-  score_.resize(trie_.size());
-}
-
-// visit(end, node) for each word that begins at `at`, short ones first.
+// visit(end, node, score) for each word that begins at `at`, short ones first.
 template <class Visit>
 void Segmenter::words_from(const uint32_t* codes, int64_t at, int64_t size, Visit&& visit) const {
-  uint32_t node = 0;
+  uint32_t node = FrozenTrie::kRoot;
   for (int64_t i = at; i < size; ++i) {
     node = trie_.child(node, codes[i]);
-    if (node == Trie::kNone) return;
-    if (word_[node] >= 0) visit(i + 1, node);
+    if (node == FrozenTrie::kNone) return;
+    const double score = trie_.score(node);
+    if (score > kNever) visit(i + 1, node, score);
   }
 }
 
@@ -64,7 +48,7 @@ void Segmenter::cut(const uint32_t* codes, int64_t size, int64_t offset, Scratch
                     Output& out) const {
   const size_t needed = static_cast<size_t>(size) + 1;
   if (scratch.best.size() < needed)
-    scratch.best.resize(needed), scratch.link.resize(needed), scratch.word.resize(needed);
+    scratch.best.resize(needed), scratch.link.resize(needed), scratch.node.resize(needed);
   if (longest_first_)
     cut_longest_first(codes, size, offset, scratch, out);
   else
@@ -74,37 +58,41 @@ void Segmenter::cut(const uint32_t* codes, int64_t size, int64_t offset, Scratch
 void Segmenter::cut_longest_first(const uint32_t* codes, int64_t size, int64_t offset, Scratch& scratch,
                                   Output& out) const {
   double* best = scratch.best.data();
-  int64_t *following = scratch.link.data(), *word = scratch.word.data();
+  uint32_t *following = scratch.link.data(), *chosen = scratch.node.data();
   best[size] = 0;
   for (int64_t i = size - 1; i >= 0; --i) {
     double top = kNever;
-    words_from(codes, i, size, [&](int64_t end, uint32_t node) {
-      const double score = score_[node] + best[end];
-      if (score >= top) top = score, following[i] = end, word[i] = word_[node];
+    int64_t next = i + 1;
+    uint32_t word = FrozenTrie::kNone;
+    words_from(codes, i, size, [&](int64_t end, uint32_t node, double score) {
+      const double path = score + best[end];
+      if (path >= top) top = path, next = end, word = node;
     });
-    if (top == kNever) top = unknown_ + best[i + 1], following[i] = i + 1, word[i] = -1;
-    best[i] = top;
+    best[i] = top == kNever ? unknown_ + best[i + 1] : top;
+    following[i] = static_cast<uint32_t>(next), chosen[i] = word;
   }
-  for (int64_t i = 0; i < size; i = following[i]) out.put(offset + following[i], word[i]);
+  for (int64_t i = 0; i < size; i = following[i]) out.put(offset + following[i], id_of(chosen[i]));
 }
 
 void Segmenter::cut_longest_last(const uint32_t* codes, int64_t size, int64_t offset, Scratch& scratch,
                                  Output& out) const {
   double* best = scratch.best.data();
-  int64_t *before = scratch.link.data(), *word = scratch.word.data();
+  uint32_t *before = scratch.link.data(), *chosen = scratch.node.data();
   best[0] = 0;
   std::fill(best + 1, best + size + 1, kNever);
   for (int64_t i = 0; i < size; ++i) {
-    words_from(codes, i, size, [&](int64_t end, uint32_t node) {
-      const double score = best[i] + score_[node];
-      if (score > best[end]) best[end] = score, before[end] = i, word[end] = word_[node];
+    const auto from = static_cast<uint32_t>(i);
+    words_from(codes, i, size, [&](int64_t end, uint32_t node, double score) {
+      const double path = best[i] + score;
+      if (path > best[end]) best[end] = path, before[end] = from, chosen[end] = node;
     });
-    if (best[i + 1] == kNever) best[i + 1] = best[i] + unknown_, before[i + 1] = i, word[i + 1] = -1;
+    if (best[i + 1] == kNever)
+      best[i + 1] = best[i] + unknown_, before[i + 1] = from, chosen[i + 1] = FrozenTrie::kNone;
   }
-  const int64_t begin = out.count;
-  for (int64_t end = size; end > 0; end = before[end]) out.put(offset + end, word[end]);
-  std::reverse(out.ends + begin, out.ends + out.count);
-  std::reverse(out.ids + begin, out.ids + out.count);
+  const auto begin = static_cast<int64_t>(out.ends.size());
+  for (int64_t end = size; end > 0; end = before[end]) out.put(offset + end, id_of(chosen[end]));
+  std::reverse(out.ends.begin() + begin, out.ends.end());
+  std::reverse(out.ids.begin() + begin, out.ids.end());
 }
 
 void Segmenter::cut_as_jieba(const uint32_t* codes, int64_t size, int64_t offset, Scratch& scratch,
@@ -115,18 +103,18 @@ void Segmenter::cut_as_jieba(const uint32_t* codes, int64_t size, int64_t offset
     if (end == i) {  // other characters stand alone, but a line end of two stays whole
       end += codes[i] == '\r' && i + 1 < size && codes[i + 1] == '\n' ? 2 : 1;
       int64_t word = -1;
-      words_from(codes, i, end, [&](int64_t last, uint32_t node) {
-        if (last == end) word = word_[node];
+      words_from(codes, i, end, [&](int64_t last, uint32_t node, double) {
+        if (last == end) word = id_of(node);
       });
       out.put(offset + end, word);
       i = end;
       continue;
     }
-    const int64_t first = out.count;
+    const size_t first = out.ends.size();
     cut(codes + i, end - i, offset + i, scratch, out);
-    int64_t kept = first;
+    size_t kept = first;
     bool letters = false;  // the last kept token is a join of single letters and digits
-    for (int64_t t = first; t < out.count; ++t) {
+    for (size_t t = first; t < out.ends.size(); ++t) {
       const int64_t begin = t == first ? offset + i : out.ends[t - 1];
       const bool letter = out.ends[t] - begin == 1 && is_letter_or_digit(codes[begin - offset]);
       if (letter && letters) {
@@ -138,7 +126,7 @@ void Segmenter::cut_as_jieba(const uint32_t* codes, int64_t size, int64_t offset
       const int64_t last = out.ends[t], id = out.ids[t];
       out.ends[kept] = last, out.ids[kept++] = id;
     }
-    out.count = kept;
+    out.ends.resize(kept), out.ids.resize(kept);
     i = end;
   }
 }
@@ -146,40 +134,44 @@ void Segmenter::cut_as_jieba(const uint32_t* codes, int64_t size, int64_t offset
 Tokens Segmenter::segment(const uint32_t* codes, const int64_t* offsets, int64_t documents, int threads,
                           Job& job) const {
   constexpr int64_t kBlock = 1 << 15;
-  const size_t size = static_cast<size_t>(documents ? offsets[documents] : 0);
   Tokens out;
-  out.ends.resize(size), out.ids.resize(size);
   out.first.assign(static_cast<size_t>(documents) + 1, 0);
   std::vector<int64_t> bounds(1, 0);
   for (int64_t d = 0; d < documents; ++d)
     if (offsets[d + 1] - offsets[bounds.back()] >= kBlock) bounds.push_back(d + 1);
   if (bounds.back() != documents) bounds.push_back(documents);
+  std::vector<Output> parts(bounds.size() - 1);
   const auto cut_task = [&](int64_t task) {
     Scratch scratch;
-    for (int64_t d = bounds[static_cast<size_t>(task)]; d < bounds[static_cast<size_t>(task) + 1]; ++d) {
-      const int64_t begin = offsets[d], length = offsets[d + 1] - begin;
-      Output tokens{out.ends.data() + begin, out.ids.data() + begin, 0};
+    Output& tokens = parts[static_cast<size_t>(task)];
+    const int64_t begin = bounds[static_cast<size_t>(task)], end = bounds[static_cast<size_t>(task) + 1];
+    const auto expected = static_cast<size_t>(offsets[end] - offsets[begin]) / 2 + 64;
+    tokens.ends.reserve(expected), tokens.ids.reserve(expected);
+    for (int64_t d = begin; d < end; ++d) {
+      const int64_t at = offsets[d], length = offsets[d + 1] - at;
       if (jieba_)
-        cut_as_jieba(codes + begin, length, begin, scratch, tokens);
+        cut_as_jieba(codes + at, length, at, scratch, tokens);
       else
-        cut(codes + begin, length, begin, scratch, tokens);
-      out.first[static_cast<size_t>(d) + 1] = tokens.count;
+        cut(codes + at, length, at, scratch, tokens);
+      out.first[static_cast<size_t>(d) + 1] = static_cast<int64_t>(tokens.ends.size());
       if (!job.advance(length)) return;
     }
   };
-  parallel_for(static_cast<int64_t>(bounds.size()) - 1, cut_task, threads, &job);
-  for (int64_t d = 0; d < documents; ++d) {
-    const size_t at = static_cast<size_t>(out.first[static_cast<size_t>(d)]),
-                 from = static_cast<size_t>(offsets[d]);
-    const size_t count = static_cast<size_t>(out.first[static_cast<size_t>(d) + 1]);
-    std::copy_n(out.ends.begin() + static_cast<int64_t>(from), count,
-                out.ends.begin() + static_cast<int64_t>(at));
-    std::copy_n(out.ids.begin() + static_cast<int64_t>(from), count,
-                out.ids.begin() + static_cast<int64_t>(at));
-    out.first[static_cast<size_t>(d) + 1] += static_cast<int64_t>(at);
+  parallel_for(static_cast<int64_t>(parts.size()), cut_task, threads, &job);
+  std::vector<int64_t> start(1, 0);  // first token of each task
+  for (size_t task = 0; task < parts.size(); ++task) {
+    for (int64_t d = bounds[task]; d < bounds[task + 1]; ++d)
+      out.first[static_cast<size_t>(d) + 1] += start.back();
+    start.push_back(start.back() + static_cast<int64_t>(parts[task].ends.size()));
   }
-  out.ends.resize(static_cast<size_t>(out.first.back()));
-  out.ids.resize(out.ends.size());
+  out.ends = Buffer<int64_t>(static_cast<size_t>(start.back()));
+  out.ids = Buffer<int64_t>(static_cast<size_t>(start.back()));
+  const auto copy_task = [&](int64_t task) {
+    const Output& tokens = parts[static_cast<size_t>(task)];
+    std::copy(tokens.ends.begin(), tokens.ends.end(), out.ends.data() + start[static_cast<size_t>(task)]);
+    std::copy(tokens.ids.begin(), tokens.ids.end(), out.ids.data() + start[static_cast<size_t>(task)]);
+  };
+  if (!job.stopped()) parallel_for(static_cast<int64_t>(parts.size()), copy_task, threads, &job);
   return out;
 }
 
@@ -197,7 +189,7 @@ std::vector<int64_t> Segmenter::sample(const uint32_t* codes, int64_t size, doub
       sum = high + std::log1p(std::exp(low - high));
       if (random.uniform() < std::exp(path - sum)) before[static_cast<size_t>(end)] = i;
     };
-    words_from(codes, i, size, [&](int64_t end, uint32_t node) { arc(end, score_[node]); });
+    words_from(codes, i, size, [&](int64_t end, uint32_t, double score) { arc(end, score); });
     if (total[static_cast<size_t>(i) + 1] == kNever) arc(i + 1, unknown_);
   }
   std::vector<int64_t> ends;

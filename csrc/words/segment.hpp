@@ -5,21 +5,21 @@
 #include <vector>
 
 #include "core/job.hpp"
-#include "words/trie.hpp"
+#include "core/workspace.hpp"
+#include "words/frozen_trie.hpp"
 
 namespace kxfast::words {
 
 struct Tokens {
-  std::vector<int64_t> ends, ids;  // of all documents, one after another; id -1: not a word of the lexicon
-  std::vector<int64_t> first;      // first token of each document, and the end
+  Buffer<int64_t> ends, ids;   // of all documents, one after another; id -1: not a word of the lexicon
+  std::vector<int64_t> first;  // first token of each document, and the end
 };
 
 class Segmenter {
  public:
-  // Word w is codes[offsets[w] : offsets[w + 1]]. `jieba`: cut blocks of jieba's characters only, and join
-  // letters.
-  Segmenter(const uint32_t* codes, const int64_t* offsets, const double* scores, int64_t words,
-            double unknown, bool longest_first, bool jieba);
+  // `jieba`: cut blocks of jieba's characters only, and join letters.
+  Segmenter(const FrozenTrie& trie, double unknown, bool longest_first, bool jieba)
+      : trie_(trie), unknown_(unknown), longest_first_(longest_first), jieba_(jieba) {}
 
   Tokens segment(const uint32_t* codes, const int64_t* offsets, int64_t documents, int threads,
                  Job& job) const;
@@ -30,13 +30,11 @@ class Segmenter {
  private:
   struct Scratch {
     std::vector<double> best;
-    std::vector<int64_t> link, word;
+    std::vector<uint32_t> link, node;  // by position: where the best word ends or begins, and its node
   };
-  struct Output {  // where the tokens of a document go: at most one for each character
-    int64_t* ends;
-    int64_t* ids;
-    int64_t count;
-    void put(int64_t end, int64_t id) { ends[count] = end, ids[count++] = id; }
+  struct Output {
+    std::vector<int64_t> ends, ids;
+    void put(int64_t end, int64_t id) { ends.push_back(end), ids.push_back(id); }
   };
 
   template <class Visit>
@@ -48,9 +46,8 @@ class Segmenter {
                         Output& out) const;
   void cut_as_jieba(const uint32_t* codes, int64_t size, int64_t offset, Scratch& scratch, Output& out) const;
 
-  Trie trie_;
-  std::vector<int64_t> word_;  // by node; -1: none
-  std::vector<double> score_;  // by node
+  int64_t id_of(uint32_t node) const { return node == FrozenTrie::kNone ? -1 : trie_.word(node); }
+  FrozenTrie trie_;
   double unknown_;
   bool longest_first_, jieba_;
 };

@@ -1,13 +1,10 @@
 # cython: language_level=3, freethreading_compatible=True, boundscheck=False, wraparound=False
 """Python strings to code points and back: the one place where Python objects are hot."""
 
-from array import array
-
 import numpy as np
 
 from cpython.unicode cimport (
     PyUnicode_DATA,
-    PyUnicode_DecodeUTF8,
     PyUnicode_KIND,
     PyUnicode_READ,
     PyUnicode_READ_CHAR,
@@ -61,80 +58,6 @@ cdef inline object part_of(str text, Py_ssize_t start, Py_ssize_t end):
     return found
 
 
-def pieces(
-    str text not None,
-    const int64_t[::1] ends not None,
-    const int64_t[::1] ids not None,
-    const int64_t[::1] first not None,
-    list words not None,
-):
-    """Return a list for each document, of the parts of the text that end at `ends`; a word is its own object."""
-    cdef Py_ssize_t i, document, start = 0, documents = first.shape[0] - 1
-    cdef list lists = [None] * documents, parts
-    for document in range(documents):
-        parts = [None] * (first[document + 1] - first[document])
-        for i in range(first[document], first[document + 1]):
-            parts[i - first[document]] = words[ids[i]] if ids[i] >= 0 else part_of(text, start, ends[i])
-            start = ends[i]
-        lists[document] = parts
-    return lists
-
-
-cdef inline bint is_space(unsigned char c) noexcept:
-    return c == 0x20 or 0x09 <= c <= 0x0D
-
-
-def parse_lexicon(bytes data not None):
-    """Return the words and counts of lines 'word count …', and the number of the first line that is not one, or 0."""
-    cdef const unsigned char* at = data
-    cdef const unsigned char* end = at + len(data)
-    cdef const unsigned char* word
-    cdef Py_ssize_t line = 0, length, digits
-    cdef int64_t count
-    cdef list words = []
-    counts = array("q")
-    if len(data) >= 3 and data[:3] == b"\xef\xbb\xbf":
-        at += 3
-    while at < end:
-        line += 1
-        while at < end and at[0] != 0x0A and is_space(at[0]):
-            at += 1
-        word = at
-        while at < end and not is_space(at[0]):
-            at += 1
-        length = at - word
-        while at < end and at[0] != 0x0A and is_space(at[0]):
-            at += 1
-        count = digits = 0
-        while at < end and 0x30 <= at[0] <= 0x39 and digits < 18:
-            count = 10 * count + (at[0] - 0x30)
-            digits += 1
-            at += 1
-        if length:
-            if digits == 0 or (at < end and not is_space(at[0])):
-                return words, counts, line
-            words.append(PyUnicode_DecodeUTF8(<const char*>word, length, "strict"))
-            counts.append(count)
-        while at < end and at[0] != 0x0A:
-            at += 1
-        at += 1
-    return words, counts, 0
-
-
-def log_scores(const int64_t[::1] counts not None):
-    """Return ln count - ln total for each count, and ln total."""
-    cdef Py_ssize_t i, n = counts.shape[0]
-    cdef int64_t total = 0
-    for i in range(n):
-        total += counts[i]
-    cdef double log_total = log(<double>total)
-    out = np.empty(n, np.float64)
-    cdef double[::1] view = out
-    for i in range(n):
-        view[i] = log(<double>counts[i]) - log_total
-    return out, log_total
-
-
 cdef class Growing:
     """Code points in memory that doubles when it is full."""
 
@@ -162,6 +85,82 @@ cdef class Growing:
         if self.size:
             memcpy(&view[0], self.data, self.size * sizeof(uint32_t))
         return out
+
+
+def pieces(
+    str text not None,
+    const int64_t[::1] ends not None,
+    const int64_t[::1] ids not None,
+    const int64_t[::1] first not None,
+    list words not None,
+):
+    """Return a list for each document, of the parts of the text that end at `ends`.
+
+    A word is one object wherever it comes; `words` holds None for those that have not come yet.
+    """
+    cdef Py_ssize_t i, document, start = 0, documents = first.shape[0] - 1, known = len(words)
+    cdef int64_t word
+    cdef list lists = [None] * documents, parts
+    for document in range(documents):
+        parts = [None] * (first[document + 1] - first[document])
+        for i in range(first[document], first[document + 1]):
+            word = ids[i]
+            if 0 <= word < known:
+                part = words[word]
+                if part is None:
+                    part = words[word] = PyUnicode_Substring(text, start, ends[i])
+            else:
+                part = part_of(text, start, ends[i])
+            parts[i - first[document]] = part
+            start = ends[i]
+        lists[document] = parts
+    return lists
+
+
+def joined(
+    str text not None, const int64_t[::1] ends not None, const int64_t[::1] first not None, str separator not None
+):
+    """Return for each document the parts of the text that end at `ends`, with the separator between them."""
+    cdef Py_ssize_t i, k, document, at, start = 0, documents = first.shape[0] - 1, wide = len(separator)
+    cdef Py_ssize_t needed
+    cdef int kind = PyUnicode_KIND(text), separator_kind = PyUnicode_KIND(separator)
+    cdef const void* data = PyUnicode_DATA(text)
+    cdef const void* between = PyUnicode_DATA(separator)
+    cdef Growing out = Growing()
+    cdef list strings = [None] * documents
+    for document in range(documents):
+        if first[document] == first[document + 1]:
+            strings[document] = ""
+            continue
+        needed = ends[first[document + 1] - 1] - start + wide * (first[document + 1] - first[document])
+        out.size = 0
+        out.reserve(needed)
+        at = 0
+        for i in range(first[document], first[document + 1]):
+            if i > first[document]:
+                for k in range(wide):
+                    out.data[at] = PyUnicode_READ(separator_kind, between, k)
+                    at += 1
+            for k in range(start, ends[i]):
+                out.data[at] = PyUnicode_READ(kind, data, k)
+                at += 1
+            start = ends[i]
+        strings[document] = PyUnicode_FromKindAndData(PyUnicode_4BYTE_KIND, out.data, at)
+    return strings
+
+
+def log_scores(const int64_t[::1] counts not None):
+    """Return ln count - ln total for each count, and ln total."""
+    cdef Py_ssize_t i, n = counts.shape[0]
+    cdef int64_t total = 0
+    for i in range(n):
+        total += counts[i]
+    cdef double log_total = log(<double>total)
+    out = np.empty(n, np.float64)
+    cdef double[::1] view = out
+    for i in range(n):
+        view[i] = log(<double>counts[i]) - log_total
+    return out, log_total
 
 
 def runs(documents, bint join, const unsigned char[::1] accepted not None):

@@ -35,9 +35,12 @@ class Segmenter:
     """
     def __init__(
         self,
-        codes: numpy.typing.NDArray[numpy.uint32],
-        offsets: numpy.typing.NDArray[numpy.int64],
-        scores: numpy.typing.NDArray[numpy.float64],
+        words: tuple[
+            typing.Annotated[numpy.typing.ArrayLike, numpy.uint32],
+            typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        ],
+        edges: numpy.typing.NDArray[numpy.float64],
+        ids: numpy.typing.NDArray[numpy.int32],
         unknown: typing.SupportsFloat | typing.SupportsIndex,
         tie: str,
         jieba: bool,
@@ -60,6 +63,16 @@ class Segmenter:
         """
         Token ends, word ids (-1: none) and first tokens of the documents codes[offsets[i] : offsets[i + 1]].
         """
+
+def build_trie(
+    words: tuple[
+        typing.Annotated[numpy.typing.ArrayLike, numpy.uint32], typing.Annotated[numpy.typing.ArrayLike, numpy.int64]
+    ],
+    scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.int32], bool]:
+    """
+    The words as a trie: its edges, the word that ends at each, and whether one is repeated.
+    """
 
 def cohesion(
     tables: collections.abc.Sequence[
@@ -163,6 +176,11 @@ def ngram_run(
 ) -> typing.Any:
     """
     The n-grams of one order, and those that a run's end cuts off, with their counts, as a sorted run.
+    """
+
+def parse_lexicon(data: bytes) -> tuple[typing.Any, numpy.typing.NDArray[numpy.int64], int, int]:
+    """
+    Words and counts of lines 'word count …', and the first line and the first byte that are wrong.
     """
 
 def run_of_words(

@@ -26,8 +26,8 @@ def run(chosen: argparse.Namespace) -> int:
     segmenter = words.Segmenter.jieba(chosen.lexicon) if chosen.jieba else words.Segmenter(chosen.lexicon)
     texts = decoded(sys.stdin.buffer, chosen.errors)
     while block := list(islice(texts, _LINES)):
-        cut = segmenter.cut_many(block)
-        sys.stdout.buffer.write("".join(f"{chosen.separator.join(line)}\n" for line in cut).encode())
+        joined = segmenter.join_many(block, chosen.separator)
+        sys.stdout.buffer.write("\n".join([*joined, ""]).encode())
     sys.stdout.flush()
     return 0
 

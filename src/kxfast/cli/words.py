@@ -17,6 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--min-count", type=int, default=32, help="lowest count of a word; default: 32")
     parser.add_argument("--max-length", type=int, default=4, help="longest n-gram that is counted; default: 4")
     parser.add_argument("--min-pmi", type=float, nargs="+", help="lowest PMI for each length from 1 on, or one for all")
+    parser.add_argument("--include", type=Path, help="lexicon of known words that are never cut")
+    parser.add_argument("--exclude", type=Path, help="lexicon of words to leave out, to see new ones only")
+    parser.add_argument("--report", action="store_true", help="PMI and neighbour entropies (nats) behind each count")
+    parser.add_argument("--characters", choices=("chinese", "letters"), default="chinese", help="what words consist of")
+    parser.add_argument("--memory-limit", type=int, metavar="MIB", help="work in so many MiB, at least 32")
     parser.add_argument("--errors", choices=("strict", "replace"), default="strict", help="what to do with bad UTF-8")
 
 
@@ -29,11 +34,24 @@ def run(chosen: argparse.Namespace) -> int:
         max_length=chosen.max_length,
         min_count=chosen.min_count,
         min_pmi=pmi,
+        include=chosen.include,
+        exclude=chosen.exclude,
+        report=chosen.report,
+        characters=chosen.characters,
+        memory_limit=None if chosen.memory_limit is None else chosen.memory_limit << 20,
         errors=chosen.errors,
+        progress=show_progress if sys.stderr.isatty() else False,
     )
     if chosen.output is None:
-        sys.stdout.writelines(f"{word} {count}\n" for word, count in lexicon.items())
+        sys.stdout.writelines(lexicon.lines(report=chosen.report))
+        sys.stdout.flush()
     else:
-        lexicon.save(chosen.output)
+        lexicon.save(chosen.output, report=chosen.report)
         print(f"{len(lexicon)} words written to {chosen.output}", file=sys.stderr)
     return 0
+
+
+def show_progress(done: int, total: int, unit: str) -> None:
+    """Rewrite one line on the terminal."""
+    end = "\n" if done >= total else ""
+    print(f"\r{done / max(total, 1):4.0%} of {total / 1e6:.0f} M{unit}", end=end, file=sys.stderr, flush=True)

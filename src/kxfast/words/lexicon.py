@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kxfast import checks
-from kxfast.corpus import content, not_utf8
+from kxfast.corpus import bad_byte, content
 from kxfast.dispatch import implementation
 from kxfast.files import whole_file
+from kxfast.words.text import Words
 
 
 class Lexicon(Mapping[str, int]):
@@ -67,10 +69,16 @@ class Lexicon(Mapping[str, int]):
         first = ", ".join(f"{word} {count}" for word, count in list(self._counts.items())[:5])
         return f"<Lexicon of {len(self)} words: {first}{', …' if len(self) > 5 else ''}>"
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write one ``word count`` a line, which `load` and jieba read; the file appears whole or not at all."""
+    def lines(self, *, report: bool = False) -> Iterator[str]:
+        """Yield one ``word count`` a line; with `report` the PMI and entropies that `discover` found follow."""
+        columns = [column.tolist() for column in self._columns.values()] if checks.boolean("report", report) else []
+        for row, (word, count) in enumerate(self._counts.items()):
+            yield " ".join([word, str(count), *(f"{column[row]:.4f}" for column in columns)]) + "\n"
+
+    def save(self, path: str | os.PathLike[str], *, report: bool = False) -> None:
+        """Write `lines`, which `load` and jieba read; the file appears whole or not at all."""
         with whole_file(path) as stream:
-            stream.writelines(f"{word} {count}\n".encode() for word, count in self._counts.items())
+            stream.writelines(line.encode() for line in self.lines(report=report))
 
     def to_dataframe(self) -> Any:
         """Return a pandas DataFrame with the columns word and count, and what `discover` found beside them.
@@ -112,13 +120,18 @@ def load(path: str | os.PathLike[str]) -> Lexicon:
     <Lexicon of 1 words: 科学 3>
 
     """
-    file = checks.readable_file("path", path)
-    data = content(file, "path")
-    try:
-        words, counts, bad = implementation("words", "parse_lexicon")(data)
-    except UnicodeDecodeError:
-        raise not_utf8(data, file, "path") from None
-    if bad:
-        line = data.split(b"\n")[bad - 1].decode("utf-8", "replace").strip()
-        raise ValueError(f"path must hold lines 'word count'; got {line[:40]!r} in line {bad} of '{file}'")
-    return Lexicon._found(dict(zip(words, counts, strict=True)), {})
+    words, counts = dictionary_of(checks.readable_file("path", path))
+    listed = implementation("words", "decode")(*words)
+    return Lexicon._found(dict(zip(listed, counts.tolist(), strict=True)), {})
+
+
+def dictionary_of(path: Path) -> tuple[Words, NDArray[np.int64]]:
+    """Return the words and counts of a file's lines, in their order, or raise what is wrong with them."""
+    data = content(path, "path")
+    words, counts, line, byte = implementation("words", "parse_lexicon")(data)
+    if byte >= 0:
+        raise bad_byte(data[byte], byte, path, "path")
+    if line:
+        shown = data.split(b"\n")[line - 1].decode("utf-8", "replace").strip()
+        raise ValueError(f"path must hold lines 'word count'; got {shown[:40]!r} in line {line} of '{path}'")
+    return words, counts

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from kxfast import checks
 from kxfast.dispatch import implementation
-from kxfast.words.lexicon import Lexicon, load
-from kxfast.words.text import offsets_of
+from kxfast.words.lexicon import Lexicon, dictionary_of, load
+from kxfast.words.saved import ARRAYS, SegmenterRules, read, write
+from kxfast.words.text import Words, encode_words, offsets_of
 
 TIES = ("longest_first", "longest_last")
 
@@ -59,44 +60,69 @@ class Segmenter:
     ) -> None:
         checks.choice("tie", tie, TIES)
         unknown = checks.number("unknown", unknown, high=0)
-        self._build(lexicon, tie, unknown, False, backend)
+        self._build(_words_of(lexicon, backend), tie, unknown, False, backend)
 
     @classmethod
     def jieba(cls, dictionary: Mapping[str, int] | str | os.PathLike[str], *, backend: str | None = None) -> Segmenter:
         """Return a segmenter that cuts as ``jieba.cut(text, HMM=False)`` does with this dictionary."""
         made = cls.__new__(cls)
-        made._build(dictionary, "longest_first", None, True, backend)
+        made._build(_words_of(dictionary, backend), "longest_first", None, True, backend)
         return made
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, backend: str | None = None) -> Segmenter:
+        """Return a segmenter that `save` wrote: the file is mapped into memory, nothing is built.
+
+        Raises FileNotFoundError or ValueError if the file is missing or is no such file.
+        """
+        made = cls.__new__(cls)
+        made._set(*read(checks.readable_file("path", path)), backend)
+        return made
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the segmenter to a file for `load`; the file appears whole or not at all."""
+        write(path, self._rules, self._arrays)
 
     def _build(
         self,
-        lexicon: Mapping[str, int] | str | os.PathLike[str],
+        lexicon: tuple[Words, NDArray[np.int64]],
         tie: str,
         unknown: float | None,
         jieba: bool,
         backend: str | None,
     ) -> None:
-        if isinstance(lexicon, (str, os.PathLike)):
-            lexicon = load(lexicon)
-        if not isinstance(lexicon, Mapping):
-            raise TypeError(f"lexicon must be a mapping from words to counts, or a path; got {type(lexicon).__name__}")
-        self._words, counts = _words_of(lexicon)
+        words, counts = lexicon
         scores, log_total = implementation("words", "log_scores", backend)(counts)
-        codes = implementation("words", "code_points", backend)("".join(self._words))
-        offsets = offsets_of(self._words)
-        self._state = (lexicon, tie, unknown, jieba, backend)
+        *trie, repeats = implementation("words", "build_trie", backend)(words, scores)
+        if repeats and not jieba:  # the last line of a word holds; jieba leaves the others in its total
+            held = np.zeros(len(counts), bool)
+            held[trie[1][trie[1] >= 0]] = True
+            listed = implementation("words", "decode", backend)(*words)
+            words = encode_words([word for word, each in zip(listed, held, strict=True) if each], backend)
+            self._build((words, counts[held]), tie, unknown, jieba, backend)
+            return
+        rules = SegmenterRules(tie, -log_total if unknown is None else unknown, jieba)
+        self._set(rules, dict(zip(ARRAYS, (*words, scores, *trie), strict=True)), backend)
+
+    def _set(self, rules: SegmenterRules, arrays: dict[str, NDArray[Any]], backend: str | None) -> None:
+        self._rules, self._arrays, self._backend = rules, arrays, backend
+        words = arrays["codes"], arrays["offsets"]
         make = implementation("words", "Segmenter", backend)
-        self._cutter = make(codes, offsets, scores, -log_total if unknown is None else unknown, tie, jieba)
+        trie = [arrays["edges"], arrays["ids"]]
+        if (len(trie[0]) == 2 * len(trie[1])) != make.__module__.startswith("kxfast._native"):  # another backend's trie
+            *trie, _ = implementation("words", "build_trie", backend)(words, arrays["scores"])
+        self._cutter = make(words, *trie, rules.unknown, rules.tie, rules.jieba)
+        self._words: list[str | None] = [None] * (len(words[1]) - 1)
         self._code_points = implementation("words", "code_points", backend)
         self._pieces = implementation("words", "pieces", backend)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by the arguments; the trie is built again."""
-        return _rebuild, self._state
+        """Pickle with the trie."""
+        return _restored, (self._rules, {name: np.array(array) for name, array in self._arrays.items()}, self._backend)
 
     def __len__(self) -> int:
         """Return the number of words."""
-        return len(self._words)
+        return int(np.count_nonzero(self._arrays["ids"] >= 0))
 
     def cut(self, text: str) -> list[str]:
         """Return the words of a text, one after another; together they are the text."""
@@ -107,6 +133,29 @@ class Segmenter:
 
     def cut_many(self, texts: Iterable[str], threads: int | None = None) -> list[list[str]]:
         """Return the words of each of many texts, cut on `threads` threads (all by default)."""
+        joined, ends, ids, first = self._segmented(texts, threads)
+        pieces: list[list[str]] = self._pieces(joined, ends, ids, first, self._words)
+        return pieces
+
+    def join_many(self, texts: Iterable[str], separator: str = " ", threads: int | None = None) -> list[str]:
+        """Return each of many texts with a separator between its words; no string is made for a word."""
+        if not isinstance(separator, str):
+            raise TypeError(f"separator must be a str; got {type(separator).__name__}")
+        joined, ends, _, first = self._segmented(texts, threads)
+        strings: list[str] = implementation("words", "joined", self._backend)(joined, ends, first, separator)
+        return strings
+
+    def ends_many(
+        self, texts: Iterable[str], threads: int | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return where the words of many texts end, in characters of all texts together, and each text's first word.
+
+        Text t has the words that end at ``ends[first[t] : first[t + 1]]``; it begins where the text before it ends.
+        """
+        _, ends, _, first = self._segmented(texts, threads)
+        return ends, first
+
+    def _segmented(self, texts: Iterable[str], threads: int | None) -> tuple[str, Any, Any, Any]:
         limit = checks.threads(threads)
         if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
             raise TypeError(f"texts must be an iterable of str; got {type(texts).__name__}")
@@ -116,8 +165,7 @@ class Segmenter:
                 raise TypeError(f"texts must hold str; got {type(text).__name__}")
         joined = "".join(listed)
         ends, ids, first = self._cutter.segment(self._code_points(joined), offsets_of(listed), limit)
-        pieces: list[list[str]] = self._pieces(joined, ends, ids, first, self._words)
-        return pieces
+        return joined, ends, ids, first
 
     def spans(self, text: str) -> NDArray[np.int64]:
         """Return where each word begins and ends, shape (n, 2), in characters."""
@@ -140,19 +188,28 @@ class Segmenter:
         return codes
 
 
-def _words_of(lexicon: Mapping[str, int]) -> tuple[list[str], NDArray[np.int64]]:
+def _words_of(
+    lexicon: Mapping[str, int] | str | os.PathLike[str], backend: str | None
+) -> tuple[Words, NDArray[np.int64]]:
     """Return the words with a count above 0, and these."""
+    if isinstance(lexicon, (str, os.PathLike)):
+        words, counts = dictionary_of(checks.readable_file("path", lexicon))
+        if len(counts) and counts.all():
+            return words, counts
+        lexicon = load(lexicon)
+    if not isinstance(lexicon, Mapping):
+        raise TypeError(f"lexicon must be a mapping from words to counts, or a path; got {type(lexicon).__name__}")
     if not isinstance(lexicon, Lexicon):  # which has been checked
         for word, count in lexicon.items():
             if not isinstance(word, str) or not word or type(count) is not int or count < 0:
                 raise ValueError(f"lexicon must map words to ints that are at least 0; got {word!r}: {count!r}")
-    words = [word for word, count in lexicon.items() if count]
-    if not words:
+    listed = [word for word, count in lexicon.items() if count]
+    if not listed:
         raise ValueError("lexicon must hold a word with a count above 0; got none")
-    return words, np.fromiter(filter(None, lexicon.values()), np.int64, len(words))
+    return encode_words(listed, backend), np.fromiter(filter(None, lexicon.values()), np.int64, len(listed))
 
 
-def _rebuild(*state: Any) -> Segmenter:
+def _restored(rules: SegmenterRules, arrays: dict[str, NDArray[Any]], backend: str | None) -> Segmenter:
     made = Segmenter.__new__(Segmenter)
-    made._build(*state)
+    made._set(rules, arrays, backend)
     return made

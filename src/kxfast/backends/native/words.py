@@ -3,6 +3,7 @@
 from kxfast._native.words import (
     Segmenter,
     Utf8Runs,
+    build_trie,
     cohesion,
     count_ngrams,
     entropies_of_runs,
@@ -12,6 +13,7 @@ from kxfast._native.words import (
     neighbor_entropy,
     neighbor_run,
     ngram_run,
+    parse_lexicon,
     run_of_words,
     segment_run,
     tables_of_runs,
@@ -19,16 +21,18 @@ from kxfast._native.words import (
     word_ratios,
     words_of_runs,
 )
-from kxfast._strings import code_points, decode, log_scores, parse_lexicon, pieces, runs
+from kxfast._strings import code_points, decode, joined, log_scores, pieces, runs
 
 __all__ = [
     "Segmenter",
     "Utf8Runs",
+    "build_trie",
     "code_points",
     "cohesion",
     "count_ngrams",
     "decode",
     "entropies_of_runs",
+    "joined",
     "kept_ngrams",
     "kept_pairs",
     "log_scores",

@@ -14,11 +14,12 @@ from kxfast.backends.reference.words.runs import (
     word_ratios,
     words_of_runs,
 )
-from kxfast.backends.reference.words.segment import Segmenter
+from kxfast.backends.reference.words.segment import Segmenter, build_trie
 from kxfast.backends.reference.words.strings import (
     Utf8Runs,
     code_points,
     decode,
+    joined,
     log_scores,
     parse_lexicon,
     pieces,
@@ -28,11 +29,13 @@ from kxfast.backends.reference.words.strings import (
 __all__ = [
     "Segmenter",
     "Utf8Runs",
+    "build_trie",
     "code_points",
     "cohesion",
     "count_ngrams",
     "decode",
     "entropies_of_runs",
+    "joined",
     "kept_ngrams",
     "kept_pairs",
     "log_scores",

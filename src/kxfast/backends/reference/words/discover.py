@@ -113,7 +113,9 @@ def parse(word: str, words: dict[str, int], total: int) -> list[str]:
     substrings = {word[i:j] for i in range(len(word)) for j in range(i + 1, len(word) + 1)}
     inside = sorted(substrings & words.keys())
     scores = np.array([log(words[w]) - log(total) for w in inside], np.float64)
-    segmenter = Segmenter(*encode_words(inside), scores, -100.0, "longest_last", False)
+    segmenter = Segmenter(
+        encode_words(inside), scores, np.arange(len(inside), dtype=np.int32), -100.0, "longest_last", False
+    )
     codes = code_points(word)
     ends, _, _ = segmenter.segment(codes, np.array([0, len(codes)], np.int64), 1)
     return combine_alphanumeric([word[a:b] for a, b in zip([0, *ends[:-1]], ends, strict=True)])

@@ -9,7 +9,7 @@ from math import exp, inf
 import numpy as np
 from numpy.typing import NDArray
 
-from kxfast.backends.reference.words.strings import Codes, decode, text
+from kxfast.backends.reference.words.strings import Codes, Words, decode, text
 
 Ids = NDArray[np.int64]
 
@@ -17,13 +17,25 @@ JIEBA_BLOCK = re.compile(r"[\u4e00-\u9fd5a-zA-Z0-9+#&._%\-]+|\r\n|.", re.DOTALL)
 JIEBA_LETTER = re.compile("[a-zA-Z0-9]")
 
 
+def build_trie(words: Words, scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int32], bool]:
+    """Return what a backend looks words up in: here their scores, the last place of each, whether one repeats."""
+    places = {word: place for place, word in enumerate(decode(*words))}
+    return scores, np.array(list(places.values()), np.int32), len(places) < len(scores)
+
+
 class Segmenter:
     """Words with their log-probabilities, ready to cut."""
 
     def __init__(
-        self, codes: Codes, offsets: Ids, scores: NDArray[np.float64], unknown: float, tie: str, jieba: bool
+        self,
+        words: Words,
+        scores: NDArray[np.float64],
+        ids: NDArray[np.int32],
+        unknown: float,
+        tie: str,
+        jieba: bool,
     ) -> None:
-        self.words = {word: i for i, word in enumerate(decode(codes, offsets))}
+        self.words = {word: i for i, word in enumerate(decode(*words))}
         self.scores = [float(score) for score in scores]
         self.longest = max(map(len, self.words), default=1)
         self.unknown = unknown

@@ -7,7 +7,7 @@ points one after another with the offsets where each begins, and one more for th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import log
 from typing import Any
 
@@ -74,25 +74,40 @@ class Utf8Runs:
 
 
 def pieces(
-    string: str, ends: NDArray[np.int64], ids: NDArray[np.int64], first: NDArray[np.int64], words: list[str]
+    string: str,
+    ends: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    first: NDArray[np.int64],
+    words: Sequence[str | None],
 ) -> list[list[str]]:
     parts = [string[a:b] for a, b in zip([0, *ends], ends, strict=False)]
     return [parts[a:b] for a, b in zip(first[:-1], first[1:], strict=True)]
 
 
-def parse_lexicon(data: bytes) -> tuple[list[str], list[int], int]:
-    """Return the words and counts of lines 'word count …', and the number of the first line that is not one, or 0."""
+def joined(string: str, ends: NDArray[np.int64], first: NDArray[np.int64], separator: str) -> list[str]:
+    return [separator.join(parts) for parts in pieces(string, ends, ends, first, [])]
+
+
+def parse_lexicon(data: bytes) -> tuple[Words, NDArray[np.int64], int, int]:
+    """Return the words and counts of lines 'word count …', and the first line and byte that are wrong (0, -1: none)."""
     words: list[str] = []
     counts: list[int] = []
+    bad_line, bad_byte, offset = 0, -1, 0
     for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
         columns = line.split()
-        if not columns:
-            continue
-        if len(columns) < 2 or not re.fullmatch(rb"[0-9]{1,18}", columns[1]):
-            return words, counts, number
-        words.append(columns[0].decode())
-        counts.append(int(columns[1]))
-    return words, counts, 0
+        if columns:
+            try:
+                word = columns[0].decode()
+            except UnicodeDecodeError as error:
+                bad_byte = data.index(line, offset) + line.index(columns[0]) + error.start
+                break
+            if len(columns) < 2 or not re.fullmatch(rb"[0-9]{1,18}", columns[1]):
+                bad_line = number
+                break
+            words.append(word)
+            counts.append(int(columns[1]))
+        offset += len(line) + 1
+    return encode_words(words), np.array(counts, np.int64), bad_line, bad_byte
 
 
 def log_scores(counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], float]:
