@@ -2,8 +2,8 @@
 
 python benchmarks/quality_cooccurrence.py --data DIR --language en|zh [--only NAME], where DIR/text has the corpus
 (en_books*.txt.xz, or zh_wiki*.txt.xz, which is cut into words by jieba's rules), the sets (sim_*, analogy_*) and for
-zh dict_jieba.txt.xz. Peers: gensim; glove and simpler_glove with vocab_count, cooccur and shuffle on the PATH. Rows of a
-run take the place of the same rows in the file of results.
+zh dict_jieba.txt.xz. Peers: gensim; glove and simpler_glove with vocab_count, cooccur and shuffle on the PATH. Rows of
+a run take the place of the same rows in the file of results.
 """
 
 from __future__ import annotations
@@ -85,10 +85,10 @@ def chinese(source: Path, target: Path) -> None:
     dictionary = target.with_suffix(".dict")
     dictionary.write_bytes(lzma.decompress(next(source.glob("dict_jieba*.txt.xz")).read_bytes()))
     segmenter = kx.words.Segmenter.jieba(kx.words.load(dictionary))
-    with lzma.open(next(source.glob("zh_wiki*.txt.xz")), "rt", encoding="utf-8") as lines:
-        with open(target, "w", encoding="utf-8") as out:
-            for words in segmenter.cut_many([line.rstrip("\n") for line in lines]):
-                out.write(" ".join(word for word in words if word.strip()) + "\n")
+    packed = next(source.glob("zh_wiki*.txt.xz"))
+    with lzma.open(packed, "rt", encoding="utf-8") as lines, open(target, "w", encoding="utf-8") as out:
+        for words in segmenter.cut_many([line.rstrip("\n") for line in lines]):
+            out.write(" ".join(word for word in words if word.strip()) + "\n")
 
 
 def main() -> None:
@@ -117,7 +117,7 @@ def main() -> None:
             rows = [row for row in rows if (row["name"], row["language"]) != (name, chosen.language)]
             row = {"name": name, "language": chosen.language, "seconds": seconds, "dim": DIM}
             rows.append({**row, "scores": [asdict(each) for each in scores]})
-    write(chosen.json, rows)
+            write(chosen.json, rows)
 
 
 if __name__ == "__main__":
