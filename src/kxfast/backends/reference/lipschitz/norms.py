@@ -36,12 +36,15 @@ class Ends(NamedTuple):
 
 def spectral_norm(
     a: Array, tol: float, upper: str | None, failure: float, start: Array | None, key: int
-) -> list[Ends]:  # fmt: skip
-    """Enclose the norms of a stack of matrices (N, m, n); `start` is (N, n)."""
-    rng = np.random.default_rng(key)
-    return [
-        _matrix_norm(each, tol, upper, failure, None if start is None else start[i], rng) for i, each in enumerate(a)
-    ]
+) -> tuple[Array, ...]:
+    """Enclose the norms of a stack of matrices (N, m, n), `start` (N, n): ends and steps (N,), u (N, m), v (N, n)."""
+    rng, (count, m, n) = np.random.default_rng(key), a.shape
+    lower, top, steps = np.zeros(count), np.zeros(count), np.zeros(count, np.int64)
+    u, v = np.zeros((count, m)), np.zeros((count, n))
+    for i, each in enumerate(a):
+        first = None if start is None else start[i]
+        lower[i], top[i], steps[i], u[i], v[i] = _matrix_norm(each, tol, upper, failure, first, rng)
+    return lower, top, steps, u, v
 
 
 def _matrix_norm(

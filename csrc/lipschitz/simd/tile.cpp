@@ -1,0 +1,324 @@
+// Products of small blocks that stay in registers, which all certificates are made of.
+//
+// A Gram matrix A'A, the elimination step of a Cholesky factorisation R'R, and the sum over the taps of a
+// kernel are the same loop: c[i][j] += sum over k of a[k][i] b[k][j], rows of a and b contiguous. A tile of
+// 6 rows x 4 registers (4 x 2 complex) of sums stays in registers over k, which is innermost: 4 loads and 6
+// broadcasts for 24 multiply-adds, whose rate is the limit. Floats are summed as such over short runs of k
+// and then added to doubles: the rounding of a run enters the proof, and a run of 32 costs a sixth more than
+// one without end. Real and imaginary parts are apart ("planes"): interleaved, half of the work would be
+// shuffles.
+#include "conv/simd/vector.hpp"
+#include "lipschitz/kernels.hpp"
+
+namespace kxfast::lipschitz::KXFAST_ISA {
+namespace {
+
+using conv::KXFAST_ISA::all;
+using conv::KXFAST_ISA::fma;
+using conv::KXFAST_ISA::kVectors;
+using conv::KXFAST_ISA::Lanes;
+using conv::KXFAST_ISA::load;
+using conv::KXFAST_ISA::store;
+using conv::KXFAST_ISA::Vector;
+
+constexpr int64_t kDoubles = Lanes<double>::kWidth;
+
+// Where the registers of a tile begin and how many elements of the last one count.
+template <class T>
+struct Span {
+  int64_t full, last;  // full registers, elements of one more
+  KXFAST_INLINE Span(int64_t cols) : full(cols / Lanes<T>::kWidth), last(cols % Lanes<T>::kWidth) {}
+  KXFAST_INLINE Vector<T> read(const T* from, int64_t j) const {
+    from += j * Lanes<T>::kWidth;
+    return j < full ? load(from) : j == full && last ? load(from, last) : Vector<T>{};
+  }
+  KXFAST_INLINE void write(T* to, int64_t j, Vector<T> value) const {
+    to += j * Lanes<T>::kWidth;
+    if (j < full)
+      store(to, value);
+    else if (j == full && last)
+      store(to, value, last);
+  }
+};
+
+template <int ROWS>
+struct Rows {
+  static constexpr int kCount = ROWS;
+};
+
+template <int MOST, class Body>
+KXFAST_INLINE void by_rows(int64_t rows, Body&& body) {
+  int64_t i = 0;
+  for (; i + MOST <= rows; i += MOST) body(i, Rows<MOST>{});
+  if constexpr (MOST > 4)
+    if (i + 4 <= rows) body(i, Rows<4>{}), i += 4;
+  if (i + 2 <= rows) body(i, Rows<2>{}), i += 2;
+  if (i < rows) body(i, Rows<1>{});
+}
+
+// The sums of a tile over k = 0 .. depth - 1; FULL: all its registers count.
+template <class T, int ROWS, int VECTORS, bool FULL>
+KXFAST_INLINE void sums(const T* a, int64_t a_stride, const T* b, int64_t b_stride, int64_t depth,
+                        const Span<T>& span, Vector<T> (&sum)[ROWS][VECTORS]) {
+#pragma GCC unroll 6
+  for (int i = 0; i < ROWS; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < VECTORS; ++j) sum[i][j] = Vector<T>{};
+  for (int64_t k = 0; k < depth; ++k, a += a_stride, b += b_stride) {
+    Vector<T> row[VECTORS];
+#pragma GCC unroll 4
+    for (int j = 0; j < VECTORS; ++j) row[j] = FULL ? load(b + j * Lanes<T>::kWidth) : span.read(b, j);
+#pragma GCC unroll 6
+    for (int i = 0; i < ROWS; ++i) {
+      const Vector<T> value = all(a[i]);
+#pragma GCC unroll 4
+      for (int j = 0; j < VECTORS; ++j) sum[i][j] = fma(value, row[j], sum[i][j]);
+    }
+  }
+}
+
+template <int VECTORS, bool FULL>
+void product_panel(const double* a, int64_t a_stride, const double* b, int64_t b_stride, int64_t depth,
+                   double* c, int64_t c_stride, int64_t rows, const Span<double>& span) {
+  by_rows<6>(rows, [&](int64_t first, auto tile) {
+    constexpr int kRows = decltype(tile)::kCount;
+    Vector<double> sum[kRows][VECTORS];
+    sums<double, kRows, VECTORS, FULL>(a + first, a_stride, b, b_stride, depth, span, sum);
+#pragma GCC unroll 6
+    for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 4
+      for (int j = 0; j < VECTORS; ++j) {
+        double* to = c + (first + i) * c_stride;
+        span.write(to, j, span.read(to, j) + sum[i][j]);
+      }
+  });
+}
+
+// Adds a register of floats to the doubles at `to`.
+KXFAST_INLINE void add_widened(double* to, Vector<float> value, int64_t count) {
+  typedef float Half __attribute__((vector_size(conv::KXFAST_ISA::kBytes / 2), may_alias));
+  alignas(64) float lanes[Lanes<float>::kWidth];
+  __builtin_memcpy(lanes, &value, sizeof lanes);
+#pragma GCC unroll 2
+  for (int64_t h = 0; h < 2; ++h) {
+    const Vector<double> wide =
+        __builtin_convertvector(*reinterpret_cast<const Half*>(lanes + h * kDoubles), Vector<double>);
+    const int64_t left = count - h * kDoubles;
+    double* at = to + h * kDoubles;
+    if (left >= kDoubles)
+      store(at, load(at) + wide);
+    else if (left > 0)
+      store(at, load(at, left) + wide, left);
+  }
+}
+
+template <int VECTORS, bool FULL>
+void float_panel(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t depth,
+                 int64_t run, double* c, int64_t c_stride, int64_t rows, const Span<float>& span,
+                 int64_t cols) {
+  by_rows<6>(rows, [&](int64_t first, auto tile) {
+    constexpr int kRows = decltype(tile)::kCount;
+    for (int64_t k = 0; k < depth; k += run) {
+      Vector<float> sum[kRows][VECTORS];
+      sums<float, kRows, VECTORS, FULL>(a + k * a_stride + first, a_stride, b + k * b_stride, b_stride,
+                                        depth - k < run ? depth - k : run, span, sum);
+#pragma GCC unroll 6
+      for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 4
+        for (int64_t j = 0; j < VECTORS; ++j) {
+          const int64_t at = j * Lanes<float>::kWidth;
+          add_widened(c + (first + i) * c_stride + at, sum[i][j], cols - at);
+        }
+    }
+  });
+}
+
+// c -= conj(a)' b over `depth` rows of a and b.
+template <int VECTORS, bool FULL>
+void complex_panel(Planes a, Planes b, int64_t depth, Planes c, int64_t rows, const Span<double>& span) {
+  by_rows<4>(rows, [&](int64_t first, auto tile) {
+    constexpr int kRows = decltype(tile)::kCount;
+    Vector<double> real[kRows][VECTORS], imag[kRows][VECTORS];
+#pragma GCC unroll 4
+    for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 2
+      for (int j = 0; j < VECTORS; ++j) real[i][j] = imag[i][j] = Vector<double>{};
+    const double *from = a.data + first, *with = b.data;
+    for (int64_t k = 0; k < depth; ++k, from += a.stride, with += b.stride) {
+      Vector<double> re[VECTORS], im[VECTORS];
+#pragma GCC unroll 2
+      for (int j = 0; j < VECTORS; ++j) {
+        re[j] = FULL ? load(with + j * kDoubles) : span.read(with, j);
+        im[j] = FULL ? load(with + b.plane + j * kDoubles) : span.read(with + b.plane, j);
+      }
+#pragma GCC unroll 4
+      for (int i = 0; i < kRows; ++i) {
+        const Vector<double> x = all(from[i]), y = all(from[a.plane + i]), minus = -y;
+#pragma GCC unroll 2
+        for (int j = 0; j < VECTORS; ++j) {
+          real[i][j] = fma(y, im[j], fma(x, re[j], real[i][j]));
+          imag[i][j] = fma(minus, re[j], fma(x, im[j], imag[i][j]));
+        }
+      }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 2
+      for (int j = 0; j < VECTORS; ++j) {
+        double* to = c.data + (first + i) * c.stride;
+        span.write(to, j, span.read(to, j) - real[i][j]);
+        span.write(to + c.plane, j, span.read(to + c.plane, j) - imag[i][j]);
+      }
+  });
+}
+
+template <int VECTORS, bool FULL>
+void real_panel(Planes a, Planes b, int64_t depth, Planes c, int64_t rows, const Span<double>& span) {
+  by_rows<6>(rows, [&](int64_t first, auto tile) {
+    constexpr int kRows = decltype(tile)::kCount;
+    Vector<double> sum[kRows][VECTORS];
+    sums<double, kRows, VECTORS, FULL>(a.data + first, a.stride, b.data, b.stride, depth, span, sum);
+#pragma GCC unroll 6
+    for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 4
+      for (int j = 0; j < VECTORS; ++j) {
+        double* to = c.data + (first + i) * c.stride;
+        span.write(to, j, span.read(to, j) - sum[i][j]);
+      }
+  });
+}
+
+constexpr int kSolved = 8;  // rows of a diagonal block
+
+// Rows 0 .. size - 1 of c become those of R: R^H x = c, R upper triangular, one register of columns at a
+// time.
+template <bool COMPLEX>
+void solve(Planes r, int64_t size, Planes c, int64_t cols) {
+  double inverse[kSolved];
+  for (int64_t i = 0; i < size; ++i) inverse[i] = 1 / r.data[i * r.stride + i];
+  for (int64_t j = 0; j < cols; j += kDoubles) {
+    const Span<double> span(cols - j < kDoubles ? cols - j : kDoubles);
+    Vector<double> re[kSolved], im[kSolved];
+    for (int64_t i = 0; i < size; ++i) {
+      double* row = c.data + i * c.stride + j;
+      re[i] = span.read(row, 0);
+      if (COMPLEX) im[i] = span.read(row + c.plane, 0);
+      for (int64_t k = 0; k < i; ++k) {
+        const double* above = r.data + k * r.stride + i;
+        const Vector<double> x = all(-above[0]);
+        re[i] = fma(x, re[k], re[i]);
+        if (COMPLEX) {
+          const Vector<double> y = all(above[r.plane]);
+          re[i] = fma(-y, im[k], re[i]);
+          im[i] = fma(y, re[k], fma(x, im[k], im[i]));
+        }
+      }
+      re[i] *= inverse[i];
+      span.write(row, 0, re[i]);
+      if (COMPLEX) {
+        im[i] *= inverse[i];
+        span.write(row + c.plane, 0, im[i]);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+// c (rows, cols) += sum over k of a[k][i] b[k][j]
+void add_product(const double* a, int64_t a_stride, const double* b, int64_t b_stride, int64_t depth,
+                 double* c, int64_t c_stride, int64_t rows, int64_t cols) {
+  constexpr int64_t kWide = 2 * kVectors * kDoubles;
+  int64_t j = 0;
+  for (; j + kWide <= cols; j += kWide)
+    product_panel<2 * kVectors, true>(a, a_stride, b + j, b_stride, depth, c + j, c_stride, rows, kWide);
+  if (j < cols)
+    product_panel<2 * kVectors, false>(a, a_stride, b + j, b_stride, depth, c + j, c_stride, rows, cols - j);
+}
+
+// The same, floats summed over `run` rows at a time.
+void add_product_of_floats(const float* a, int64_t a_stride, const float* b, int64_t b_stride, int64_t depth,
+                           int64_t run, double* c, int64_t c_stride, int64_t rows, int64_t cols) {
+  constexpr int64_t kWide = 2 * kVectors * Lanes<float>::kWidth;
+  int64_t j = 0;
+  for (; j + kWide <= cols; j += kWide)
+    float_panel<2 * kVectors, true>(a, a_stride, b + j, b_stride, depth, run, c + j, c_stride, rows, kWide,
+                                    kWide);
+  if (j < cols)
+    float_panel<2 * kVectors, false>(a, a_stride, b + j, b_stride, depth, run, c + j, c_stride, rows,
+                                     cols - j, cols - j);
+}
+
+// c (rows, cols) -= sum over k of conj(a[k][i]) b[k][j]; real where c.plane is 0.
+void subtract_gram(Planes a, Planes b, int64_t depth, Planes c, int64_t rows, int64_t cols) {
+  const int64_t wide = (c.plane ? kVectors : 2 * kVectors) * kDoubles;
+  int64_t j = 0;
+  for (; j + wide <= cols; j += wide)
+    if (c.plane)
+      complex_panel<kVectors, true>(a, b.at(0, j), depth, c.at(0, j), rows, wide);
+    else
+      real_panel<2 * kVectors, true>(a, b.at(0, j), depth, c.at(0, j), rows, wide);
+  if (j < cols) {
+    if (c.plane)
+      complex_panel<kVectors, false>(a, b.at(0, j), depth, c.at(0, j), rows, cols - j);
+    else
+      real_panel<2 * kVectors, false>(a, b.at(0, j), depth, c.at(0, j), rows, cols - j);
+  }
+}
+
+// Rows of c beside a factored diagonal block of at most 8 rows, see solve().
+void solve_rows(Planes r, int64_t size, Planes c, int64_t cols) {
+  if (c.plane)
+    solve<true>(r, size, c, cols);
+  else
+    solve<false>(r, size, c, cols);
+}
+
+// out[f][e] = sum over terms of factors[term][f] h[term][e] for the kTogether frequencies f.
+void combine(const double* h, int64_t h_stride, int64_t terms, const double* factors, double* out,
+             int64_t out_stride, int64_t length) {
+  for (int64_t e = 0; e < length; e += 2 * kDoubles) {
+    const Span<double> span(length - e < 2 * kDoubles ? length - e : 2 * kDoubles);
+    Vector<double> sum[kTogether][2] = {};
+    const double* from = h + e;
+    for (int64_t t = 0; t < terms; ++t, from += h_stride) {
+      const Vector<double> low = span.read(from, 0), high = span.read(from, 1);
+#pragma GCC unroll 4
+      for (int64_t f = 0; f < kTogether; ++f) {
+        const Vector<double> factor = all(factors[t * kTogether + f]);
+        sum[f][0] = fma(factor, low, sum[f][0]);
+        sum[f][1] = fma(factor, high, sum[f][1]);
+      }
+    }
+#pragma GCC unroll 4
+    for (int64_t f = 0; f < kTogether; ++f)
+      for (int64_t j = 0; j < 2; ++j) span.write(out + f * out_stride + e, j, sum[f][j]);
+  }
+}
+
+// y = G x for a Hermitian G whose upper triangle is given; x and y (2, n): real and imaginary parts.
+void hermitian_times(Planes g, int64_t n, const double* x, double* y) {
+  const double *xr = x, *xi = x + n;
+  double* __restrict yr = y, * __restrict yi = y + n;
+  for (int64_t i = 0; i < 2 * n; ++i) y[i] = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const double *re = g.data + i * g.stride, *im = re + g.plane;
+    const Vector<double> a = all(xr[i]), b = all(xi[i]);
+    Vector<double> sum_r = {}, sum_i = {};
+    yr[i] += re[i] * xr[i];
+    yi[i] += re[i] * xi[i];
+    int64_t j = i + 1;
+    for (; j < n; j += kDoubles) {
+      const Span<double> span(n - j < kDoubles ? n - j : kDoubles);
+      const Vector<double> p = span.read(re + j, 0), q = span.read(im + j, 0);
+      const Vector<double> r = span.read(xr + j, 0), s = span.read(xi + j, 0);
+      sum_r = fma(p, r, fma(-q, s, sum_r));
+      sum_i = fma(p, s, fma(q, r, sum_i));
+      span.write(yr + j, 0, fma(p, a, fma(q, b, span.read(yr + j, 0))));
+      span.write(yi + j, 0, fma(p, b, fma(-q, a, span.read(yi + j, 0))));
+    }
+    for (int64_t k = 0; k < kDoubles; ++k) yr[i] += sum_r[k], yi[i] += sum_i[k];
+  }
+}
+
+}  // namespace kxfast::lipschitz::KXFAST_ISA
