@@ -58,4 +58,5 @@ void bind(py::module_& m) {
 KXFAST_BINDINGS(lipschitz) {
   kxfast::lipschitz::bind<float>(m);
   kxfast::lipschitz::bind<double>(m);
+  kxfast::lipschitz::bind_conv(m);
 }

@@ -3,14 +3,18 @@
 
 #include <pybind11/stl.h>
 
+#include <array>
 #include <atomic>
 #include <new>
 #include <optional>
+#include <tuple>
 
 #include "core/python.hpp"
 #include "core/threads.hpp"
 
 namespace kxfast::lipschitz {
+
+void bind_conv(py::module_& m);
 
 // body(i) for i = 0 .. count - 1 without the interpreter lock, in parallel if there are many; one alone may
 // be parallel inside. A task that finds no memory ends all.

@@ -46,7 +46,7 @@ class Proof {
   // of 2^-exponent A.
   double operator()(double value, double tol, double margin, bool last, const Job& job) {
     double widest = value * (1 + tol) - margin;
-    if (sizeof(T) == 4 && 8 * gram_error(0, kRun) * frobenius_ <= widest * widest - value * value) {
+    if (sizeof(T) == 4 && 4 * gram_error(0, kRun) * frobenius_ <= widest * widest - value * value) {
       if (!gram_.size) gram_ = gram(a_, rows_, cols_, exponent_, kRun);
     } else if (!gram_.size || gram_.error > gram_error(std::max(rows_, cols_), 0)) {
       gram_ = gram(a_, rows_, cols_, exponent_, 0);
@@ -58,7 +58,7 @@ class Proof {
   }
 
  private:
-  static constexpr int64_t kRun = 32;
+  static constexpr int64_t kRun = 16;
 
   double slack(double squared) const {
     const double k = static_cast<double>(gram_.size);

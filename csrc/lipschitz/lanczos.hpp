@@ -139,7 +139,7 @@ Ritz enclose(Process& process, const Wanted& wanted, int64_t inputs, Job& job, P
     if (!process.full()) process.step();
     const bool last = process.full();
     if (process.steps() < check && !last) continue;
-    check = process.steps() + std::max<int64_t>(1, process.steps() / 4);
+    check = process.steps() + std::max<int64_t>(1, process.steps() / 8);
     ritz = largest_ritz(process);
     if (wanted.upper == Upper::none) {
       if (ritz.error <= wanted.tol * ritz.value || last) break;

@@ -3,11 +3,15 @@
 //
 // All walk W row by row, so memory is read once, in order, and bandwidth is the limit from L2 on: what counts
 // is the number of reads. The fused form takes four rows, which stay in the L1 or L2 cache between their
-// inner products with v and their addition to t. Inner products keep 4 x 64 bytes of partial sums in a fixed
-// order: enough independent chains to hide the latency of an addition, and the same bits on every instruction
-// set, since nothing is contracted to a fused multiply-add. Four rows at a time are added to t, which is read
-// and written once for them. Fetching the next four rows ahead by hand was tried and gained nothing.
+// inner products with v and their addition to t. Four rows at a time are four streams of memory: one row
+// after another took a fifth longer. Inner products keep 2 x 64 bytes of partial sums of each
+// row in a fixed order: the same bits on every instruction set, since nothing is contracted to a fused
+// multiply-add. Four rows at a time are added to t, which is read and written once for them.
 #include "lipschitz/kernels.hpp"
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 namespace kxfast::lipschitz::KXFAST_ISA {
 namespace {
@@ -18,36 +22,60 @@ struct Lanes {
   static constexpr int64_t kWidth = 64 / sizeof(V);
   typedef V Vector __attribute__((vector_size(64), aligned(sizeof(V)), may_alias));
   typedef T Source __attribute__((vector_size(sizeof(T) * kWidth), aligned(sizeof(T)), may_alias));
-
-  // By reference: a register wider than the set has would change how it is returned.
-  static void add_product(Vector& sum, const T* a, const V* b) {
-    sum += __builtin_convertvector(*reinterpret_cast<const Source*>(a), Vector) *
-           *reinterpret_cast<const Vector*>(b);
-  }
 };
 
-template <class T, class V>
-V dot(const T* a, const V* b, int64_t n) {
+// Eight floats as doubles: GCC 12 takes __builtin_convertvector apart. A macro, for a function that returned
+// a register wider than the set has would have no fixed ABI.
+#if defined(__AVX512F__)
+inline Lanes<double, double>::Vector widened(const Lanes<float, double>::Source* from) {
+  return _mm512_maskz_cvtps_pd(0xFF, _mm256_loadu_ps(reinterpret_cast<const float*>(from)));
+}
+#define KXFAST_WIDENED(L, from) widened(from)
+inline Lanes<double, double>::Vector widened(const Lanes<double, double>::Source* from) {
+  return *from;
+}
+inline Lanes<float, float>::Vector widened(const Lanes<float, float>::Source* from) {
+  return *from;
+}
+#else
+#define KXFAST_WIDENED(L, from) __builtin_convertvector(*(from), typename L::Vector)
+#endif
+
+// Inner products of ROWS rows with b, each in two chains: several rows at once are as many streams of memory.
+template <int ROWS, class T, class V>
+void dots(const T* a, int64_t stride, const V* b, int64_t n, V* out) {
   using L = Lanes<T, V>;
   using Vector = typename L::Vector;
-  constexpr int64_t kWidth = L::kWidth, kStep = 4 * kWidth;
-  Vector sum[4] = {};
+  using Source = typename L::Source;
+  constexpr int64_t kWidth = L::kWidth, kStep = 2 * kWidth;
+  Vector even[ROWS] = {}, odd[ROWS] = {};
   int64_t i = 0;
-  for (; i + kStep <= n; i += kStep)
-    for (int k = 0; k < 4; ++k) L::add_product(sum[k], a + i + k * kWidth, b + i + k * kWidth);
-  for (; i + kWidth <= n; i += kWidth) L::add_product(sum[0], a + i, b + i);
-  sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-  V lanes[kWidth];
-  for (int64_t k = 0; k < kWidth; ++k) lanes[k] = sum[0][k];
-  for (int64_t half = kWidth / 2; half; half /= 2)
-    for (int64_t k = 0; k < half; ++k) lanes[k] += lanes[k + half];
-  for (; i < n; ++i) lanes[0] += static_cast<V>(a[i]) * b[i];
-  return lanes[0];
+  for (; i + kStep <= n; i += kStep) {
+    const Vector low = *reinterpret_cast<const Vector*>(b + i);
+    const Vector high = *reinterpret_cast<const Vector*>(b + i + kWidth);
+#pragma GCC unroll 4
+    for (int r = 0; r < ROWS; ++r) {
+      even[r] += KXFAST_WIDENED(L, reinterpret_cast<const Source*>(a + r * stride + i)) * low;
+      odd[r] += KXFAST_WIDENED(L, reinterpret_cast<const Source*>(a + r * stride + i + kWidth)) * high;
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < ROWS; ++r) {
+    V lanes[kWidth];
+    const Vector sum = even[r] + odd[r];
+    for (int64_t k = 0; k < kWidth; ++k) lanes[k] = sum[k];
+    for (int64_t k = i; k < n; ++k) lanes[k % kWidth] += static_cast<V>(a[r * stride + k]) * b[k];
+    for (int64_t half = kWidth / 2; half; half /= 2)
+      for (int64_t k = 0; k < half; ++k) lanes[k] += lanes[k + half];
+    out[r] = lanes[0];
+  }
 }
 
 template <class T, class V>
 void multiply(const T* w, int64_t rows, int64_t cols, const V* v, V* out) {
-  for (int64_t i = 0; i < rows; ++i) out[i] = dot(w + i * cols, v, cols);
+  int64_t i = 0;
+  for (; i + 4 <= rows; i += 4) dots<4>(w + i * cols, cols, v, cols, out + i);
+  for (; i < rows; ++i) dots<1>(w + i * cols, cols, v, cols, out + i);
 }
 
 template <class T, class V>

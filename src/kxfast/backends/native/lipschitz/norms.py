@@ -1,4 +1,4 @@
-"""Spectral norms and residual blocks, compiled."""
+"""Spectral norms of matrices."""
 
 from __future__ import annotations
 
@@ -9,11 +9,6 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv
 
 from kxfast._native import lipschitz as native
-from kxfast._native.lipschitz import power_iteration
-
-DTYPES = "fd"
-
-__all__ = ["power_iteration", "spectral_norm"]
 
 Array = NDArray[Any]
 UPPER = {None: 0, "proof": 1, "random": 2}
