@@ -57,7 +57,7 @@ py::tuple circular(const Array<double>& matrices, const Array<int64_t>& places, 
   PythonJob job(0, py::none());
   job.run([&] { peak = circular_norm(torus, value, tol, seed, job); });
   const auto n = static_cast<py::ssize_t>(peak.vector.size() / 2);
-  return py::make_tuple(peak.top, peak.seen, py::make_tuple(peak.frequency[0], peak.frequency[1]), peak.group,
+  return py::make_tuple(peak.top, py::make_tuple(peak.frequency[0], peak.frequency[1]), peak.group,
                         Array<double>({py::ssize_t{2}, n}, peak.vector.data()));
 }
 
@@ -111,7 +111,7 @@ void bind_conv(py::module_& m) {
         py::arg("margin"), py::arg("v").noconvert(), "Lower and upper end at a vector, and u and v.");
   m.def("circular_norm", &circular, py::arg("matrices").noconvert(), py::arg("places").noconvert(),
         py::arg("sides"), py::arg("value"), py::arg("tol"), py::arg("seed"),
-        "Proven upper end; whether a larger norm was seen; its frequency, group and vector.");
+        "Proven upper end; frequency, group and vector of the largest norm seen.");
   bind<float>(m);
   bind<double>(m);
 }

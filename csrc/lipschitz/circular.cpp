@@ -298,7 +298,6 @@ Peak circular_norm(const Torus& torus, double value, double tol, uint64_t seed, 
       const double sigma = std::sqrt(found[i]);
       if (sigma <= peak.value) continue;
       peak.value = sigma;
-      peak.seen = true;
       for (int k = 0; k < 2; ++k) peak.frequency[k] = all[now[i]].at[k];
       peak.group = all[now[i]].group;
       peak.vector = std::move(vectors[i]);

@@ -18,7 +18,6 @@ struct Torus {
 
 struct Peak {
   double value = 0, top = 0;  // the largest norm seen, and what is proven to be above all
-  bool seen = false;          // whether a frequency exceeded the value that was given
   int64_t frequency[2] = {0, 0}, group = 0;
   std::vector<double> vector;  // of the shorter side there (2, n)
 };

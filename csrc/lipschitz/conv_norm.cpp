@@ -1,7 +1,7 @@
 // Lanczos on a convolution as a linear map.
 //
 // Vectors and what is done with them are in double; the two convolutions of a step, nearly all of the work,
-// are in floats unless less than 1e-6 is asked for: their rounding moves a singular value by as much as one
+// are in floats unless less than 4e-7 is asked for: their rounding moves a singular value by as much as one
 // application, some 1e-7 of the norm. What is reported as the lower end is then computed in double from the
 // vector alone, so that it is one whatever the vector.
 #include "lipschitz/conv_norm.hpp"
@@ -51,7 +51,7 @@ template <class T>
 Found run(const double* weight, const Moves& moves, const Wanted& wanted, uint64_t seed, Job& job, double* v,
           double noise) {
   Map<T> map(weight, moves);
-  Lanczos<Map<T>> lanczos(map, nullptr, Stream(seed, 0), noise);
+  Lanczos<Map<T>, T> lanczos(map, nullptr, Stream(seed, 0), noise);
   double top;
   const auto none = [](double, bool) { return HUGE_VAL; };
   const Ritz ritz = enclose(lanczos, wanted, moves.cols(), job, none, top);
@@ -63,7 +63,7 @@ Found run(const double* weight, const Moves& moves, const Wanted& wanted, uint64
 
 Found conv_lanczos(const double* weight, const Moves& moves, const Wanted& wanted, uint64_t seed, Job& job,
                    double* v) {
-  if (wanted.upper == Upper::none && wanted.tol >= 0.9e-6)
+  if (wanted.upper == Upper::none && wanted.tol >= 4e-7)
     return run<float>(weight, moves, wanted, seed, job, v, 0x1p-24);
   return run<double>(weight, moves, wanted, seed, job, v, 0x1p-53);
 }
