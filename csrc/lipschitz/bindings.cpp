@@ -59,4 +59,6 @@ KXFAST_BINDINGS(lipschitz) {
   kxfast::lipschitz::bind<float>(m);
   kxfast::lipschitz::bind<double>(m);
   kxfast::lipschitz::bind_conv(m);
+  kxfast::lipschitz::bind_training(m);
+  kxfast::lipschitz::bind_network(m);
 }

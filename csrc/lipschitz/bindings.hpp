@@ -11,10 +11,14 @@
 
 #include "core/python.hpp"
 #include "core/threads.hpp"
+#include "lipschitz/convolution.hpp"
 
 namespace kxfast::lipschitz {
 
 void bind_conv(py::module_& m);
+void bind_training(py::module_& m);
+void bind_network(py::module_& m);
+Moves moves_of(const py::array& weight, const py::tuple& geometry);
 
 // body(i) for i = 0 .. count - 1 without the interpreter lock, in parallel if there are many; one alone may
 // be parallel inside. A task that finds no memory ends all.

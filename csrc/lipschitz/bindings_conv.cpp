@@ -4,7 +4,6 @@
 #include "lipschitz/conv_norm.hpp"
 
 namespace kxfast::lipschitz {
-namespace {
 
 using Pair = std::array<int64_t, 2>;
 
@@ -20,6 +19,8 @@ Moves moves_of(const py::array& weight, const py::tuple& given) {
   m.groups = groups, m.inputs = weight.shape(1), m.outputs = weight.shape(0) / groups, m.circular = circular;
   return m;
 }
+
+namespace {
 
 py::tuple lanczos(const Array<double>& weight, const py::tuple& geometry, double tol, int upper, double delta,
                   uint64_t seed) {

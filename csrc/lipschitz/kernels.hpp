@@ -15,6 +15,9 @@ struct Planes {
   Planes at(int64_t i, int64_t j) const { return {data + i * stride + j, stride, plane}; }
 };
 
+// activation.cpp: f(z) to y and f'(z) to slope, where they are not null.
+enum class Curve : int { tanh, elu, relu, leaky_relu, softplus, lipswish, sigmoid };
+
 // The largest size of an entry, and the sum of all squares, rounded.
 struct Extent {
   double largest, squares;
@@ -32,6 +35,10 @@ struct Extent {
   KXFAST_DECLARE_TYPES(float, float)                                                                    \
   KXFAST_DECLARE_TYPES(double, double)                                                                  \
   KXFAST_DECLARE_TYPES(float, double)                                                                   \
+  void activate(Curve curve, const float* z, int64_t n, float* y, float* slope);                        \
+  void activate(Curve curve, const double* z, int64_t n, double* y, double* slope);                     \
+  void multiply_by(float* x, const float* y, int64_t n);                                                \
+  void multiply_by(double* x, const double* y, int64_t n);                                              \
   Extent survey(const float* a, int64_t n);                                                             \
   Extent survey(const double* a, int64_t n);                                                            \
   void add_product(const double* a, int64_t a_stride, const double* b, int64_t b_stride, int64_t depth, \

@@ -18,9 +18,13 @@ namespace kxfast::lipschitz {
 // Lengths are summed in double: squares of a float neither overflow nor vanish there.
 template <class T>
 T length(const T* z, int64_t n) {
-  double sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(z[i]) * static_cast<double>(z[i]);
-  return static_cast<T>(std::sqrt(sum));
+  double sum[8] = {};
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (int64_t k = 0; k < 8; ++k) sum[k] += static_cast<double>(z[i + k]) * static_cast<double>(z[i + k]);
+  for (; i < n; ++i) sum[0] += static_cast<double>(z[i]) * static_cast<double>(z[i]);
+  return static_cast<T>(
+      std::sqrt(((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]))));
 }
 
 template <class T>

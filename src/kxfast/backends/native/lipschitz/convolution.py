@@ -83,7 +83,8 @@ def conv_spectral_norm(
     given, way, seed = plane(w), moves(w, input_shape, geometry), number(key)
     taps = int(np.prod(w.shape[2:]))
     margin = ROUND * (4 * taps * w.shape[1] + sum(size)) * float(np.sqrt(taps * np.sum(w * w)))
-    steps, start = 0, None
+    steps = 0
+    start: Any = None
     if upper == "proof" or (upper is None and exact):  # the proof costs less than Lanczos on the whole operator
         value = 0.0
         if not exact:
