@@ -1,6 +1,7 @@
 """kxfast inside PyTorch: operators with gradients for ``torch.compile``, and modules built of them.
 
-Tensors on the CPU are read where they are; a tensor on another device is refused in one line.
+Tensors on the CPU are read where they are; a tensor on another device is refused in one line. Importing this module
+makes kxfast's loops run on torch's own threads, ``torch.set_num_threads`` of them at most.
 """
 
 from kxfast.torch.attention import scaled_dot_product_attention
@@ -12,6 +13,7 @@ from kxfast.torch.parametrizations import certificate, spectral_norm
 from kxfast.torch.pooling import attention_pooling, masked_max_pooling, masked_mean_pooling
 from kxfast.torch.sdpa import Served, install_sdpa
 from kxfast.torch.spectral import spectral_normalize
+from kxfast.torch.team import share
 
 __all__ = [
     "DGCNN",
@@ -32,3 +34,5 @@ __all__ = [
     "spectral_norm",
     "spectral_normalize",
 ]
+
+share()

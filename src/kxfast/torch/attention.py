@@ -111,6 +111,7 @@ def _backward_shapes(
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     *tensors, name, scale = inputs
     ctx.save_for_backward(*tensors, *output)
+    ctx.set_materialize_grads(False)
     ctx.options = name, scale
     ctx.mask = _masks.get(name)  # it lives as long as the graph
     ctx.mark_non_differentiable(output[1])

@@ -120,6 +120,7 @@ def _backward_shapes(grad: Tensor, *inputs: Any) -> tuple[Tensor, ...]:
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     parts = output[1]
     ctx.save_for_backward(*inputs[:10], parts if inputs[-1] else None)
+    ctx.set_materialize_grads(False)  # else zeros as large as the parts are made for their gradient
     ctx.options = inputs[10:-1]
     ctx.mark_non_differentiable(parts)
 
