@@ -117,7 +117,9 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
     ctx.mark_non_differentiable(output[1])
 
 
-def _gradients(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+def _gradients(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
+    if grad is None:
+        return (None,) * 7
     need = ctx.needs_input_grad
     found = _gradient_operator(grad, *ctx.saved_tensors, *ctx.options, need[3])
     return *(dx if wanted else None for dx, wanted in zip(found, need[:4], strict=True)), None, None, None

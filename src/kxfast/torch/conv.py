@@ -125,7 +125,9 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
     ctx.mark_non_differentiable(parts)
 
 
-def _gradients(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+def _gradients(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
+    if grad is None:
+        return (None,) * (10 + len(ctx.options) + 1)
     found = _gradient_operator(grad, *ctx.saved_tensors, *ctx.options)
     inputs = ctx.saved_tensors[:8]
     wanted = ctx.needs_input_grad

@@ -31,7 +31,7 @@ _ENTRIES = ("GOMP_parallel", "omp_get_max_threads")  # LLVM's and Intel's runtim
 
 
 def _runtime() -> str | None:
-    """Return the path of the OpenMP runtime that torch loaded: its own if it brought one, else the only one there is."""
+    """Return the path of the OpenMP runtime of torch: its own if it brought one, else the only one there is."""
     if not torch.backends.openmp.is_available():
         return None
     try:
