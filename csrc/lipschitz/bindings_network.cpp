@@ -63,15 +63,16 @@ Array<double> series(const Network<T>& self, const Array<T>& x, const Array<T>& 
   return estimates;
 }
 
-py::tuple inverse(const Network<double>& self, const Array<double>& y, double lipschitz, double tol,
-                  int64_t max_steps, int64_t window) {
+py::tuple inverse(const Network<double>& self, const Network<float>& coarse, const Array<double>& y,
+                  double lipschitz, double tol, int64_t max_steps, int64_t window) {
   const int64_t batch = y.shape(0);
   Array<double> x({y.shape(0), y.shape(1)}), bounds(batch);
   Array<int64_t> steps(batch);
   Array<bool> converged(batch);
   const Solved out{x.mutable_data(), steps.mutable_data(), bounds.mutable_data(), converged.mutable_data()};
   PythonJob job(0, py::none());
-  job.run([&] { residual_inverse(self, y.data(), batch, lipschitz, tol, max_steps, window, job, out); });
+  job.run(
+      [&] { residual_inverse(coarse, self, y.data(), batch, lipschitz, tol, max_steps, window, job, out); });
   return py::make_tuple(x, steps, bounds, converged);
 }
 
@@ -95,8 +96,8 @@ py::class_<Network<T>> bind(py::module_& m, const char* name) {
 void bind_network(py::module_& m) {
   bind<float>(m, "NetworkFloat32");
   bind<double>(m, "NetworkFloat64")
-      .def("residual_inverse", &inverse, py::arg("y").noconvert(), py::arg("lipschitz"), py::arg("tol"),
-           py::arg("max_steps"), py::arg("window"),
+      .def("residual_inverse", &inverse, py::arg("coarse"), py::arg("y").noconvert(), py::arg("lipschitz"),
+           py::arg("tol"), py::arg("max_steps"), py::arg("window"),
            "x, steps, error bounds and flags; lipschitz < 0: not known.");
 }
 

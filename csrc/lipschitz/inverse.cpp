@@ -114,7 +114,7 @@ class Sample {
     }
   }
 
-  const size_t window_;
+  size_t window_;
   double best_ = HUGE_VAL, first_ = HUGE_VAL;
   Doubles best_x_, best_r_, last_x_, last_r_;
   std::vector<Move> moves_;
@@ -123,50 +123,68 @@ class Sample {
 
 }  // namespace
 
-void residual_inverse(const Network<double>& g, const double* y, int64_t batch, double lipschitz, double tol,
-                      int64_t max_steps, int64_t window, Job& job, const Solved& out) {
+void residual_inverse(const Network<float>& coarse, const Network<double>& g, const double* y, int64_t batch,
+                      double lipschitz, double tol, int64_t max_steps, int64_t window, Job& job,
+                      const Solved& out) {
+  constexpr double kCoarse = 1e-5;
   const int64_t size = g.inputs();
   const double ratio = lipschitz < 0 ? HUGE_VAL : lipschitz / (1 - lipschitz);
   std::vector<Sample> samples;
-  std::vector<int64_t> active;
-  std::vector<double> limits;
+  std::vector<int64_t> active;  // first those in floats, then those in double
+  std::vector<double> units;
+  std::vector<char> goes_on(static_cast<size_t>(batch)), fine(static_cast<size_t>(batch), window == 0);
   for (int64_t b = 0; b < batch; ++b) {
     samples.emplace_back(y + b * size, size, window);
-    limits.push_back(tol * std::fmax(1.0, length(y + b * size, size)));
+    units.push_back(std::fmax(1.0, length(y + b * size, size)));
     active.push_back(b);
     out.steps[b] = 0, out.bounds[b] = HUGE_VAL, out.converged[b] = false;
   }
   std::copy(y, y + batch * size, out.x);
-  Buffer<double> points(static_cast<size_t>(batch * size));
-  std::vector<char> goes_on(static_cast<size_t>(batch));
+  const auto at = [](int64_t i) { return static_cast<size_t>(i); };
   for (int64_t step = 0; step < max_steps && !active.empty() && job.advance(0); ++step) {
-    const auto count = static_cast<int64_t>(active.size());
+    if (step + 1 == max_steps) std::fill(fine.begin(), fine.end(), true);
+    const auto middle =
+        std::stable_partition(active.begin(), active.end(), [&](int64_t b) { return !fine[at(b)]; });
+    const int64_t rough = middle - active.begin(), count = static_cast<int64_t>(active.size());
+    Buffer<float> floats(at(rough * size));
+    Buffer<double> doubles(at((count - rough) * size));
     for (int64_t i = 0; i < count; ++i) {
-      const Sample& sample = samples[static_cast<size_t>(active[static_cast<size_t>(i)])];
-      std::copy(sample.x.begin(), sample.x.end(), points.begin() + i * size);
+      const std::vector<double>& x = samples[at(active[at(i)])].x;
+      for (int64_t k = 0; k < size && i < rough; ++k) floats[at(i * size + k)] = static_cast<float>(x[at(k)]);
+      if (i >= rough) std::copy(x.begin(), x.end(), doubles.begin() + (i - rough) * size);
     }
-    const Buffer<double> value = g.forward(points.data(), count);
+    const Buffer<float> low = rough ? coarse.forward(floats.data(), rough) : Buffer<float>();
+    const Buffer<double> high = count > rough ? g.forward(doubles.data(), count - rough) : Buffer<double>();
     const auto one = [&](int64_t i) {
-      const int64_t b = active[static_cast<size_t>(i)];
-      Sample& sample = samples[static_cast<size_t>(b)];
-      std::vector<double> r(static_cast<size_t>(size));
-      for (int64_t k = 0; k < size; ++k)
-        r[static_cast<size_t>(k)] =
-            y[b * size + k] - value[static_cast<size_t>(i * size + k)] - sample.x[static_cast<size_t>(k)];
+      const int64_t b = active[at(i)];
+      Sample& sample = samples[at(b)];
+      std::vector<double> r(at(size));
+      for (int64_t k = 0; k < size; ++k) {
+        const double value =
+            i < rough ? static_cast<double>(low[at(i * size + k)]) : high[at((i - rough) * size + k)];
+        r[at(k)] = y[b * size + k] - value - sample.x[at(k)];
+      }
       ++out.steps[b];
-      goes_on[static_cast<size_t>(b)] = false;
-      if (sample.diverged(r)) return;
-      for (int64_t k = 0; k < size; ++k)
-        out.x[b * size + k] = sample.x[static_cast<size_t>(k)] + r[static_cast<size_t>(k)];
-      out.bounds[b] = lipschitz < 0 ? HUGE_VAL : ratio * sample.size;
-      out.converged[b] = (lipschitz < 0 ? sample.size : out.bounds[b]) <= limits[static_cast<size_t>(b)];
-      if (out.converged[b]) return;
-      goes_on[static_cast<size_t>(b)] = true;
+      goes_on[at(b)] = false;
+      const bool diverged = sample.diverged(r);
+      if (diverged && i < rough) {  // beyond the range of floats, perhaps: again in double
+        sample = Sample(y + b * size, size, window);
+        fine[at(b)] = goes_on[at(b)] = true;
+      }
+      if (diverged) return;
+      for (int64_t k = 0; k < size; ++k) out.x[b * size + k] = sample.x[at(k)] + r[at(k)];
+      if (i < rough) {
+        fine[at(b)] = sample.size <= kCoarse * units[at(b)];
+      } else {
+        out.bounds[b] = lipschitz < 0 ? HUGE_VAL : ratio * sample.size;
+        out.converged[b] = (lipschitz < 0 ? sample.size : out.bounds[b]) <= tol * units[at(b)];
+        if (out.converged[b]) return;
+      }
+      goes_on[at(b)] = true;
       sample.advance(r);
     };
     parallel_for(count, one, count * size < (1 << 13) ? 1 : 0, &job);
-    active.erase(std::remove_if(active.begin(), active.end(),
-                                [&](int64_t b) { return !goes_on[static_cast<size_t>(b)]; }),
+    active.erase(std::remove_if(active.begin(), active.end(), [&](int64_t b) { return !goes_on[at(b)]; }),
                  active.end());
   }
 }

@@ -47,8 +47,9 @@ struct Solved {
   bool* converged;
 };
 
-// x + g(x) = y; lipschitz < 0: not known.
-void residual_inverse(const Network<double>& g, const double* y, int64_t batch, double lipschitz, double tol,
-                      int64_t max_steps, int64_t window, Job& job, const Solved& out);
+// x + g(x) = y, with g in both types; lipschitz < 0: not known.
+void residual_inverse(const Network<float>& coarse, const Network<double>& g, const double* y, int64_t batch,
+                      double lipschitz, double tol, int64_t max_steps, int64_t window, Job& job,
+                      const Solved& out);
 
 }  // namespace kxfast::lipschitz

@@ -54,6 +54,7 @@ class NetworkFloat64:
         """
     def residual_inverse(
         self,
+        coarse: NetworkFloat32,
         y: numpy.typing.NDArray[numpy.float64],
         lipschitz: typing.SupportsFloat | typing.SupportsIndex,
         tol: typing.SupportsFloat | typing.SupportsIndex,

@@ -43,6 +43,10 @@ def packed(layers: Layers, shape: Shape, dtype: Any) -> tuple[Any, Shape] | None
     return build(made), shape
 
 
+def _in_floats(layer: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(part.astype(np.float32) if isinstance(part, np.ndarray) else part for part in layer)
+
+
 def flat(x: Array) -> Array:
     """Return (B, C, ...) as (B, pixels * C)."""
     return np.ascontiguousarray(np.moveaxis(x, 1, -1)).reshape(len(x), -1)
@@ -94,8 +98,10 @@ def residual_inverse(
 ) -> tuple[Array, Array, Array, Array]:
     """See the reference; a function of the user's own is called by it."""
     found = packed(g, y.shape[1:], y.dtype) if not callable(g) and y.size else None
-    if found is None:
+    if found is None or callable(g):
         return residual.residual_inverse(g, y, lipschitz, tol, max_steps, window)
+    coarse = packed([_in_floats(layer) for layer in g], y.shape[1:], np.float32)
     known = -1.0 if lipschitz is None else lipschitz
-    x, steps, bounds, converged = found[0].residual_inverse(flat(y), known, tol, max_steps, window)
+    assert coarse is not None  # as the other one
+    x, steps, bounds, converged = found[0].residual_inverse(coarse[0], flat(y), known, tol, max_steps, window)
     return unflat(x, y.shape[1:]), steps, bounds, converged
