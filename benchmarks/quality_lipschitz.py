@@ -48,7 +48,7 @@ def convolution(rng: np.random.Generator, large: bool) -> tuple[Array, tuple[int
     w = rng.standard_normal((outputs, int(rng.integers(1, 4)), *some(1, 5))).astype(dtype)
     options: dict[str, Any] = {"stride": some(1, 3), "padding": some(0, 4), "dilation": some(1, 3), "groups": groups}
     options["padding_mode"] = str(rng.choice(["zeros", "circular"]))
-    return w, some(14, 18) if large else some(5, 10), options
+    return w, some(14, 18) if large else some(7, 11), options
 
 
 def written(w: Array, shape: tuple[int, ...], options: dict[str, Any]) -> Array:

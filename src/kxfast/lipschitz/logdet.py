@@ -129,8 +129,7 @@ def logdet_series(
     bound = _tail(_constant(g, a, lipschitz), terms, int(np.prod(a.shape[1:])))
     dtype = working_type(g, np.asarray(x))
     run = implementation("lipschitz", "logdet_series", backend, dtype.char)
-    plain, one = specs(g, dtype), np.ones((len(drawn), terms))
-    return _summary(run(plain, a.astype(dtype), drawn.astype(dtype), one), bound)
+    return _summary(run(specs(g, dtype), a.astype(dtype), drawn.astype(dtype), np.ones((len(drawn), terms))), bound)
 
 
 def logdet_exact(layers: Any, x: Any, *, backend: str | None = None) -> LogDet:
@@ -235,10 +234,9 @@ def logdet_roulette(
     p = checks.number("p", p, above=0)
     if p >= 1:
         raise ValueError(f"p must be below 1; got {p:g}")
-    rng = np.random.default_rng(checks.seed(seed))
-    factors = implementation("lipschitz", "roulette_coefficients", backend, "d")
-    dtype = working_type(g, np.asarray(x))
-    run = implementation("lipschitz", "logdet_series", backend, dtype.char)
+    rng, dtype = np.random.default_rng(checks.seed(seed)), working_type(g, np.asarray(x))
+    names = "roulette_coefficients", "logdet_series"
+    factors, run = (implementation("lipschitz", name, backend, dtype.char) for name in names)
     plain, estimates, a = specs(g, dtype), [], a.astype(dtype)
     for n in rng.geometric(p, samples):
         probe = (rng.integers(0, 2, (1, *a.shape)) * 2.0 - 1.0).astype(dtype)
