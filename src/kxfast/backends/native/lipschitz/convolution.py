@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from math import gcd, inf
 from typing import Any
 
@@ -149,7 +150,7 @@ def conv_singular_values(weight: Array, input_shape: Shape, geometry: Geometry) 
     blocks = frequency_blocks(weight, input_shape, geometry).astype(kind)
     rows = blocks.reshape(-1, *blocks.shape[-2:])
     parts = np.array_split(rows, core.get_num_threads())
-    with ThreadPoolExecutor(len(parts)) as pool:
+    with _one_thread_each(), ThreadPoolExecutor(len(parts)) as pool:
         values = np.concatenate(list(pool.map(lambda each: np.linalg.svd(each, compute_uv=False), parts)))
     values = values.reshape(*blocks.shape[:-2], -1)
     side = input_shape[-1] // geometry.stride[-1]
@@ -158,3 +159,13 @@ def conv_singular_values(weight: Array, input_shape: Shape, geometry: Geometry) 
     everything.sort()
     result: Array = everything[::-1].astype(weight.dtype)
     return result
+
+
+def _one_thread_each() -> AbstractContextManager[Any]:
+    """Keep LAPACK from starting threads of its own under ours, where threadpoolctl is there to tell it."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return nullcontext()
+    limits: AbstractContextManager[Any] = threadpool_limits(1, "blas")
+    return limits
