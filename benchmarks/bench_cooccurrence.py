@@ -31,6 +31,7 @@ C = kx.cooccurrence
 OPTIONS: dict[str, Any] = {"window": peers.WINDOW, "weighting": "harmonic", "min_count": peers.MIN_COUNT}
 LIMIT = 512 << 20
 DIM = 100
+BUDGET = 20.0  # seconds after which a call is not repeated
 Found = dict[str, float]
 
 
@@ -203,6 +204,8 @@ def measure(job: str, text: Path, chosen: argparse.Namespace) -> list[dict[str, 
     found: dict[str, list[Found]] = {}
     for _ in range(chosen.rounds):
         for name in JOBS[job]:
+            if sum(each["seconds"] for each in found.get(name, [])) > BUDGET:
+                continue
             with tempfile.TemporaryDirectory(dir=text.parent) as folder:
                 command = [sys.executable, __file__, "--data", str(chosen.data)]
                 child = [*command, "--child", job, name, str(text), folder]

@@ -22,7 +22,6 @@ py::tuple count_all(const Codes& codes, int max_order, int64_t min_count, int th
   Counted counted;
   job.run([&] {
     counted = words::count_ngrams(codes.data(), codes.size(), max_order, min_count, threads, job);
-    if (!job.stopped()) to_code_points(counted, threads, job);
   });
   return to_tables(std::move(counted));
 }

@@ -38,7 +38,8 @@ struct Side {
       if (key) *key = pack(ids + i) << bits | (left ? ids[i - 1] : ids[i + order]);
       return true;
     };
-    Buckets<Key> buckets(ids, size, static_cast<uint32_t>(corpus.alphabet.code_of.size()), accept, job);
+    Buckets<Key> buckets(ids, size, static_cast<uint32_t>(corpus.alphabet.code_of.size()), accept, threads,
+                         job);
     const auto scan = [&](int64_t, uint32_t id, const Key* keys, int64_t count) {
       int64_t at = 0;
       for (int64_t row = begin[id]; row < begin[id + 1]; ++row) {
@@ -78,7 +79,7 @@ std::vector<uint32_t> to_ids(const Alphabet& alphabet, const uint32_t* grams, in
 
 void neighbor_entropy(const uint32_t* codes, int64_t size, const uint32_t* grams, int64_t rows, int order,
                       double* left, double* right, int threads, Job& job) {
-  const Counted corpus = read_corpus(codes, size, 1, job);
+  const Counted corpus = read_corpus(codes, size, 1, threads, job);
   const std::vector<uint32_t> wanted = to_ids(corpus.alphabet, grams, rows * order);
   std::fill(left, left + rows, 0.0);
   std::fill(right, right + rows, 0.0);

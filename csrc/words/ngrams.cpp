@@ -15,26 +15,31 @@
 
 namespace kxfast::words {
 
-Counted read_corpus(const uint32_t* codes, int64_t size, int64_t min_count, Job& job) {
+Counted read_corpus(const uint32_t* codes, int64_t size, int64_t min_count, int threads, Job& job) {
   Counted out;
   constexpr uint32_t kCodes = 0x110000;
-  std::vector<uint32_t> id_of(kCodes, 0);
   const auto enough = static_cast<uint32_t>(std::min<int64_t>(min_count, UINT32_MAX));
-  in_stretches(size, job, [&](int64_t i) { id_of[codes[i]] += id_of[codes[i]] < enough; });
+  const Groups groups(size, threads);
+  std::vector<std::vector<uint32_t>> seen(static_cast<size_t>(groups.count),
+                                          std::vector<uint32_t>(kCodes, 0));  // times, `enough` at most
+  groups.each(job, [&](size_t group, int64_t i) {
+    uint32_t& times = seen[group][codes[i]];
+    times += times < enough;
+  });
+  std::vector<uint32_t>& id_of = seen[0];
   id_of[0] = 0;
   out.alphabet.code_of.assign(1, 0);
-  for (uint32_t code = 1; code < kCodes; ++code)
-    if (id_of[code] == enough) {
-      id_of[code] = static_cast<uint32_t>(out.alphabet.code_of.size());
-      out.alphabet.code_of.push_back(code);
-    } else {
-      id_of[code] = 0;
-    }
+  for (uint32_t code = 1; code < kCodes; ++code) {
+    uint64_t times = 0;
+    for (const auto& each : seen) times += each[code];
+    id_of[code] = times < enough ? 0 : static_cast<uint32_t>(out.alphabet.code_of.size());
+    if (times >= enough) out.alphabet.code_of.push_back(code);
+  }
   out.alphabet.bits = 1;
   while (out.alphabet.code_of.size() > size_t{1} << out.alphabet.bits) ++out.alphabet.bits;
-  out.ids.resize(static_cast<size_t>(size) + kMaxOrder,
-                 0);  // breaks behind the end, so that no look-ahead tests it
-  in_stretches(size, job, [&](int64_t i) { out.ids[static_cast<size_t>(i)] = id_of[codes[i]]; });
+  out.ids = Buffer<uint32_t>(static_cast<size_t>(size) + kMaxOrder);
+  std::fill(out.ids.end() - kMaxOrder, out.ids.end(), 0);  // breaks, so that no look-ahead tests for the end
+  groups.each(job, [&](size_t, int64_t i) { out.ids[static_cast<size_t>(i)] = id_of[codes[i]]; });
   return out;
 }
 
@@ -106,8 +111,10 @@ class Counter {
   int bits_;
 };
 
-// Joins what the tasks found, in their order; each part is freed as soon as it is copied.
-void join(std::vector<std::vector<Rows>>& parts, std::vector<Table>& tables, int threads, Job& job) {
+// Joins what the tasks found, in their order, as code points; each part is freed as soon as it is copied.
+void join(std::vector<std::vector<Rows>>& parts, const Alphabet& alphabet, std::vector<Table>& tables,
+          int threads, Job& job) {
+  const uint32_t* code_of = alphabet.code_of.data();
   std::vector<std::vector<size_t>> first(tables.size(), std::vector<size_t>(1, 0));  // row of each part
   for (size_t n = 0; n < tables.size(); ++n) {
     for (const auto& part : parts) first[n].push_back(first[n].back() + part[n].counts.size());
@@ -118,7 +125,8 @@ void join(std::vector<std::vector<Rows>>& parts, std::vector<Table>& tables, int
     const size_t t = static_cast<size_t>(task);
     for (size_t n = 0; n < tables.size(); ++n) {
       const Rows& rows = parts[t][n];
-      std::copy(rows.grams.begin(), rows.grams.end(), tables[n].grams.data() + first[n][t] * (n + 1));
+      std::transform(rows.grams.begin(), rows.grams.end(), tables[n].grams.data() + first[n][t] * (n + 1),
+                     [=](uint32_t id) { return code_of[id]; });
       std::copy(rows.counts.begin(), rows.counts.end(), tables[n].counts.data() + first[n][t]);
     }
     parts[t] = std::vector<Rows>();
@@ -134,14 +142,14 @@ void count_keys(Counted& out, int64_t size, int max_order, int64_t min_count, in
     if (key) *key = counter.pack(ids + i);
     return true;
   };
-  Buckets<Key> buckets(ids, size, static_cast<uint32_t>(out.alphabet.code_of.size()), accept, job);
+  Buckets<Key> buckets(ids, size, static_cast<uint32_t>(out.alphabet.code_of.size()), accept, threads, job);
   std::vector<std::vector<Rows>> parts(static_cast<size_t>(buckets.tasks()),
                                        std::vector<Rows>(static_cast<size_t>(max_order)));
   const auto scan = [&](int64_t task, uint32_t id, const Key* keys, int64_t count) {
     counter.scan(id, keys, count, parts[static_cast<size_t>(task)]);
   };
   buckets.sort_each(scan, threads, job);
-  if (!job.stopped()) join(parts, out.tables, threads, job);
+  if (!job.stopped()) join(parts, out.alphabet, out.tables, threads, job);
 }
 
 template <class Key>
@@ -153,7 +161,8 @@ void write_keys(const Counted& corpus, int64_t size, int order, int threads, Job
     if (key) *key = counter.pack(ids + i);
     return true;
   };
-  Buckets<Key> buckets(ids, size, static_cast<uint32_t>(corpus.alphabet.code_of.size()), accept, job);
+  Buckets<Key> buckets(ids, size, static_cast<uint32_t>(corpus.alphabet.code_of.size()), accept, threads,
+                       job);
   parts.resize(static_cast<size_t>(buckets.tasks()));
   std::vector<RunWriter> runs(parts.size());
   const auto scan = [&](int64_t task, uint32_t id, const Key* keys, int64_t count) {
@@ -167,21 +176,9 @@ constexpr char kTooManyCharacters[] = "max_order must be lower for a corpus of s
 
 }  // namespace
 
-void to_code_points(Counted& counted, int threads, Job& job) {
-  constexpr size_t kChunk = 1 << 18;
-  for (Table& table : counted.tables) {
-    const auto convert = [&](int64_t chunk) {
-      const size_t begin = static_cast<size_t>(chunk) * kChunk,
-                   end = std::min(begin + kChunk, table.grams.size());
-      for (size_t k = begin; k < end; ++k) table.grams[k] = counted.alphabet.code_of[table.grams[k]];
-    };
-    parallel_for(static_cast<int64_t>((table.grams.size() + kChunk - 1) / kChunk), convert, threads, &job);
-  }
-}
-
 Counted count_ngrams(const uint32_t* codes, int64_t size, int max_order, int64_t min_count, int threads,
                      Job& job) {
-  Counted out = read_corpus(codes, size, min_count, job);
+  Counted out = read_corpus(codes, size, min_count, threads, job);
   out.tables.resize(static_cast<size_t>(max_order));
   const int bits = out.alphabet.bits * (max_order - 1);
   if (out.alphabet.code_of.size() > 1) {
@@ -198,7 +195,7 @@ Counted count_ngrams(const uint32_t* codes, int64_t size, int max_order, int64_t
 
 std::vector<Bytes> ngram_run(const uint32_t* codes, int64_t size, int order, int threads, Job& job) {
   std::vector<Bytes> parts;
-  const Counted corpus = read_corpus(codes, size, 1, job);
+  const Counted corpus = read_corpus(codes, size, 1, threads, job);
   const int bits = corpus.alphabet.bits * (order - 1);
   if (bits <= 64)
     write_keys<uint64_t>(corpus, size, order, threads, job, parts);

@@ -17,13 +17,13 @@ struct Alphabet {
 };
 
 struct Table {
-  Buffer<uint32_t> grams;  // n ids each, in lexicographic order
+  Buffer<uint32_t> grams;  // n code points each, in lexicographic order
   Buffer<int64_t> counts;
 };
 
 struct Counted {
   Alphabet alphabet;
-  std::vector<uint32_t> ids;  // the corpus
+  Buffer<uint32_t> ids;       // the corpus
   std::vector<Table> tables;  // [n - 1]
   int64_t total = 0;          // of the kept 1-grams
 };
@@ -33,14 +33,11 @@ constexpr int kMaxOrder = 8;
 // The corpus as ids, followed by kMaxOrder breaks so that no look-ahead tests for the end; no tables yet.
 // Characters that come less than min_count times become breaks: no n-gram with them comes more often
 // (Apriori).
-Counted read_corpus(const uint32_t* codes, int64_t size, int64_t min_count, Job& job);
+Counted read_corpus(const uint32_t* codes, int64_t size, int64_t min_count, int threads, Job& job);
 
 // Throws std::invalid_argument if max_order - 1 ids do not fit into 128 bits.
 Counted count_ngrams(const uint32_t* codes, int64_t size, int max_order, int64_t min_count, int threads,
                      Job& job);
-
-// Puts code points in the place of ids in all tables.
-void to_code_points(Counted& counted, int threads, Job& job);
 
 // The n-grams of the highest order, and the shorter ones at the ends of runs: their prefixes count all
 // orders. Parts to be written one after another.
