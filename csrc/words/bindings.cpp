@@ -20,22 +20,24 @@ Cohesion cohesion_of(const std::vector<std::pair<Codes, Numbers>>& tables, int64
 py::tuple count_all(const Codes& codes, int max_order, int64_t min_count, int threads, py::object report) {
   PythonJob job(codes.size(), std::move(report));
   Counted counted;
-  job.run([&] {
-    counted = words::count_ngrams(codes.data(), codes.size(), max_order, min_count, threads, job);
-  });
+  job.run(
+      [&] { counted = words::count_ngrams(codes.data(), codes.size(), max_order, min_count, threads, job); });
   return to_tables(std::move(counted));
 }
 
-py::tuple entropies(const Codes& codes, const Codes& grams, int threads) {
-  const py::ssize_t rows = grams.shape(0);
-  Array<double> left(rows), right(rows);
-  double *l = left.mutable_data(), *r = right.mutable_data();
+std::vector<std::pair<Array<double>, Array<double>>> entropies(const Codes& codes,
+                                                               const std::vector<Codes>& grams, int threads) {
+  std::vector<std::pair<Array<double>, Array<double>>> sides;
+  std::vector<GramList> lists;
+  for (const Codes& each : grams) {
+    const py::ssize_t rows = each.shape(0);
+    auto& [left, right] = sides.emplace_back(Array<double>(rows), Array<double>(rows));
+    lists.push_back(
+        {each.data(), rows, static_cast<int>(each.shape(1)), left.mutable_data(), right.mutable_data()});
+  }
   PythonJob job(2 * codes.size(), py::none());
-  job.run([&] {
-    words::neighbor_entropy(codes.data(), codes.size(), grams.data(), rows, static_cast<int>(grams.shape(1)),
-                            l, r, threads, job);
-  });
-  return py::make_tuple(left, right);
+  job.run([&] { words::neighbor_entropy(codes.data(), codes.size(), lists, threads, job); });
+  return sides;
 }
 
 void bind_reader(py::module_& m) {
@@ -105,9 +107,8 @@ void bind_counting(py::module_& m) {
   m.def("count_ngrams", &count_all, py::arg("codes").noconvert(), py::arg("max_order"), py::arg("min_count"),
         py::arg("threads"), py::arg("report"),
         "Tables (grams (G, n), counts) of the orders 1 .. max_order, and the total of 1-grams.");
-  m.def("neighbor_entropy", &entropies, py::arg("codes").noconvert(), py::arg("grams").noconvert(),
-        py::arg("threads"),
-        "Entropies of the characters left and right of each gram, a row of sorted (G, n) grams.");
+  m.def("neighbor_entropy", &entropies, py::arg("codes").noconvert(), py::arg("grams"), py::arg("threads"),
+        "Entropies of the characters left and right of each gram, for arrays of sorted (G, n) grams.");
   m.def(
       "cohesion",
       [](const std::vector<std::pair<Codes, Numbers>>& tables, int64_t total, int n) {

@@ -116,6 +116,17 @@ class Buckets {
     parallel_for(tasks(), run, threads, &job);
   }
 
+  // The same once more, when they are sorted.
+  template <class Visit>
+  void each(Visit&& visit, int threads, Job& job) const {
+    const auto run = [&](int64_t task) {
+      const size_t at = static_cast<size_t>(task);
+      for (uint32_t b = bounds_[at]; b < bounds_[at + 1] && job.advance(0); ++b)
+        visit(task, b, keys_.data() + first_[b], first_[b + 1] - first_[b]);
+    };
+    parallel_for(tasks(), run, threads, &job);
+  }
+
  private:
   static constexpr int64_t kTaskKeys = 1 << 15;  // consecutive buckets of about so many keys are one task
   std::vector<int64_t> first_;

@@ -53,9 +53,17 @@ std::vector<uint32_t> pad_runs(const uint32_t* codes, int64_t size, int order, J
 // what remains without the symbols is credited.
 Counted kenlm_tables_of_runs(std::vector<RunReader>& runs, int max_order, int64_t min_count, Job& job);
 
-// Entropies (nats) of the characters left and right of each gram, over the occurrences that have both
-// neighbours in their run; `grams` holds `rows` n-grams as code points, in lexicographic order.
-void neighbor_entropy(const uint32_t* codes, int64_t size, const uint32_t* grams, int64_t rows, int order,
-                      double* left, double* right, int threads, Job& job);
+// n-grams of one order as code points, in lexicographic order, and where their entropies are to be written.
+struct GramList {
+  const uint32_t* grams;
+  int64_t rows;
+  int order;
+  double *left, *right;
+};
+
+// Entropies (nats) of the characters left and right of each n-gram, over the occurrences that have both
+// neighbours in their run.
+void neighbor_entropy(const uint32_t* codes, int64_t size, const std::vector<GramList>& lists, int threads,
+                      Job& job);
 
 }  // namespace kxfast::words
