@@ -114,10 +114,9 @@ def conv() -> str:
 def jobs(stem: str) -> str:
     """Make a table of every job of a stem whose calls ran in processes of their own."""
     parts = []
-    for path in sorted((ROOT / "benchmarks/results").glob(f"{stem}_*.json")):
-        result = json.loads(path.read_text())
-        if not all("peak_bytes" in row for row in result["rows"]):
-            continue
+    for result in results(stem):
+        if not isinstance(result, dict) or not all("peak_bytes" in row for row in result["rows"]):
+            continue  # results of another kind
         machine = result["machine"]
         parts += [
             f"`python benchmarks/bench_{stem}.py --data DIR` on {machine['threads']} threads of an "
