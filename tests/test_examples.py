@@ -1,5 +1,6 @@
 """The examples run, on little data and for few steps, and the gradients of the one that has its own are right."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,16 @@ def test_novel(tmp_path):
     out = run("plot_words_novel.py", "--output", str(tmp_path))
     assert "  1 宝玉 " in out  # the hero of the Dream of the Red Chamber, which the package's own text is from
     assert (tmp_path / "words_novel.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("name", ["reading", "unilm", "density"])
+def test_torch(name, tmp_path):
+    pytest.importorskip("torch", reason="needs PyTorch")
+    out = run(f"plot_torch_{name}.py", "--steps", "2", "--output", str(tmp_path))
+    losses = re.search(r"kxfast: loss ([\d.]+).*torch: loss ([\d.]+)", out)
+    assert losses is not None
+    assert abs(float(losses[1]) - float(losses[2])) < 2e-3
+    assert (tmp_path / f"torch_{name}.png").stat().st_size > 5000
 
 
 def test_the_transformers_gradients_are_differences(monkeypatch):
