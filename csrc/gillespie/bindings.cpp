@@ -24,7 +24,7 @@ class NetworkTuple {
         numbers_(t[6]),
         control_(t[7]) {}
   Network prepare() const {
-    return Network({view<1>(initial_), view<2>(reactants_), view<2>(products_), view<1>(rates_),
+    return Network({view<1>(initial_), reactants_.views(), products_.views(), view<1>(rates_),
                     view<1>(begin_), view<1>(ops_), view<1>(numbers_)},
                    control_.views());
   }
@@ -54,7 +54,17 @@ class NetworkTuple {
     int64_t watches_;
   };
 
-  Array<int64_t> initial_, reactants_, products_;
+  class SideTuple {
+   public:
+    explicit SideTuple(const py::tuple& t) : reactions_(t[0]), species_(t[1]), counts_(t[2]) {}
+    gillespie::SideArrays views() const { return {view<1>(reactions_), view<1>(species_), view<1>(counts_)}; }
+
+   private:
+    Array<int64_t> reactions_, species_, counts_;
+  };
+
+  Array<int64_t> initial_;
+  SideTuple reactants_, products_;
   Array<double> rates_;
   Array<int64_t> begin_, ops_;
   Array<double> numbers_;

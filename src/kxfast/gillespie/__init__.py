@@ -1,8 +1,9 @@
 """Exact stochastic simulation of reaction networks (article 5607 of kexue.fm)."""
 
+from kxfast.gillespie.arrays import from_arrays
 from kxfast.gillespie.bngl import read_bngl_net
 from kxfast.gillespie.models import example, read_json
-from kxfast.gillespie.network import ReactionNetwork, from_arrays
+from kxfast.gillespie.network import ReactionNetwork
 from kxfast.gillespie.sbml import read_sbml
 from kxfast.gillespie.simulate import moments, simulate, simulate_events
 from kxfast.gillespie.system import System

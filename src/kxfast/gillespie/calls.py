@@ -46,26 +46,6 @@ def check_times(t: Any) -> Reals:
     return grid
 
 
-def check_memory(needed: int) -> None:
-    """Raise MemoryError if a result of `needed` bytes cannot fit into the memory that is available."""
-    if needed < 2**26:
-        return  # not worth a look
-    available = _available_memory()
-    if needed > available:
-        raise MemoryError(f"the result needs {needed} bytes; {available} are available: fewer times, or moments()?")
-
-
-def _available_memory() -> int:
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return 1024 * int(line.split()[1])
-    except OSError:
-        pass
-    return 2**63 - 1
-
-
 def serving(
     name: str, net: ReactionNetwork, method: str, backend: str | None, *, single: bool = False
 ) -> tuple[str, str]:

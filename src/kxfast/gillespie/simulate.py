@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from kxfast import checks
-from kxfast.gillespie.calls import check_memory, check_network, check_times, function, serving
+from kxfast.gillespie.calls import check_network, check_times, function, serving
 from kxfast.gillespie.control import compile_until, flat
+from kxfast.gillespie.memory import check_memory
 from kxfast.gillespie.network import ReactionNetwork
 from kxfast.gillespie.trajectories import EventLog, Moments, Trajectories
 from kxfast.settings import get_num_threads
@@ -282,4 +283,4 @@ def simulate_events(
     if net.events:
         raise ValueError(f"net must have no events, which a log cannot hold; got {net.events[0].name!r}")
     times, reaction, absorbed = run(net.arrays, t_end=end, max_events=most, method=method, seed=key)
-    return EventLog(times, reaction, net.initial, net.products - net.reactants, net.species, absorbed, method)
+    return EventLog(times, reaction, net.initial, net.changes, net.species, absorbed, method)

@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+
+from kxfast.gillespie.memory import check_memory
 
 Counts = NDArray[np.int64]
 Reals = NDArray[np.float64]
@@ -137,7 +140,7 @@ class EventLog:
     reaction : int32 array, (E,)
         Index of the reaction that fired.
     initial : int64 array, (S,)
-    change : int64 array, (R, S)
+    change : scipy.sparse.csr_array of int64, (R, S)
         What a reaction adds to the counts.
     species : tuple of str, (S,)
     absorbed : bool
@@ -150,7 +153,7 @@ class EventLog:
     times: Reals
     reaction: NDArray[np.int32]
     initial: Counts
-    change: Counts
+    change: sparse.csr_array
     species: tuple[str, ...]
     absorbed: bool
     method: str = ""
@@ -161,5 +164,9 @@ class EventLog:
 
     def counts(self) -> Counts:
         """Return the initial counts and those after each event, (E + 1, S)."""
-        changes = np.vstack([self.initial[None], self.change[self.reaction]])
-        return np.cumsum(changes, axis=0, out=changes)
+        check_memory(8 * (len(self) + 1) * len(self.species), "counts()", "look at part of the log")
+        counts = np.empty((len(self) + 1, len(self.species)), np.int64)
+        counts[0] = self.initial
+        np.cumsum(self.change[self.reaction].toarray(), axis=0, out=counts[1:])
+        counts[1:] += self.initial
+        return counts

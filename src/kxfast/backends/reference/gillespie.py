@@ -1,10 +1,11 @@
 """Exact stochastic simulation (spec: Gillespie stochastic simulation).
 
-A network is the tuple (initial (S,), reactants (R, S), products (R, S), rates (R,), begin (R + 1,), ops, numbers,
-control); reaction r has the rate expression ``ops[begin[r]:begin[r + 1]]`` in postfix order if that is not empty, and
-control is what gillespie_events.py says. The state is the counts and then the variables that events change. Methods
-are generators of (time, reaction) from a time on: the state given to them changes when the next event is asked for.
-Trajectory i of a seed draws from Philox with the key (seed, i).
+A network is the tuple (initial (S,), reactants, products, rates (R,), begin (R + 1,), ops, numbers, control). A side is
+(reactions, species, counts), an entry for each species of a reaction; reaction r has the rate expression
+``ops[begin[r]:begin[r + 1]]`` in postfix order if that is not empty, and control is what gillespie_events.py says. The
+state is the counts and then the variables that events change. Methods are generators of (time, reaction) from a time
+on: the state given to them changes when the next event is asked for. Trajectory i of a seed draws from Philox with the
+key (seed, i).
 """
 
 from __future__ import annotations
@@ -30,11 +31,10 @@ def propensities(network: Network, counts: Array, t: float = 0.0) -> Array:
 
     A network with a window (t0, t1) after its control has upper bounds in place of rates that depend on the time.
     """
-    _, reactants, _, rates, begin, ops, numbers, _, *window = network
+    _, (reactions, species, orders), _, rates, begin, ops, numbers, _, *window = network
     a: Array = rates.copy()
-    n = counts[: reactants.shape[1]]
-    for k in range(reactants.max(initial=0)):
-        a *= np.where(reactants > k, (n - k) / (k + 1), 1.0).prod(axis=1)
+    for k in range(orders.max(initial=0)):
+        np.multiply.at(a, reactions, np.where(orders > k, (counts[species] - k) / (k + 1), 1.0))
     for j in np.flatnonzero(np.diff(begin)):
         program = slice(begin[j], begin[j + 1])
         if window and _TIME in ops[program]:
@@ -42,6 +42,14 @@ def propensities(network: Network, counts: Array, t: float = 0.0) -> Array:
         else:
             a[j] = evaluate(ops[program], numbers[program], counts, t)
     return a
+
+
+def changes(network: Network) -> Array:
+    """What each reaction adds to the counts, (R, S)."""
+    d = np.zeros((len(network[3]), len(network[0])), np.int64)
+    for sign, (reactions, species, counts) in (-1, network[1]), (1, network[2]):
+        d[reactions, species] += sign * counts
+    return d
 
 
 @np.errstate(all="ignore")
@@ -78,7 +86,7 @@ def waiting_times(a: Array, u: Array) -> Array:
 
 
 def direct(network: Network, counts: Array, rng: np.random.Generator, t: float) -> Events:
-    change, n = network[2] - network[1], counts[: len(network[0])]
+    change, n = changes(network), counts[: len(network[0])]
     while (a := checked_propensities(network, counts, t)).any():
         tau, j = direct_step(a, 1 - rng.random(), rng.random())
         t += tau
@@ -87,7 +95,7 @@ def direct(network: Network, counts: Array, rng: np.random.Generator, t: float) 
 
 
 def first_reaction(network: Network, counts: Array, rng: np.random.Generator, t: float) -> Events:
-    change, n = network[2] - network[1], counts[: len(network[0])]
+    change, n = changes(network), counts[: len(network[0])]
     while (a := checked_propensities(network, counts, t)).any():
         tau = waiting_times(a, 1 - rng.random(len(a)))
         j = int(np.argmin(tau))
@@ -98,7 +106,7 @@ def first_reaction(network: Network, counts: Array, rng: np.random.Generator, t:
 
 def next_reaction(network: Network, counts: Array, rng: np.random.Generator, t: float) -> Events:
     """Gibson and Bruck: each reaction keeps its time, which is rescaled when its propensity changes."""
-    change, n = network[2] - network[1], counts[: len(network[0])]
+    change, n = changes(network), counts[: len(network[0])]
     a = checked_propensities(network, counts, t)
     times = t + waiting_times(a, 1 - rng.random(len(a)))
     while a.any():
