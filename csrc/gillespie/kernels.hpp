@@ -34,13 +34,43 @@ enum Op : int32_t {
   kNot,
   kSin,
   kCos,
-  kIf
+  kIf,
+  kCall,       // of a function of `species` numbers, whose address is `number`
+  kHalfPower,  // to a power that is half of a whole number: what kPower becomes where `number` is one
 };
 struct Instruction {
   int32_t op;
   int32_t species;
   double number;
 };
+using RateFunction = double (*)(const double*);
+inline RateFunction function_of(const Instruction& step) {
+  return reinterpret_cast<RateFunction>(static_cast<uintptr_t>(step.number));  // addresses are below 2^53
+}
+inline int operands(const Instruction& step) {
+  switch (step.op) {
+    case kNumber:
+    case kSpecies:
+      return 0;
+    case kNegate:
+    case kExp:
+    case kLog:
+    case kSqrt:
+    case kAbs:
+    case kNot:
+    case kSin:
+    case kCos:
+    case kHalfPower:
+      return 1;
+    case kIf:
+      return 3;
+    case kCall:
+      return step.species;
+    default:
+      return 2;
+  }
+}
+constexpr double kLargestHalfPower = 32;
 constexpr int kMaxDepth = 32;  // of an expression's stack; Python refuses deeper ones
 
 // (x[species] - less) / over: C(x, l) is the product of l of these.

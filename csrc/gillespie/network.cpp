@@ -2,6 +2,7 @@
 #include "gillespie/network.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace kxfast::gillespie {
@@ -48,6 +49,7 @@ Network::Network(const NetworkArrays& arrays, const ControlArrays& control) {
 
 Instruction Network::instruction(int64_t op, double number) const {
   if (op == kTime) return {kSpecies, static_cast<int32_t>(model_.state + 2), 0};
+  if (op >> 8) return {kCall, static_cast<int32_t>(op >> 8), number};
   return {static_cast<int32_t>(op), op == kSpecies ? static_cast<int32_t>(number) : 0, number};
 }
 
@@ -93,7 +95,15 @@ void Network::add_reaction(const NetworkArrays& arrays, int64_t r, int64_t first
   rate_.push_back(rate);
   factor_begin_.push_back(static_cast<int32_t>(factors_.size()));
   for (int64_t i = arrays.begin(r); i < arrays.begin(r + 1); ++i) {
-    program_.push_back(instruction(arrays.ops(i), arrays.numbers(i)));
+    const Instruction step = instruction(arrays.ops(i), arrays.numbers(i));
+    const bool after_number =
+        static_cast<int64_t>(program_.size()) > program_begin_.back() && program_.back().op == kNumber;
+    const double power = after_number ? program_.back().number : 0.25;
+    if (step.op == kPower && power != 0 && std::floor(2 * power) == 2 * power &&
+        std::fabs(power) <= kLargestHalfPower)
+      program_.back() = {kHalfPower, 0, power};
+    else
+      program_.push_back(step);
   }
   is_timed_.push_back(false);
   for (size_t i = static_cast<size_t>(program_begin_.back()); i < program_.size(); ++i)

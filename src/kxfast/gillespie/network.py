@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from math import factorial
 from os import PathLike
@@ -15,6 +15,7 @@ from scipy import sparse
 from kxfast import checks
 from kxfast.gillespie.control import Event, control_arrays, flat
 from kxfast.gillespie.expressions import Program
+from kxfast.gillespie.functions import numbered
 from kxfast.gillespie.notation import Reaction, check_counts, check_names, check_parameters, parse, write
 from kxfast.gillespie.sides import Side, side_of
 
@@ -35,7 +36,9 @@ class ReactionNetwork:
     ----------
     species : mapping of str to int
         Names and initial counts, molecules, from 0 to 2**52.
-    reactions : iterable of str
+    reactions : iterable of str or (str, function)
+        ``("A -> 0", f)`` has the propensity ``f(A, k)``, a Python function whose arguments are named after species and
+        parameters. Numba compiles it, so it runs without the interpreter, in all threads.
     parameters : mapping of str to float, optional
     propensity : {"binomial", "falling"}
         "binomial": ``2 A -> B @ c`` has propensity c A (A - 1) / 2. "falling": c A (A - 1), so that a rate constant
@@ -72,11 +75,12 @@ class ReactionNetwork:
     """
 
     parameters: dict[str, float]
+    functions: tuple[Callable[..., Any], ...]  # that programs call
 
     def __init__(
         self,
         species: Mapping[str, int],
-        reactions: Iterable[str],
+        reactions: Iterable[str | tuple[str, Callable[..., Any]]],
         parameters: Mapping[str, float] | None = None,
         propensity: str = "binomial",
     ) -> None:
@@ -119,8 +123,13 @@ class ReactionNetwork:
             side_of((each.products for each in reactions), names),
         )
         rates = np.array([reaction.rate for reaction in reactions], np.float64)
-        programs = tuple(reaction.program for reaction in reactions)
+        functions = tuple(dict.fromkeys(each.function for each in reactions if each.function))
+        programs = tuple(
+            numbered(each.program, functions.index(each.function)) if each.function else each.program
+            for each in reactions
+        )
         self._set(names, initial, sides, rates, programs, propensity=propensity)
+        self.functions = functions
 
     @classmethod
     def from_sides(
@@ -155,6 +164,7 @@ class ReactionNetwork:
             if x.counts.size and int(x.counts.max()) > high:
                 raise ValueError(f"{name} must be at most {high}; got {int(x.counts.max())}")
         self.sides, self.rates, self._programs = sides, rates, programs
+        self.functions = ()
         self.parameters = {}
         self.variables: dict[str, float] = {}  # parameters that events change, and their values at time 0
         self.events: tuple[Event, ...] = ()
@@ -252,7 +262,7 @@ class ReactionNetwork:
 
     @cached_property
     def arrays(self) -> tuple[Any, ...]:
-        """What backends take: initial, reactants, products, binomial rates, all programs in one, and control.
+        """What backends take: initial, reactants, products, binomial rates, all programs in one, control and functions.
 
         A side is (reactions, species, counts), an entry for each species of a reaction, in order. The program of
         reaction r is ``ops[begin[r]:begin[r + 1]]`` with as many ``numbers``; it is empty if the propensity is the rate
@@ -264,4 +274,4 @@ class ReactionNetwork:
         """The same with a condition that ends a trajectory."""
         control = control_arrays(self.variables, self.events, len(self.species), until)
         sides = (tuple(side) for side in self.sides)  # plain: processes that get them need not know this module
-        return self.initial, *sides, self.binomial_rates, *flat(self._programs), control
+        return self.initial, *sides, self.binomial_rates, *flat(self._programs), control, self.functions

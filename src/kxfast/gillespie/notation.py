@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kxfast import checks
 from kxfast.gillespie.expressions import NUMBER, Program, compile_expression
+from kxfast.gillespie.functions import call_program
 
 _NAME = re.compile(r"[^\W\d]\w*")
 _TERM = re.compile(r"(\d{1,12})?\s*\*?\s*([^\W\d]\w*)")
@@ -24,6 +25,7 @@ class Reaction(NamedTuple):
     products: Mapping[str, int]
     rate: float
     program: Program = ()
+    function: Callable[..., Any] | None = None
 
 
 def check_names(name: str, names: Iterable[str]) -> tuple[str, ...]:
@@ -68,7 +70,10 @@ def check_parameters(parameters: Mapping[str, float] | None, species: Sequence[s
 
 
 def parse(text: Any, name: str, species: Mapping[str, int], parameters: Mapping[str, float]) -> Reaction:
-    """Return the reaction that ``"2 A + B -> C @ rate"`` describes; `name` is the argument's in errors."""
+    """Return the reaction of ``"2 A + B -> C @ rate"`` or of ``("2 A + B -> C", function)``; `name` is for errors."""
+    function = None
+    if isinstance(text, tuple) and len(text) == 2 and isinstance(text[0], str) and callable(text[1]):
+        text, function = f"{text[0]} @ 0", text[1]
     if not isinstance(text, str):
         raise TypeError(f"{name} must be a str such as 'S + E -> SE @ k'; got {type(text).__name__}")
     sides, at, rate = text.partition("@")
@@ -76,6 +81,9 @@ def parse(text: Any, name: str, species: Mapping[str, int], parameters: Mapping[
     if not at or not arrow or "->" in right or "@" in rate:
         raise ValueError(f"{name} must be like 'S + E -> SE @ k'; got {text!r}")
     reactants, products = (_side(side, name, species, text) for side in (left, right))
+    if function is not None:
+        program = call_program(function, f"the rate of {name}", species, parameters)
+        return Reaction(reactants, products, np.nan, program, function)
     constant, program = rate_of(rate, name, species, parameters)
     return Reaction(reactants, products, constant, program)
 

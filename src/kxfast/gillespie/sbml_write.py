@@ -9,7 +9,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kxfast.files import whole_file
-from kxfast.gillespie.expressions import IF, NUMBER, SPECIES, Program, operands
+from kxfast.gillespie.expressions import CALL, IF, NUMBER, SPECIES, Program, operands
 
 if TYPE_CHECKING:
     from kxfast.gillespie.network import ReactionNetwork
@@ -79,6 +79,8 @@ def _add_reaction(
     reaction.setId(f"reaction_{j}" if f"reaction_{j}" not in ids else f"reaction_{j}__")
     reaction.setReversible(False)
     program = net.program(j)
+    if program and program[-1].op >= CALL:
+        raise ValueError(f"net must have no Python functions as rates, which SBML cannot hold; reactions[{j}] has one")
     read = {int(value) for op, value in program if op == SPECIES}
     for create, side in (reaction.createReactant, reactants), (reaction.createProduct, products):
         for i, count in side.items():

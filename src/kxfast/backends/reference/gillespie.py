@@ -1,11 +1,11 @@
 """Exact stochastic simulation (spec: Gillespie stochastic simulation).
 
-A network is the tuple (initial (S,), reactants, products, rates (R,), begin (R + 1,), ops, numbers, control). A side is
-(reactions, species, counts), an entry for each species of a reaction; reaction r has the rate expression
-``ops[begin[r]:begin[r + 1]]`` in postfix order if that is not empty, and control is what gillespie_events.py says. The
-state is the counts and then the variables that events change. Methods are generators of (time, reaction) from a time
-on: the state given to them changes when the next event is asked for. Trajectory i of a seed draws from Philox with the
-key (seed, i).
+A network is the tuple (initial (S,), reactants, products, rates (R,), begin (R + 1,), ops, numbers, control,
+functions). A side is (reactions, species, counts), an entry for each species of a reaction; reaction r has the rate
+expression ``ops[begin[r]:begin[r + 1]]`` in postfix order if that is not empty, which may call functions, and control
+is what gillespie_events.py says. The state is the counts and then the variables that events change. Methods are
+generators of (time, reaction) from a time on: the state given to them changes when the next event is asked for.
+Trajectory i of a seed draws from Philox with the key (seed, i).
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ Progress = Callable[[int, int], Any] | None
 def propensities(network: Network, counts: Array, t: float = 0.0) -> Array:
     """a_j = c_j prod_i C(n_i, l_ji), the binomials as products of ratios; or the value of the expression.
 
-    A network with a window (t0, t1) after its control has upper bounds in place of rates that depend on the time.
+    A network with a window (t0, t1) at its end has upper bounds in place of rates that depend on the time.
     """
-    _, (reactions, species, orders), _, rates, begin, ops, numbers, _, *window = network
+    _, (reactions, species, orders), _, rates, begin, ops, numbers, _, functions, *window = network
     a: Array = rates.copy()
     for k in range(orders.max(initial=0)):
         np.multiply.at(a, reactions, np.where(orders > k, (counts[species] - k) / (k + 1), 1.0))
@@ -40,7 +40,7 @@ def propensities(network: Network, counts: Array, t: float = 0.0) -> Array:
         if window and _TIME in ops[program]:
             a[j] = bounds(ops[program], numbers[program], counts, *window[0])[1]
         else:
-            a[j] = evaluate(ops[program], numbers[program], counts, t)
+            a[j] = evaluate(ops[program], numbers[program], counts, t, functions)
     return a
 
 
