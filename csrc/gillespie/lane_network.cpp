@@ -12,7 +12,7 @@ constexpr int64_t kLaneSpecies = 64, kLaneRows = 128;  // a block stays in the f
 
 }  // namespace
 
-LaneNetwork::LaneNetwork(const Network& network, View<const double, 1> grid) {
+LaneNetwork::LaneNetwork(const Network& network, View<const double, 1> grid, double start) {
   const Model& m = network.model();
   if (m.reactions < 1 || m.reactions > kRecomputeUpTo || m.species > kLaneSpecies || m.timed || m.watches ||
       m.state > m.species)
@@ -38,6 +38,7 @@ LaneNetwork::LaneNetwork(const Network& network, View<const double, 1> grid) {
             changed_.data(),
             initial_.data(),
             grid.data,
+            start,
             grid.size[0]};
 }
 

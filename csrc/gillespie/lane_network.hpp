@@ -14,7 +14,7 @@ namespace kxfast::gillespie {
 // Rates that are expressions of the counts are served too; there lanes look.
 class LaneNetwork {
  public:
-  LaneNetwork(const Network& network, View<const double, 1> grid);
+  LaneNetwork(const Network& network, View<const double, 1> grid, double start);
   bool served() const { return served_; }
   const LaneModel& model() const { return model_; }
 

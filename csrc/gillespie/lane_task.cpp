@@ -33,7 +33,7 @@ LaneTask::LaneTask(const Ensemble& ensemble, const LaneNetwork& network, int64_t
   words_ = Buffer<uint64_t>(lanes * 7);
   fired_ = Buffer<int64_t>(lanes * reactions);
   slots_ = Buffer<LaneSlot>(lanes);
-  std::fill(slots_.begin(), slots_.end(), LaneSlot{-1, 0, 0, {}, nullptr, nullptr});
+  std::fill(slots_.begin(), slots_.end(), LaneSlot{-1, 0, 0, {}, nullptr, nullptr, nullptr});
   block_.x = reals_.data();
   block_.t = block_.x + lanes * rows;
   block_.next_sample = block_.t + lanes;
@@ -57,6 +57,7 @@ bool LaneTask::take(LaneSlot& slot) {
   const int64_t index = next_.fetch_add(1, std::memory_order_relaxed);
   slot.sample = slot.events = 0;
   slot.trajectory = index < e_.n ? e_.first + index : -1;
+  slot.counts = slot.trajectory < 0 ? nullptr : e_.counts_of(index);
   if (slot.trajectory < 0) return false;
   const Stream stream(e_.seed, static_cast<uint64_t>(slot.trajectory));
   for (int i = 0; i < 4; ++i) slot.stream[i] = stream.word(i);
@@ -83,7 +84,7 @@ void LaneTask::run_scalar(Failure& failure) {
   for (LaneSlot& slot : slots_)
     while (slot.trajectory >= 0) {
       e_.job.advance(-slot.sample);
-      Walk& walk = walker.begin(e_.seed, slot.trajectory);
+      Walk& walk = walker.begin(e_.seed, slot.trajectory, slot.counts, e_.start);
       walk.out = slot.out;
       walk.fired = slot.fired;
       if (!complete(e_, walker, slot.trajectory, failure)) return;

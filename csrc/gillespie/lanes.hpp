@@ -37,6 +37,7 @@ struct LaneModel {
   const int32_t* changed;  // (moving,) the species
   const double* initial;   // (rows,)
   const double* grid;      // (samples,)
+  double start;            // the time at which all begin
   int64_t samples;
 };
 
@@ -45,9 +46,10 @@ struct LaneSlot {
   int64_t trajectory;  // -1: none
   int64_t sample;      // of the grid, the next to be written
   int64_t events;
-  uint64_t stream[4];  // at the start
-  int64_t* out;        // (samples, species)
-  int64_t* fired;      // (reactions,); the kernel adds to it
+  uint64_t stream[4];     // at the start
+  const int64_t* counts;  // at the start, or null: the model's
+  int64_t* out;           // (samples, species)
+  int64_t* fired;         // (reactions,); the kernel adds to it
 };
 
 // `groups` vectors of lanes; L is their width. Arrays are laid out as they are written here.

@@ -26,6 +26,7 @@ Network::Network(const NetworkArrays& arrays, const ControlArrays& control) {
   }
   add_changes(arrays);
   add_affected(arrays);
+  add_readings(arrays);
   add_control(control);
   model_.reactions = reactions;
   model_.rate = rate_.data();
@@ -45,6 +46,8 @@ Network::Network(const NetworkArrays& arrays, const ControlArrays& control) {
   model_.affected = affected_.data();
   model_.reader_begin = reader_begin_.data();
   model_.readers = readers_.data();
+  model_.reading_begin = reading_begin_.data();
+  model_.readings = readings_.data();
 }
 
 Instruction Network::instruction(int64_t op, double number) const {
@@ -183,6 +186,35 @@ void Network::add_affected(const NetworkArrays& arrays) {
     row.erase(std::unique(row.begin(), row.end()), row.end());
     affected_.insert(affected_.end(), row.begin(), row.end());
     affected_begin_.push_back(static_cast<int32_t>(affected_.size()));
+  }
+}
+
+// An expression counts as one of fourth order.
+void Network::add_readings(const NetworkArrays& arrays) {
+  constexpr int32_t kOrderOfExpressions = 4;
+  std::vector<std::vector<Reading>> rows(static_cast<size_t>(arrays.initial.size[0]));
+  const auto add = [&](int64_t s, Reading reading) {
+    auto& row = rows[static_cast<size_t>(s)];
+    const auto same = [&](const Reading& x) {
+      return x.order == reading.order && x.copies == reading.copies;
+    };
+    if (std::none_of(row.begin(), row.end(), same)) row.push_back(reading);
+  };
+  const SideArrays& taken = arrays.reactants;
+  for (int64_t i = 0, last = 0; i < taken.reactions.size[0]; i = last) {
+    int32_t order = 0;
+    for (last = i; last < taken.reactions.size[0] && taken.reactions(last) == taken.reactions(i); ++last)
+      order += static_cast<int32_t>(taken.counts(last));
+    const auto r = static_cast<size_t>(taken.reactions(i));
+    for (int64_t k = i; k < last && program_begin_[r] == program_begin_[r + 1]; ++k)
+      add(taken.species(k), {order, static_cast<int32_t>(taken.counts(k))});
+  }
+  for (const Instruction& step : program_)
+    if (step.op == kSpecies && step.species < model_.species) add(step.species, {kOrderOfExpressions, 1});
+  reading_begin_.push_back(0);
+  for (const auto& row : rows) {
+    readings_.insert(readings_.end(), row.begin(), row.end());
+    reading_begin_.push_back(static_cast<int32_t>(readings_.size()));
   }
 }
 

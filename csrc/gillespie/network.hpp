@@ -65,11 +65,13 @@ class Network {
   void add_reaction(const NetworkArrays& arrays, int64_t r, int64_t first, int64_t last);
   void add_changes(const NetworkArrays& arrays);
   void add_affected(const NetworkArrays& arrays);
+  void add_readings(const NetworkArrays& arrays);
 
   Model model_;
   std::vector<double> initial_, rate_, less_, change_by_;
   std::vector<int32_t> one_, other_, factor_begin_, program_begin_, change_species_, affected_begin_,
-      affected_, reader_begin_, readers_;
+      affected_, reader_begin_, readers_, reading_begin_;
+  std::vector<Reading> readings_;
   std::vector<Factor> factors_;
   std::vector<Instruction> program_, control_program_;
   std::vector<int32_t> control_begin_;

@@ -74,10 +74,12 @@ void start(const LaneModel& m, LaneBlock& b, int64_t l) {
   const int64_t stride = b.groups * kLanes;
   const LaneSlot& slot = b.slots[l];
   for (int64_t row = 0; row < m.rows; ++row) b.x[row * stride + l] = m.initial[row];
+  for (int64_t s = 0; s < m.species && slot.counts; ++s)
+    b.x[s * stride + l] = static_cast<double>(slot.counts[s]);
   for (int64_t r = 0; r < m.reactions; ++r) b.fired[r * stride + l] = 0;
   for (int i = 0; i < 4; ++i) b.stream[i * stride + l] = slot.stream[i];
   for (int i = 0; i < 3; ++i) b.recent[i * stride + l] = 0;
-  b.t[l] = 0;
+  b.t[l] = m.start;
   // A lane without a trajectory walks on from there and is never looked at.
   b.next_sample[l] = slot.trajectory < 0 ? HUGE_VAL : m.grid[0];
 }

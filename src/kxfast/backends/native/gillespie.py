@@ -12,6 +12,7 @@ from kxfast._native.gillespie import exponential
 from kxfast.backends.numba.gillespie_rates import address
 
 METHODS = ("direct", "sorting_direct", "next_reaction", "composition_rejection", "rssa")
+APPROXIMATE = ("tau_leaping",)
 
 __all__ = ["choose_method", "exponential", "moments", "simulate", "simulate_events"]
 
@@ -33,7 +34,13 @@ def _taking_networks(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-simulate = _taking_networks(_native.simulate)
+def simulate(network: tuple[Any, ...], *arguments: Any, starts: Any = None, **keywords: Any) -> Any:
+    """Trajectories, from the network's counts or from `starts`, (n, S)."""
+    if starts is not None:
+        keywords["starts"] = starts
+    return _native.simulate(_linked(network), *arguments, **keywords)
+
+
 moments = _taking_networks(_native.moments)
 simulate_events = _taking_networks(_native.simulate_events)
 choose_method = _taking_networks(_native.choose_method)
