@@ -106,7 +106,7 @@ CALLS = [
      "method must be an exact one for until; got 'tau_leaping'"),
     (lambda: simulate(NET, [1], start=[-1, 2]), ValueError, "start must be at least 0; got -1"),
     (lambda: simulate(NET, [1], epsilon=0), ValueError, "epsilon must be above 0; got 0"),
-    (lambda: g.histograms(NET, [1], n=2, bins=0), ValueError, "bins must be from 1 to 2147483648; got 0"),
+    (lambda: g.histograms(NET, [1], n=2, bins=0), ValueError, "bins must be from 1 to 2.14748e+09; got 0"),
     (lambda: g.histograms(NET, [1], n=2, width=0), ValueError, "width must be from 1 to"),
     (lambda: simulate(NET, [1], method="rssa", backend="reference"), kx.BackendError,
      "backend 'reference' cannot serve gillespie.simulate: it has no method 'rssa'; available:"),

@@ -124,7 +124,7 @@ class Trajectories:
                 continue
             mean, deviation = every.mean(axis=0), every.std(axis=0, ddof=1)
             faint = min(0.3, max(0.05, 2 / len(every[:most])))
-            axes.step(self.t, every[:most].T, alpha=faint, linewidth=0.7, **look)
+            axes.plot(self.t, every[:most].T, color=look["color"], alpha=faint, linewidth=0.7)
             axes.fill_between(self.t, mean - deviation, mean + deviation, color=look["color"], alpha=0.15, linewidth=0)
             axes.plot(self.t, mean, color=look["color"], label=f"{name}, mean and sd")
         axes.set_xlabel("t (units of time of the rates)")
