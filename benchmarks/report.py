@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from tables_gillespie import tables
 
 ROOT = Path(__file__).parents[1]
 
@@ -111,6 +112,10 @@ def conv() -> str:
     return "\n".join(parts)
 
 
+def gillespie() -> str:
+    return "\n".join(map(tables, results("gillespie")))
+
+
 def put(path: Path, text: str) -> None:
     """Replace what stands between the marks of a file."""
     begin, end = "<!-- measured -->", "<!-- end -->"
@@ -121,7 +126,7 @@ def put(path: Path, text: str) -> None:
 def main() -> None:
     picture()
     put(ROOT / "README.md", table() + "\n")
-    for make in attention, conv:
+    for make in attention, conv, gillespie:
         put(ROOT / f"docs/kernels/{make.__name__}.md", make())
 
 
