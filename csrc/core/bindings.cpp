@@ -51,5 +51,13 @@ KXFAST_BINDINGS(core) {
   m.def("isas", &supported_isas, "Names of the instruction sets this processor can run.");
   m.def("use_isa", &use_isa, py::arg("name"), "Use this instruction set from now on; '' for the best.");
   m.def("get_num_threads", &num_threads, "Threads that a call uses when it is not told.");
+  m.def(
+      "use_team",
+      [](uintptr_t run, uintptr_t size) {
+        use_team(reinterpret_cast<TeamRun>(run), reinterpret_cast<TeamSize>(size));
+      },
+      py::arg("run"), py::arg("size"),
+      "Run loops on an OpenMP team: the addresses of GOMP_parallel and omp_get_max_threads; 0 for our own "
+      "threads.");
   m.def("set_num_threads", &set_num_threads, py::arg("n"), "Set that number; 0 for the default.");
 }

@@ -126,17 +126,38 @@ class Pool {
 // none of them, so it forgets the pool (a leak of a few hundred bytes) and makes a new one when it first
 // needs it.
 std::atomic<Pool*> shared_pool{nullptr};
+std::atomic<TeamRun> team_run{nullptr};
+std::atomic<TeamSize> team_size{nullptr};
 std::atomic<int> chosen_threads{0};
 
-Pool& pool() {
+void after_fork() {
   static const bool registered = [] {
     pthread_atfork(nullptr, nullptr, [] {
       shared_pool.store(nullptr);
+      team_run.store(nullptr);
       inside_task = false;
     });
     return true;
   }();
   (void)registered;
+}
+
+// The caller is one of the team, and waits for the others at its end.
+void run_on_team(TeamRun run, Loop& loop, int threads) {
+  struct Both {
+    Loop* loop;
+    std::thread::id caller;
+  } both{&loop, std::this_thread::get_id()};
+  run(
+      [](void* context) {
+        const Both& given = *static_cast<Both*>(context);
+        given.loop->drain(std::this_thread::get_id() == given.caller);
+      },
+      &both, static_cast<unsigned>(std::min<int64_t>(threads, loop.tasks)), 0);
+}
+
+Pool& pool() {
+  after_fork();
   Pool* existing = shared_pool.load();
   if (existing) return *existing;
   Pool* made = new Pool;
@@ -174,14 +195,24 @@ void set_num_threads(int n) {
   chosen_threads.store(std::max(0, n), std::memory_order_relaxed);
 }
 
+void use_team(TeamRun run, TeamSize size) {
+  after_fork();
+  team_size.store(size);
+  team_run.store(run);
+}
+
 void parallel_tasks(int64_t tasks, Task task, void* context, int threads, Job* job) {
   if (tasks <= 0) return;
   Loop loop{task, context, tasks, job};
   if (threads <= 0) threads = num_threads();
+  const TeamRun team = team_run.load(std::memory_order_relaxed);
+  if (team) threads = std::min(threads, team_size.load(std::memory_order_relaxed)());
   if (inside_task) {  // a task that calls again works alone
     for (int64_t i = 0; i < tasks && !(job && job->stopped()); ++i) task(context, i);
   } else if (threads == 1 || tasks == 1) {
     loop.drain(true);
+  } else if (team) {
+    run_on_team(team, loop, threads);
   } else {
     pool().run(loop, threads);
   }

@@ -35,6 +35,11 @@ def use_isa(name: str) -> None:
     Use this instruction set from now on; '' for the best.
     """
 
+def use_team(run: typing.SupportsInt | typing.SupportsIndex, size: typing.SupportsInt | typing.SupportsIndex) -> None:
+    """
+    Run loops on an OpenMP team: the addresses of GOMP_parallel and omp_get_max_threads; 0 for our own threads.
+    """
+
 def widened(x: numpy.typing.NDArray[numpy.uint16], bfloat16: bool) -> numpy.typing.NDArray[numpy.float32]:
     """
     The bits of float16 or bfloat16 numbers as float32.

@@ -7,6 +7,7 @@ from typing import Any
 
 from kxfast import checks
 from kxfast.masks import patterns
+from kxfast.masks.by_grid import kept
 from kxfast.masks.mask import Mask
 
 
@@ -43,7 +44,7 @@ def block_sparse(layout: Any, block_size: int) -> Mask:
     array = checks.booleans("layout", layout)
     if array.ndim not in (2, 3, 4):
         raise ValueError(f"layout must have 2, 3 or 4 dimensions; got shape {array.shape}")
-    return patterns.BlockSparse(patterns.kept(array), checks.integer("block_size", block_size, low=1))
+    return patterns.BlockSparse(kept(array), checks.integer("block_size", block_size, low=1))
 
 
 def dense(array: Any) -> Mask:
@@ -77,7 +78,7 @@ def dense(array: Any) -> Mask:
     values = checks.booleans("array", array)
     if values.ndim > 4:
         raise ValueError(f"array must have at most 4 dimensions; got shape {values.shape}")
-    return patterns.Dense(patterns.kept(values))
+    return patterns.Dense(kept(values))
 
 
 def function(f: Callable[[int, int, int, int], bool]) -> Mask:

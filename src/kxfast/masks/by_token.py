@@ -8,6 +8,7 @@ import numpy as np
 
 from kxfast import checks
 from kxfast.masks import patterns
+from kxfast.masks.by_grid import kept
 from kxfast.masks.mask import Mask
 
 
@@ -22,7 +23,7 @@ def _per_row(name: str, value: Any) -> Any:
     array = checks.integers(name, value, low=0)
     if array.ndim > 1:
         raise ValueError(f"{name} must be one number or have shape (B,); got {array.shape}")
-    return patterns.kept(array)
+    return kept(array)
 
 
 def padding(lengths: Any) -> Mask:
@@ -60,7 +61,7 @@ def padding(lengths: Any) -> Mask:
         real = checks.booleans("lengths", array)
         if real.ndim not in (1, 2):
             raise ValueError(f"lengths must have shape (L,) or (B, L) as booleans; got {real.shape}")
-        return patterns.Padding(real=patterns.kept(real))
+        return patterns.Padding(real=kept(real))
     return patterns.Padding(_per_row("lengths", array))
 
 
@@ -95,7 +96,7 @@ def unilm(segment_ids: Any) -> Mask:
     [[1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]]
 
     """
-    return patterns.Unilm(patterns.kept(np.cumsum(_token_integers("segment_ids", segment_ids, low=0), axis=-1)))
+    return patterns.Unilm(kept(np.cumsum(_token_integers("segment_ids", segment_ids, low=0), axis=-1)))
 
 
 def prefix_lm(prefix_lengths: Any) -> Mask:
@@ -156,7 +157,7 @@ def documents(ids: Any) -> Mask:
     [[1, 0, 0], [1, 1, 0], [0, 0, 1]]
 
     """
-    return patterns.Documents(patterns.kept(_token_integers("ids", ids)))
+    return patterns.Documents(kept(_token_integers("ids", ids)))
 
 
 def permutation(order: Any, *, include_self: bool = False) -> Mask:
@@ -196,4 +197,4 @@ def permutation(order: Any, *, include_self: bool = False) -> Mask:
     length = array.shape[-1]
     if not np.array_equal(np.sort(array, -1), np.broadcast_to(np.arange(length), array.shape)):
         raise ValueError(f"order must hold every step from 0 to {length - 1} once in each row; got other values")
-    return patterns.Permutation(patterns.kept(array), checks.boolean("include_self", include_self))
+    return patterns.Permutation(kept(array), checks.boolean("include_self", include_self))

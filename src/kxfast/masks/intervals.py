@@ -59,6 +59,18 @@ def of_runs(real: NDArray[np.bool_]) -> Intervals | None:
     return result
 
 
+def of_rows(allowed: NDArray[np.bool_]) -> Intervals | None:
+    """Return the runs of True of (B, Lq, Lk), or None if a row has more than two."""
+    batch, q_len, k_len = allowed.shape
+    every = allowed.reshape(batch * q_len, k_len)
+    for some in every[:: max(1, len(every) // 16)], every:  # a few rows tell most patterns that are no intervals
+        changes = np.count_nonzero(some[:, 1:] != some[:, :-1], axis=1)
+        if (changes > 2 * MOST).any():
+            return None
+    found = of_runs(every)
+    return None if found is None else found.reshape(batch, q_len, MOST, 2)
+
+
 def _tidy(x: Intervals) -> Intervals | None:
     """Sort intervals, join what touches and drop what is empty; None if more than two are left in a row."""
     x = np.where((x[..., :1] < x[..., 1:]), x, _BEYOND)

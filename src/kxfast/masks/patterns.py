@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kxfast.masks.intervals import Intervals, canonical, interval, of_runs
+from kxfast.masks.by_grid import fits, keys, last_alike, queries, queries_of, rows, tokens
+from kxfast.masks.intervals import Intervals, canonical, interval, of_rows, of_runs
 from kxfast.masks.mask import Booleans, Grid, Integers, Mask
 
 Array = NDArray[Any]
@@ -60,17 +61,17 @@ class Padding(_Named):
     def allowed(self, grid: Grid) -> Booleans:
         """See `Mask.allowed`."""
         if self.real is not None:
-            return _keys("real", self.real, grid)
+            return keys("real", self.real, grid)
         assert self.lengths is not None  # one of the two is given
         lengths = np.atleast_1d(self.lengths)
-        return grid.index(3) < _rows("lengths", lengths, grid)
+        return grid.index(3) < rows("lengths", lengths, grid)
 
     def intervals(self, grid: Grid) -> Intervals | None:
         """See `Mask.intervals`."""
         if self.real is not None:
-            return of_runs(_tokens("real", self.real, grid))
+            return of_runs(tokens("real", self.real, grid))
         assert self.lengths is not None  # one of the two is given
-        return interval(0, _rows("lengths", np.atleast_1d(self.lengths), grid), grid.k_len)
+        return interval(0, rows("lengths", np.atleast_1d(self.lengths), grid), grid.k_len)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -81,11 +82,11 @@ class Unilm(_Named):
 
     def allowed(self, grid: Grid) -> Booleans:
         """See `Mask.allowed`."""
-        return _keys("segment_ids", self.counts, grid) <= _queries("segment_ids", self.counts, grid)
+        return keys("segment_ids", self.counts, grid) <= queries("segment_ids", self.counts, grid)
 
     def intervals(self, grid: Grid) -> Intervals | None:
         """See `Mask.intervals`."""
-        return interval(0, _last_alike(_queries_of("segment_ids", self.counts, grid), grid)[1], grid.k_len)
+        return interval(0, last_alike(queries_of("segment_ids", self.counts, grid), grid)[1], grid.k_len)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -96,12 +97,12 @@ class PrefixLM(_Named):
 
     def allowed(self, grid: Grid) -> Booleans:
         """See `Mask.allowed`."""
-        lengths = _rows("prefix_lengths", np.atleast_1d(self.prefix_lengths), grid)
+        lengths = rows("prefix_lengths", np.atleast_1d(self.prefix_lengths), grid)
         return (grid.index(3) < lengths) | (grid.index(3) <= grid.position("end"))
 
     def intervals(self, grid: Grid) -> Intervals | None:
         """See `Mask.intervals`."""
-        lengths = _rows("prefix_lengths", np.atleast_1d(self.prefix_lengths), grid)
+        lengths = rows("prefix_lengths", np.atleast_1d(self.prefix_lengths), grid)
         return interval(0, np.maximum(lengths, grid.position("end") + 1), grid.k_len)
 
 
@@ -132,16 +133,16 @@ class Documents(_Named):
 
     def allowed(self, grid: Grid) -> Booleans:
         """See `Mask.allowed`."""
-        same: Booleans = _keys("ids", self.ids, grid) == _queries("ids", self.ids, grid)
+        same: Booleans = keys("ids", self.ids, grid) == queries("ids", self.ids, grid)
         return same
 
     def intervals(self, grid: Grid) -> Intervals | None:
         """See `Mask.intervals`."""
-        ids = _queries_of("ids", self.ids, grid)
+        ids = queries_of("ids", self.ids, grid)
         runs = (np.diff(ids, axis=1) != 0).sum(1)
         if (runs != (np.diff(np.sort(ids, axis=1), axis=1) != 0).sum(1)).any():
             return None  # a document in several pieces
-        return interval(*_last_alike(ids, grid), grid.k_len)
+        return interval(*last_alike(ids, grid), grid.k_len)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -153,12 +154,12 @@ class Permutation(_Named):
 
     def allowed(self, grid: Grid) -> Booleans:
         """See `Mask.allowed`."""
-        keys, queries = _keys("order", self.order, grid), _queries("order", self.order, grid)
-        return keys <= queries if self.include_self else keys < queries
+        key, query = keys("order", self.order, grid), queries("order", self.order, grid)
+        return key <= query if self.include_self else key < query
 
     def sorted_intervals(self, batch: int, heads: int, q_len: int, k_len: int) -> tuple[Intervals, NDArray[np.int64]]:
         """Return intervals among tokens in the order of their generation, and their places in this order."""
-        order = _queries_of("order", self.order, Grid(batch, heads, q_len, k_len))
+        order = queries_of("order", self.order, Grid(batch, heads, q_len, k_len))
         before = np.arange(k_len)[None, None, :, None] + int(self.include_self)
         return canonical(interval(0, before, k_len), k_len), np.argsort(order, axis=1)
 
@@ -188,7 +189,7 @@ class BlockSparse(_Named):
         size, layout = self.block_size, self.layout
         expected = (-(-grid.q_len // size), -(-grid.k_len // size))
         layout = layout.reshape((1,) * (4 - layout.ndim) + layout.shape)
-        if layout.shape[2:] != expected or not _fits(layout.shape[:2], (grid.batch, grid.heads)):
+        if layout.shape[2:] != expected or not fits(layout.shape[:2], (grid.batch, grid.heads)):
             wanted = (
                 f"(..., {expected[0]}, {expected[1]}) for {grid.q_len} queries, {grid.k_len} keys, blocks of {size}"
             )
@@ -207,9 +208,14 @@ class Dense(_Named):
         """See `Mask.allowed`."""
         full = (grid.batch, grid.heads, grid.q_len, grid.k_len)
         array = self.array.reshape((1,) * (4 - self.array.ndim) + self.array.shape)
-        if not _fits(array.shape, full):
+        if not fits(array.shape, full):
             raise ValueError(f"array must broadcast to {full} (batch, heads, queries, keys); got {self.array.shape}")
         return array
+
+    def intervals(self, grid: Grid) -> Intervals | None:
+        """See `Mask.intervals`."""
+        array = self.allowed(grid)
+        return of_rows(array[:, 0]) if array.shape[1] == 1 and array.shape[3] == grid.k_len else None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -237,59 +243,3 @@ _CONSTRUCTOR: dict[type, str] = {
     Dense: "dense",
     Function: "function",
 }
-
-
-def _fits(shape: tuple[int, ...], full: tuple[int, ...]) -> bool:
-    return all(a in (1, b) for a, b in zip(shape, full, strict=True))
-
-
-def _rows(name: str, values: Integers, grid: Grid) -> Integers:
-    """Return one value per batch row, broadcasting over the rest."""
-    if len(values) not in (1, grid.batch):
-        raise ValueError(f"{name} must have shape ({grid.batch},) to match the batch; got {values.shape}")
-    return values[:, None, None, None]
-
-
-def _tokens(name: str, values: Array, grid: Grid) -> Array:
-    if values.shape[-1] != grid.k_len or (values.ndim == 2 and len(values) not in (1, grid.batch)):
-        wanted = f"({grid.k_len},) or ({grid.batch}, {grid.k_len})"
-        raise ValueError(f"{name} must have shape {wanted} to match the keys; got {values.shape}")
-    return values.reshape(-1, grid.k_len) if values.ndim == 1 else values
-
-
-def _keys(name: str, values: Array, grid: Grid) -> Array:
-    return _tokens(name, values, grid)[:, None, None, :]
-
-
-def _queries(name: str, values: Array, grid: Grid) -> Array:
-    """Return the values of the queries, which are the last q_len of the tokens."""
-    if grid.q_len > grid.k_len:
-        raise ValueError(f"q_len must be at most k_len = {grid.k_len} for a mask of {name}; got {grid.q_len}")
-    return _tokens(name, values, grid)[:, None, grid.k_len - grid.q_len :, None]
-
-
-def _queries_of(name: str, values: Array, grid: Grid) -> Array:
-    """Return the values of all tokens (B or 1, Lk), of which the queries are the last."""
-    _queries(name, values, grid)
-    return _tokens(name, values, grid)
-
-
-def _last_alike(values: Array, grid: Grid) -> tuple[Array, Array]:
-    """Return for each query where the run of equal values that it stands in begins and ends."""
-    length = values.shape[1]
-    place = np.arange(length)
-    fresh = np.ones(values.shape, np.bool_)
-    fresh[:, 1:] = values[:, 1:] != values[:, :-1]
-    start = np.maximum.accumulate(np.where(fresh, place, 0), axis=1)
-    last = np.ones(values.shape, np.bool_)
-    last[:, :-1] = fresh[:, 1:]
-    stop = np.minimum.accumulate(np.where(last, place + 1, length)[:, ::-1], axis=1)[:, ::-1]
-    rows = slice(length - grid.q_len, None)
-    return start[:, None, rows, None], stop[:, None, rows, None]
-
-
-def kept(array: Array) -> Array:
-    """Return a copy that cannot be written."""
-    copy = array.copy()
-    copy.flags.writeable = False
-    return copy

@@ -1,0 +1,124 @@
+"""Tensors as arrays and back, without a copy, and operators made of functions of arrays."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from kxfast.errors import BackendError
+
+Array = NDArray[Any]
+Folded = tuple[Any, Any]  # results of a rule for vmap, and their batch axes
+Rule = Callable[..., Any]
+
+
+class Operator:
+    """An operator of torch: a custom operator in compiled graphs, a function of autograd (less time) in others.
+
+    `forward` is the work and `fake` the shapes of its results; `vmap` serves a batch of calls; `save` and `gradients`
+    are the context's setup and the backward pass of autograd. Without them a derivative says that there is none.
+    """
+
+    def __init__(
+        self, name: str, forward: Rule, fake: Rule, vmap: Rule, save: Rule | None = None, gradients: Rule | None = None
+    ) -> None:
+        def setup(ctx: Any, inputs: Any, output: Any) -> None:
+            pass
+
+        def refuse(ctx: Any, *grads: Any) -> Any:
+            raise RuntimeError(f"gradients of gradients are not offered: kxfast::{name} has no derivative")
+
+        self.forward = forward
+        save, gradients = save or setup, gradients or refuse
+        self.custom = torch.library.custom_op(f"kxfast::{name}", forward, mutates_args=())
+        self.custom.register_fake(fake)
+        self.custom.register_vmap(vmap)
+        self.custom.register_autograd(gradients, setup_context=save)
+
+        def run(*arguments: Any) -> Any:
+            return forward(*arguments)
+
+        run.__signature__ = ANY_SIGNATURE  # type: ignore[attr-defined]
+        rules = {"forward": run, "setup_context": save, "backward": gradients, "vmap": vmap}
+        methods = {each: staticmethod(rule) for each, rule in rules.items()}
+        self.apply: Rule = type(name, (torch.autograd.Function,), methods).apply  # type: ignore[attr-defined]  # by torch
+
+    def __call__(self, first: Tensor, *others: Any) -> Any:
+        """Return what `forward` returns, differentiable where that is asked for."""
+        if type(first) not in _PLAIN or torch.compiler.is_compiling():
+            return self.custom(first, *others)
+        # Nothing to differentiate and no transform at work: the function itself.
+        return (self.apply if torch.is_grad_enabled() or _transforms() else self.forward)(first, *others)
+
+
+_PLAIN = (Tensor, torch.nn.Parameter)
+# Of functions of autograd: torch asks for the signature at every call, which takes 30 us to find.
+ANY_SIGNATURE = inspect.Signature([inspect.Parameter("arguments", inspect.Parameter.VAR_POSITIONAL)])
+_transforms: Callable[[], bool] = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
+
+
+def array(name: str, x: Tensor | None) -> Any:
+    """Return the memory of a tensor as an array, of any strides; None for None."""
+    if x is None:
+        return None
+    if x.device.type != "cpu":
+        raise BackendError(f"{name} must be on the CPU (no cuda backend is installed); got a tensor on {x.device}")
+    x = x.detach()
+    if x.dtype is not torch.bfloat16:
+        return x.numpy()
+    try:
+        import ml_dtypes
+    except ImportError:
+        raise BackendError(f"{name} must be float32, float64 or float16, as ml_dtypes is not installed") from None
+    return x.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+
+
+def tensor(x: Array, dtype: torch.dtype | None = None) -> Tensor:
+    """Return an array's memory as a tensor, converted if it is not yet of type `dtype`."""
+    if x.dtype.itemsize == 2 and x.dtype.char != "e":
+        found = torch.from_numpy(x.view(np.int16)).view(torch.bfloat16)
+    else:
+        found = torch.from_numpy(x)
+    return found if dtype is None or found.dtype is dtype else found.to(dtype)
+
+
+def autocast(*tensors: Tensor | None) -> tuple[Tensor | None, ...]:
+    """Return float32 tensors in the type of the autocast region of the CPU, if there is one."""
+    if not torch.is_autocast_enabled("cpu"):
+        return tensors
+    wanted = torch.get_autocast_dtype("cpu")
+    return tuple(x.to(wanted) if x is not None and x.dtype is torch.float32 else x for x in tensors)
+
+
+def needs_gradient(*tensors: Tensor | None) -> bool:
+    """Whether a backward pass may come."""
+    return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)
+
+
+def common_type(*tensors: Tensor | None) -> torch.dtype:
+    """Return the floating type that tensors are computed in."""
+    kinds = [x.dtype for x in tensors if x is not None]
+    found = kinds[0]
+    for kind in kinds[1:]:
+        found = torch.promote_types(found, kind)
+    return found
+
+
+def one_by_one(op: Callable[..., Any], info: Any, in_dims: Sequence[Any], arguments: Sequence[Any]) -> Folded:
+    """Serve vmap by one call for each item: the rule where a kernel has no batch axis to fold into."""
+    results = []
+    for i in range(info.batch_size):
+        chosen = (x if d is None else x.select(d, i) for x, d in zip(arguments, in_dims, strict=True))
+        results.append(op(*chosen))
+    return tuple(torch.stack(each) for each in zip(*results, strict=True)), (0,) * len(results[0])
+
+
+def fold(x: Tensor, axis: int | None) -> Tensor:
+    """Put the axis of vmap in front of the batch axis, as one."""
+    return x.movedim(axis, 0).flatten(0, 1) if axis is not None else x
