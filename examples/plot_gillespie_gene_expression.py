@@ -47,9 +47,7 @@ def main() -> None:
     path.set(xlabel="t (lifetimes of a protein)", ylabel="proteins", title="the first 40 lifetimes")
     law.plot(counts, by_time, label="by time")
     law.plot(np.arange(len(by_event)), by_event, label="by event, as the article counts")
-    law.plot(
-        counts, stats.nbinom.pmf(counts, 40, 40 / 90), "k:", label="negative binomial of that mean and variance"
-    )
+    law.plot(counts, stats.nbinom.pmf(counts, 40, 40 / 90), "k:", label="negative binomial of that mean and variance")
     law.plot(counts, stats.poisson.pmf(counts, 50), "0.7", label="Poisson of the same mean")
     law.set(xlabel="proteins", ylabel="share", title="stationary law")
     law.legend(fontsize=8)
