@@ -31,7 +31,7 @@ nox.options.sessions = [
 nox.options.error_on_missing_interpreters = False
 nox.options.stop_on_first_error = True
 
-SOURCES = ("src", "tests", "benchmarks", "examples", "noxfile.py", "setup.py")
+SOURCES = ("src", "tests", "benchmarks", "examples", "conftest.py", "noxfile.py", "setup.py")
 
 
 def cmake(session: nox.Session, preset: str, *options: str) -> None:

@@ -116,6 +116,25 @@ def gillespie() -> str:
     return "\n".join(map(tables, results("gillespie")))
 
 
+def torch() -> str:
+    parts = []
+    for result in results("torch"):
+        machine = result["machine"]
+        parts += [
+            f"`python benchmarks/bench_torch.py` on {machine['threads']} threads of an {machine['processor']} "
+            f"({machine['isa']}), one run, alternately; medians.",
+            "",
+            "| what | who | ms | times ours |",
+            "|---|---|--:|--:|",
+            *(
+                f"| {row['job']} | {row['name']} | {1e3 * row['seconds']:.3g} | {row['ratio']:.2f} |"
+                for row in result["rows"]
+            ),
+            "",
+        ]
+    return "\n".join(parts)
+
+
 def put(path: Path, text: str) -> None:
     """Replace what stands between the marks of a file."""
     begin, end = "<!-- measured -->", "<!-- end -->"
@@ -128,6 +147,7 @@ def main() -> None:
     put(ROOT / "README.md", table() + "\n")
     for make in attention, conv, gillespie:
         put(ROOT / f"docs/kernels/{make.__name__}.md", make())
+    put(ROOT / "docs/frameworks.md", torch())
 
 
 if __name__ == "__main__":

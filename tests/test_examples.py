@@ -1,5 +1,6 @@
 """The examples run, on little data and for few steps, and the gradients of the one that has its own are right."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,16 @@ def test_couplets(tmp_path):
     (tmp_path / "poems.txt").write_text(COUPLETS, encoding="utf-8")
     arguments = ("--corpus", f"{tmp_path}/poems.txt", "--steps", "2", "--output", str(tmp_path))
     assert "poet: " in run("plot_attention_couplets.py", *arguments)
+
+
+@pytest.mark.parametrize("name", ["reading", "unilm", "density"])
+def test_torch(name, tmp_path):
+    pytest.importorskip("torch", reason="needs PyTorch")
+    out = run(f"plot_torch_{name}.py", "--steps", "2", "--output", str(tmp_path))
+    losses = re.search(r"kxfast: loss ([\d.]+).*torch: loss ([\d.]+)", out)
+    assert losses is not None
+    assert abs(float(losses[1]) - float(losses[2])) < 2e-3
+    assert (tmp_path / f"torch_{name}.png").stat().st_size > 5000
 
 
 def test_the_transformers_gradients_are_differences(monkeypatch):
