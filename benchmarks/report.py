@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from tables_gillespie import tables
 
 ROOT = Path(__file__).parents[1]
 
@@ -176,6 +177,10 @@ def words() -> str:
     return "\n".join([*parts, ""])
 
 
+def gillespie() -> str:
+    return "\n".join(map(tables, results("gillespie")))
+
+
 def torch() -> str:
     parts = []
     for result in results("torch"):
@@ -205,7 +210,7 @@ def put(path: Path, text: str) -> None:
 def main() -> None:
     picture()
     put(ROOT / "README.md", table() + "\n")
-    for make in attention, conv, cooccurrence, words:
+    for make in attention, conv, cooccurrence, gillespie, words:
         put(ROOT / f"docs/kernels/{make.__name__}.md", make())
     put(ROOT / "docs/frameworks.md", torch())
 
