@@ -1,7 +1,8 @@
-"""Ensembles of small networks and one long trajectory of small and large ones, beside rebop and bngsim.
+"""Ensembles of small networks and one long trajectory of small and large ones, beside seven peers.
 
 python benchmarks/bench_gillespie.py --data DIR, where DIR/ssa_models has the networks; KXFAST_PEERS names the Pythons
-that have peers, separated by colons, by default this one; KXFAST_MODELS the networks, all by default.
+that have peers (pip install '.[bench-peers]'), separated by colons, by default this one; KXFAST_MODELS the networks,
+all by default, separated by colons: results of others stay in the file.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import math
 import os
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from harness import arguments, write
-from peers.gillespie import Peer
+from peers.gillespie import MODULES, Peer
 
 import kxfast as kx
 from kxfast.backends.native import gillespie as native
@@ -30,6 +32,7 @@ MODELS = (
     "lotka_volterra",
     "schlogl",
     "toggle",
+    "toggle_hill",
     "michaelis_menten",
     "oregonator",
     "neg_feedback",
@@ -38,7 +41,11 @@ MODELS = (
 )
 # Of these one trajectory, the part of its "t_long" that the slowest peer walks in seconds.
 LARGE = {"multisite2": 0.5, "egfr": 1, "diffusion_100": 0.5, "diffusion_256_sciml": 0.3, "diffusion_1000": 0.3}
-SLOW = {("egfr", "rebop")}  # a fourteenth of the speed of bngsim: it would set the length of the run
+# Slow peers are given a part of the work, and their seconds are scaled up.
+PART = {"gillespy2": 0.2, "bioscrape": 0.2, "copasi": 0.1, "roadrunner": 0.05}
+# On large networks these take minutes to get ready, or set the length of the run.
+ON_LARGE = ("rebop", "bngsim")
+SLOW = {("egfr", "rebop")}  # a fourteenth of the speed of bngsim
 Timed = dict[str, Callable[[], float]]  # each call returns its own seconds
 
 
@@ -76,7 +83,7 @@ def show(job: str, seconds: dict[str, float], events: int, base: str) -> list[di
 def start_peers() -> dict[int, dict[str, Peer]]:
     """Return the peers that are found, by name, in one process and in two."""
     found: dict[int, dict[str, Peer]] = {1: {}, 2: {}}
-    for name in ("rebop", "bngsim"):
+    for name in MODULES:
         for python in os.environ.get("KXFAST_PEERS", sys.executable).split(":"):
             try:
                 found[1][name], found[2][name] = Peer(name, python, 1), Peer(name, python, 2)
@@ -88,9 +95,11 @@ def start_peers() -> dict[int, dict[str, Peer]]:
     return found
 
 
-def measure(file: Path, peers: dict[int, dict[str, Peer]], rounds: int) -> list[dict[str, Any]]:
+def measure(file: Path, folder: Path, peers: dict[int, dict[str, Peer]], rounds: int) -> list[dict[str, Any]]:
     """Return the rows of one network: its ensemble on one and two threads, and one long trajectory."""
     net, bench = kx.gillespie.read_json(file), json.loads(file.read_text(encoding="utf-8"))["bench"]
+    sbml = folder / f"{file.stem}.xml"
+    net.to_sbml(sbml)
     points, rows = bench["n_points"], []
     jobs = []
     if file.stem not in LARGE:
@@ -106,21 +115,49 @@ def measure(file: Path, peers: dict[int, dict[str, Peer]], rounds: int) -> list[
         else:
             calls["auto"] = ours(net, t, n, threads, 0, result.method)
         for name, peer in peers[threads].items():
-            if (file.stem, name) not in SLOW:
-                calls[name] = partial(peer.run, file, n, end, points)
+            if (file.stem, name) not in SLOW and (file.stem not in LARGE or name in ON_LARGE):
+                calls[name] = partial(part_of, peer, PART.get(name, 1), file, sbml, n, end, points)
         job = f"{file.stem}, {kind}, threads {threads}" + (f", auto {result.method}" if n == 1 else "")
         seconds = medians(calls, rounds)
+        failed = [name for name, taken in seconds.items() if not math.isfinite(taken)]
+        for name in failed:
+            del seconds[name]
         best = min(set(peers[threads]) & set(seconds), key=seconds.__getitem__, default="scalar")
         rows += show(job, seconds, int(result.events.sum()), best)
-    return rows
+        for row in rows:
+            if row["job"] == job and row["name"] in peers[threads]:
+                row["ready_seconds"] = peers[threads][row["name"]].ready
+    return [*rows, first_event(file, net)]
+
+
+def part_of(peer: Peer, part: float, file: Path, sbml: Path, n: int, end: float, points: int) -> float:
+    """Return the seconds of a peer's part of the work over the part; infinite where the peer cannot do it."""
+    many, until = (max(2, round(n * part)), end) if n > 1 else (n, end * part)
+    try:
+        return peer.run(file, sbml, many, until, points) * (n * end) / (many * until)
+    except (RuntimeError, BrokenPipeError, ValueError):
+        return math.inf
+
+
+def first_event(file: Path, net: Any) -> dict[str, Any]:
+    """Return a row of the time from a file to the first event; of reactions of mass action from a .net too."""
+    start = time.perf_counter()
+    log = kx.gillespie.simulate_events(kx.gillespie.read_json(file), max_events=1, seed=1)
+    taken = time.perf_counter() - start
+    print(f"{file.stem}: {1e3 * taken:.1f} ms from the file to the first event")
+    return {"job": f"{file.stem}, first event", "name": "auto", "seconds": taken, "rate": len(log) / taken,
+            "unit": "event", "ratio": 1.0}  # fmt: skip
 
 
 def main() -> None:
     chosen = arguments("gillespie")
     peers = start_peers()
-    rows = []
-    for name in os.environ.get("KXFAST_MODELS", ":".join((*MODELS, *LARGE))).split(":"):
-        rows += measure(chosen.data / "ssa_models" / f"{name}.json", peers, chosen.rounds)
+    models = os.environ.get("KXFAST_MODELS", ":".join((*MODELS, *LARGE))).split(":")
+    rows = json.loads(chosen.json.read_text())["rows"] if chosen.json.exists() else []
+    rows = [row for row in rows if row["job"].partition(",")[0] not in models]
+    with tempfile.TemporaryDirectory() as folder:
+        for name in models:
+            rows += measure(chosen.data / "ssa_models" / f"{name}.json", Path(folder), peers, chosen.rounds)
     for threads in (1, 2):
         found = [r["ratio"] for r in rows if r["name"] == "lanes" and r["job"].endswith(f"threads {threads}")]
         if found:

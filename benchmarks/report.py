@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from tables_gillespie import tables
 
 ROOT = Path(__file__).parents[1]
 
@@ -137,6 +138,75 @@ def lipschitz() -> str:
     return "\n".join(parts)
 
 
+def jobs(stem: str) -> str:
+    """Make a table of every job of a stem whose calls ran in processes of their own."""
+    parts = []
+    for result in results(stem):
+        if not isinstance(result, dict) or not all("peak_bytes" in row for row in result["rows"]):
+            continue  # results of another kind
+        machine = result["machine"]
+        parts += [
+            f"`python benchmarks/bench_{stem}.py --data DIR` on {machine['threads']} threads of an "
+            f"{machine['processor']} ({machine['isa']}), each call in a fresh process, medians:",
+            "",
+            "| job | | seconds | rate | peak MiB | time / kxfast's |",
+            "|---|---|--:|--:|--:|--:|",
+        ]
+        job = ""
+        for row in result["rows"]:
+            title, job = ("" if row["job"] == job else row["job"]), row["job"]
+            rate = f"{row['rate'] / 1e6:.3g} M{row['unit']}/s"
+            shown = f"{row['seconds']:.3g} | {rate} | {int(row['peak_bytes']) >> 20} | {row['ratio']:.3g}"
+            parts.append(f"| {title} | {row['name']} | {shown} |")
+    return "\n".join([*parts, ""])
+
+
+def cooccurrence() -> str:
+    parts = [jobs("cooccurrence")]
+    for path in sorted((ROOT / "benchmarks/results").glob("cooccurrence_quality_*.json")):
+        rows = json.loads(path.read_text())["rows"]
+        for language in ("en", "zh"):
+            own = [row for row in rows if row["language"] == language]
+            names = [each["name"] for each in own[0]["scores"]] if own else []
+            if own:
+                parts += [
+                    f"`python benchmarks/quality_cooccurrence.py --data DIR --language {language}`, {own[0]['dim']} "
+                    "dimensions: rank correlations, and shares of analogies solved.",
+                    "",
+                    "| vectors | " + " | ".join(names) + " |",
+                    "|---|" + "--:|" * len(names),
+                ]
+            for row in own:
+                values = " | ".join(f"{each['value']:.3f}" for each in row["scores"])
+                parts.append(f"| {row['name']} | {values} |")
+            parts.append("")
+    return "\n".join(parts)
+
+
+def words() -> str:
+    parts = [jobs("words")]
+    for path in sorted((ROOT / "benchmarks/results").glob("words_quality*.json")):
+        parts += [
+            "`python benchmarks/quality_words.py --data DIR`: dictionary words of 2 to 4 characters found (recall) and "
+            "among the first 5000 (P@5000), and F1 of segmenting gold sentences: those on which options were chosen, "
+            "and the others.",
+            "",
+            "| settings | words | recall, jieba | P@5000, jieba | recall, THUOCL | F1, chosen on | F1, others |",
+            "|---|--:|--:|--:|--:|--:|--:|",
+        ]
+        for row in json.loads(path.read_text()):
+            shown = " | ".join(
+                f"{row[key]:.3f}"
+                for key in ("recall jieba", "P@5000 jieba", "recall thuocl", "F1 chosen on", "F1 others")
+            )
+            parts.append(f"| {row['settings']} | {row['words']} | {shown} |")
+    return "\n".join([*parts, ""])
+
+
+def gillespie() -> str:
+    return "\n".join(map(tables, results("gillespie")))
+
+
 def torch() -> str:
     parts = []
     for result in results("torch"):
@@ -166,7 +236,7 @@ def put(path: Path, text: str) -> None:
 def main() -> None:
     picture()
     put(ROOT / "README.md", table() + "\n")
-    for make in attention, conv, lipschitz:
+    for make in attention, conv, cooccurrence, gillespie, lipschitz, words:
         put(ROOT / f"docs/kernels/{make.__name__}.md", make())
     put(ROOT / "docs/frameworks.md", torch())
 

@@ -50,6 +50,20 @@ def test_couplets(tmp_path):
     assert "poet: " in run("plot_attention_couplets.py", *arguments)
 
 
+def test_neighbours(tmp_path):
+    arguments = ("--epochs", "1", "--words", "sea", "nosuchword", "--output", str(tmp_path))
+    out = run("plot_cooccurrence_neighbours.py", *arguments)
+    assert "sea: " in out
+    assert "(nosuchword comes too seldom)" in out
+    assert (tmp_path / "cooccurrence_neighbours.png").stat().st_size > 5000
+
+
+def test_novel(tmp_path):
+    out = run("plot_words_novel.py", "--output", str(tmp_path))
+    assert "  1 宝玉 " in out  # the hero of the Dream of the Red Chamber, which the package's own text is from
+    assert (tmp_path / "words_novel.png").stat().st_size > 5000
+
+
 @pytest.mark.parametrize("name", ["reading", "unilm", "density"])
 def test_torch(name, tmp_path):
     pytest.importorskip("torch", reason="needs PyTorch")

@@ -190,7 +190,7 @@ def test_a_folder_that_is_not_there_leaves_nothing(tmp_path):
 )
 def test_mass_action_is_recognised(law, expected):
     names = ("A", "B")
-    found = recognised(parse(law, "law", names, {}), names)
+    found = recognised(parse(law, "law", {"A": 0, "B": 1}, {}), names)
     net = g.ReactionNetwork.from_reactions(names, np.array([5, 4]), [found])
     if expected is None:
         assert net.has_expressions

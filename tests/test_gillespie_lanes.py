@@ -30,6 +30,26 @@ NETWORKS = {name: g.example(name) for name in EXAMPLES} | {
     "third order": g.ReactionNetwork({"A": 30, "B": 30}, ["A + 2 B -> 3 A @ 0.01", "3 A -> 3 B @ 0.02", "B -> A @ 1"]),
 }  # fmt: skip
 
+EXPRESSIONS = {
+    "Hill": g.ReactionNetwork(
+        {"U": 50, "V": 50},
+        ["0 -> U @ a / (1 + (V / k) ** n)", "0 -> V @ a / (1 + (U / k) ** n)", "U -> 0 @ 1", "V -> 0 @ 1"],
+        {"a": 156.0, "k": 20.0, "n": 2.5},
+    ),
+    "powers": g.ReactionNetwork(
+        {"U": 5},
+        [*(f"0 -> U @ 4 / (1 + (U / 7) ** {n})" for n in (0.5, 1, 1.5, 2, 3, 7, 10, 31.5, 0.7, 2.3)),
+         *(f"U -> 0 @ 0.3 * U * (U / 7 + 1) ** {n}" for n in (-0.5, -1, -3, -2.5, 0, -0.3))],
+    ),
+    "every operation": g.ReactionNetwork(
+        {"A": 20, "B": 20, "C": 3},
+        ["0 -> A @ exp(-A / 30) + 20 * (B > 10)", "0 -> B @ abs(log(1 + A) - 2) + sqrt(B + C)",
+         "A -> 0 @ min(A, 3) * (A >= 1 and not B == 7)", "B -> 0 @ max(B, 0.5 * A) if B > 0 else 0",
+         "B -> A @ (1 + sin(A)) * B + (B > 0) * (1 + cos(C))", "A + B -> C @ 0.01", "C -> 0 @ C * (C < 9 or A <= 50)",
+         "0 -> C @ -(0 - 2) + (1 + A + B) ** (C / 9 - 1)"],
+    ),
+}  # fmt: skip
+
 
 def grid(net, points=7):
     times = g.simulate_events(net, max_events=EVENTS, seed=2).times
@@ -45,9 +65,9 @@ def same(results, expected):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [*NETWORKS, *EXPRESSIONS])
 def test_lanes_are_the_scalar_kernel(name, engine):
-    net = NETWORKS[name]
+    net = (NETWORKS | EXPRESSIONS)[name]
     t = grid(net)
     for seed in (0, 5, 2**63 + 1):
         expected = run(net, t, NEVER, n=100, seed=seed)
@@ -116,6 +136,40 @@ def test_a_count_that_leaves_the_range_is_the_scalar_kernels_error(engine):
                 run(net, np.array([end]), lanes, n=1)
             messages.add(str(caught.value))
         assert len(messages) == 1
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("law", "words"),
+    [
+        ("A -> 0 @ 9.5 - A", r"the propensity of reactions\[1\] must be finite and at least 0; got -0.5 at"),
+        (
+            "A -> 0 @ (A > 25) * log(31 - A)",
+            r"the propensity of reactions\[1\] must be finite and at least 0; got -?(inf|nan)",
+        ),
+        ("A -> 0 @ 4 + 0 * A", "the count of species 0 must stay at least 0; got -1 at"),
+    ],
+)
+def test_a_rate_that_is_none_is_the_scalar_kernels_error(engine, law, words):
+    """Most of the trajectories end well; the error names the first of those that do not, in lanes or not."""
+    net = g.ReactionNetwork({"A": 9}, ["0 -> A @ 2", law])
+    for n, threads in ((1, 1), (100, 1), (100, 3)):
+        for lanes in (NEVER, ALWAYS):
+            with cases.engine(engine), pytest.raises(ValueError, match=words):
+                run(net, np.array([0.5, 50.0]), lanes, n=n, threads=threads)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_totals_at_the_ends_of_the_range_and_the_end_of_all_rates(engine):
+    """Subnormal totals, and networks that come to rest with an expression of 0."""
+    tiny = g.ReactionNetwork(
+        {"A": 9, "B": 0}, ["A -> B @ 5e-324 * A", "B -> A @ 5e-324 * B * (B > 4)", "A -> A @ 1e-320 * A"]
+    )
+    rest = g.ReactionNetwork({"A": 40, "B": 0}, ["A -> B @ A / (1 + A)", "A -> 0 @ A * (B < 5)"])
+    for net, end in ((tiny, 1e307), (rest, 1e6)):
+        t = np.array([1.0, end])
+        with cases.engine(engine):
+            assert same(run(net, t, ALWAYS, n=50), run(net, t, NEVER, n=50))
 
 
 def test_progress_counts_every_sample():

@@ -100,6 +100,15 @@ def test_xarray():
 def test_plot():
     matplotlib = pytest.importorskip("matplotlib", reason="needs matplotlib")
     matplotlib.use("Agg")
-    axes = g.simulate(WORKED, [1.0, 2.0], n=3, seed=1).plot()
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["A", "B"]
-    matplotlib.pyplot.close(axes.figure)
+
+    def labels(res, **keywords):
+        axes = res.plot(**keywords)
+        matplotlib.pyplot.close(axes.figure)
+        return [text.get_text() for text in axes.get_legend().get_texts()], len(axes.lines), len(axes.collections)
+
+    one, three = (g.simulate(WORKED, [1.0, 2.0], n=n, seed=1) for n in (1, 3))
+    assert labels(one) == (["A", "B"], 2, 0)
+    assert labels(three) == (["A, mean and sd", "B, mean and sd"], 8, 2)
+    assert labels(three, species=["B"], most=2) == (["B, mean and sd"], 3, 1)
+    with pytest.raises(ValueError, match="species must be among A, B; got 'C'"):
+        three.plot(species=["C"])

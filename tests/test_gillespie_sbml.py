@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from importlib import import_module
 
 import numpy as np
@@ -16,6 +17,7 @@ pytest.importorskip("libsbml", reason="needs python-libsbml")
 g = kx.gillespie
 COMPILED = "native" in kx.available("gillespie.simulate")
 METHODS = import_module(f"kxfast.backends.{'native' if COMPILED else 'reference'}.gillespie").METHODS
+RUNS = int(os.environ.get("KXFAST_DSMTS_RUNS", "10000"))
 IDS = [
     "00001", "00003", "00005", "00006", "00008", "00009", "00011", "00013", "00017", "00019",
     "00020", "00022", "00024", "00026", "00028", "00030", "00032", "00034", "00037", "00039",
@@ -40,14 +42,17 @@ def outside(counts, mean, sd, case):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", IDS)
 def test_acceptance(shared_data, name, method):
-    """10 000 runs (1000 of the largest); a case that fails runs once more with another seed, as the suite says."""
+    """10 000 runs (1000 of the largest); a case that fails runs once more with another seed, as the suite says.
+
+    For the night: KXFAST_DSMTS_RUNS=100000 pytest tests/test_gillespie_sbml.py -k acceptance
+    """
     folder = shared_data / "dsmts"
     case = next(each for each in json.loads((folder / "cases.json").read_text()) if each["id"] == name)
     net = g.read_sbml(folder / case["sbml"])
     t = np.linspace(case["start"], case["start"] + case["duration"], case["steps"] + 1)
     rows = list(csv.DictReader((folder / case["results"]).read_text().splitlines()))
 
-    n = (10_000 if net.initial.max() <= 1000 else 1000) if COMPILED else 100
+    n = (RUNS if net.initial.max() <= 1000 else RUNS // 10) if COMPILED else 100
 
     def worst(seed):
         res = g.simulate(net, t, n=n, method=method, seed=seed)

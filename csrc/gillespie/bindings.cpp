@@ -1,6 +1,10 @@
 // kxfast._native.gillespie
+#include <pybind11/stl.h>
+
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <vector>
 
 #include "core/python.hpp"
 #include "gillespie/ensemble.hpp"
@@ -24,7 +28,7 @@ class NetworkTuple {
         numbers_(t[6]),
         control_(t[7]) {}
   Network prepare() const {
-    return Network({view<1>(initial_), view<2>(reactants_), view<2>(products_), view<1>(rates_),
+    return Network({view<1>(initial_), reactants_.views(), products_.views(), view<1>(rates_),
                     view<1>(begin_), view<1>(ops_), view<1>(numbers_)},
                    control_.views());
   }
@@ -54,7 +58,17 @@ class NetworkTuple {
     int64_t watches_;
   };
 
-  Array<int64_t> initial_, reactants_, products_;
+  class SideTuple {
+   public:
+    explicit SideTuple(const py::tuple& t) : reactions_(t[0]), species_(t[1]), counts_(t[2]) {}
+    gillespie::SideArrays views() const { return {view<1>(reactions_), view<1>(species_), view<1>(counts_)}; }
+
+   private:
+    Array<int64_t> reactions_, species_, counts_;
+  };
+
+  Array<int64_t> initial_;
+  SideTuple reactants_, products_;
   Array<double> rates_;
   Array<int64_t> begin_, ops_;
   Array<double> numbers_;
@@ -62,7 +76,7 @@ class NetworkTuple {
 };
 
 constexpr const char* kMethods[] = {"direct", "sorting_direct", "next_reaction", "composition_rejection",
-                                    "rssa"};
+                                    "rssa",   "tau_leaping"};
 
 gillespie::Method method_of(const std::string& name) {
   int i = 0;
@@ -77,7 +91,8 @@ size_t product(std::initializer_list<int64_t> sizes) {
 }
 
 py::tuple simulate(const py::tuple& arrays, const Array<double>& t, const std::string& method, uint64_t seed,
-                   bool averages, int64_t n, int64_t first, int threads, py::object progress, int lanes) {
+                   bool averages, int64_t n, int64_t first, int threads, py::object progress, int lanes,
+                   double epsilon, double start, const Array<int64_t>& starts) {
   const Network network = NetworkTuple(arrays).prepare();
   const int64_t S = network.model().species, R = network.model().reactions, T = t.shape(0);
   Buffer<int64_t> counts(product({n, T, S})), fired(product({n, R}));
@@ -85,10 +100,10 @@ py::tuple simulate(const py::tuple& arrays, const Array<double>& t, const std::s
   std::fill(stopped.begin(), stopped.end(), HUGE_VAL);
   PythonJob job(n * T, std::move(progress));
   job.run([&] {
-    gillespie::simulate(
-        {network, method_of(method), view<1>(t), first, n, seed, threads, job, gillespie::Lanes{lanes}},
-        {counts.data(), fired.data(), averages ? mean.data() : nullptr, averages ? variance.data() : nullptr,
-         stopped.data()});
+    gillespie::simulate({network, method_of(method), view<1>(t), first, n, seed, threads, job,
+                         gillespie::Lanes{lanes}, epsilon, start, view<2>(starts)},
+                        {counts.data(), fired.data(), averages ? mean.data() : nullptr,
+                         averages ? variance.data() : nullptr, stopped.data()});
   });
   py::object average = py::none(), spread = py::none();
   if (averages) average = to_array(std::move(mean), {n, S}), spread = to_array(std::move(variance), {n, S});
@@ -97,19 +112,22 @@ py::tuple simulate(const py::tuple& arrays, const Array<double>& t, const std::s
 }
 
 py::tuple moments(const py::tuple& arrays, const Array<double>& t, const std::string& method, uint64_t seed,
-                  int64_t n, int threads, py::object progress, int lanes) {
+                  int64_t n, int threads, py::object progress, int lanes, double epsilon,
+                  const std::array<int64_t, 3>& histogram) {
   const Network network = NetworkTuple(arrays).prepare();
   const int64_t S = network.model().species, T = t.shape(0);
+  const gillespie::Bins bins{histogram[0], histogram[1], histogram[2]};
   Array<double> mean({T, S}), variance({T, S});
+  Buffer<int64_t> histograms(product({T, S, bins.cells()}));
   double *mean_data = mean.mutable_data(), *variance_data = variance.mutable_data();
   int64_t events = 0;
   PythonJob job(n * T, std::move(progress));
   job.run([&] {
     events = gillespie::moments(
-        {network, method_of(method), view<1>(t), 0, n, seed, threads, job, gillespie::Lanes{lanes}},
-        mean_data, variance_data);
+        {network, method_of(method), view<1>(t), 0, n, seed, threads, job, gillespie::Lanes{lanes}, epsilon},
+        bins, mean_data, variance_data, histograms.data());
   });
-  return py::make_tuple(mean, variance, events);
+  return py::make_tuple(mean, variance, events, to_array(std::move(histograms), {T, S, bins.cells()}));
 }
 
 py::tuple events(const py::tuple& arrays, double t_end, int64_t max_events, const std::string& method,
@@ -138,12 +156,13 @@ std::string choose_method(const py::tuple& arrays, bool single) {
 KXFAST_BINDINGS(gillespie) {
   m.def("simulate", &simulate, py::arg("network"), py::arg("t").noconvert(), py::arg("method"),
         py::arg("seed"), py::arg("averages"), py::arg("n"), py::arg("first"), py::arg("threads"),
-        py::arg("progress"), py::arg("lanes") = -1,
-        "Trajectories first .. first + n at the times t: counts, firings, averages over time or None, and "
-        "when until was met.");
+        py::arg("progress"), py::arg("lanes") = -1, py::arg("epsilon") = 0.03, py::arg("start") = 0.0,
+        py::arg("starts") = Array<int64_t>(std::vector<py::ssize_t>{0, 0}),
+        "Trajectories first .. first + n at the times t: counts, firings, averages or None, ends by until.");
   m.def("moments", &moments, py::arg("network"), py::arg("t").noconvert(), py::arg("method"), py::arg("seed"),
         py::arg("n"), py::arg("threads"), py::arg("progress"), py::arg("lanes") = -1,
-        "Mean and variance over n trajectories, and the events.");
+        py::arg("epsilon") = 0.03, py::arg("histogram") = std::array<int64_t, 3>{0, 1, 0},
+        "Mean and variance over n trajectories, the events, and histograms of (low, width, bins).");
   m.def("simulate_events", &events, py::arg("network"), py::arg("t_end"), py::arg("max_events"),
         py::arg("method"), py::arg("seed"),
         "Times and reactions of trajectory 0, and whether nothing can fire after them.");

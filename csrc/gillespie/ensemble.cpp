@@ -41,12 +41,17 @@ void time_average(const Walk& walk, int64_t species, double* mean, double* varia
 struct Sums {
   Buffer<int64_t> count, fired;
   Buffer<Wide> square;
+  Bins bins;
+  Buffer<int64_t> histograms;
   int64_t events = 0;
 
-  Sums(int64_t cells, int64_t reactions)
+  Sums(int64_t cells, int64_t reactions, const Bins& chosen)
       : count(static_cast<size_t>(cells)),
         fired(static_cast<size_t>(reactions)),
-        square(static_cast<size_t>(cells)) {
+        square(static_cast<size_t>(cells)),
+        bins(chosen),
+        histograms(static_cast<size_t>(cells * chosen.cells())) {
+    std::fill(histograms.begin(), histograms.end(), 0);
     std::fill(count.begin(), count.end(), 0);
     std::fill(fired.begin(), fired.end(), 0);
     std::fill(square.begin(), square.end(), Wide{0});
@@ -56,9 +61,13 @@ struct Sums {
       count[i] += sample[i];
       square[i] += static_cast<Wide>(sample[i]) * static_cast<Wide>(sample[i]);
     }
+    const auto cells = static_cast<size_t>(bins.cells());
+    for (size_t i = 0; i < count.size() && cells; ++i)
+      ++histograms[i * cells + static_cast<size_t>(bins.place(sample[i]))];
   }
   void add(const Sums& other) {
     for (size_t i = 0; i < count.size(); ++i) count[i] += other.count[i], square[i] += other.square[i];
+    for (size_t i = 0; i < histograms.size(); ++i) histograms[i] += other.histograms[i];
     events += other.events;
   }
 };
@@ -66,11 +75,12 @@ struct Sums {
 // Accumulators are taken and given back by tasks; there are never more than threads at work.
 class SumsPool {
  public:
-  SumsPool(int64_t cells, int64_t reactions) : cells_(cells), reactions_(reactions) {}
+  SumsPool(int64_t cells, int64_t reactions, const Bins& bins)
+      : cells_(cells), reactions_(reactions), bins_(bins) {}
   Sums* take() {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (free_.empty()) {
-      all_.push_back(std::make_unique<Sums>(cells_, reactions_));
+      all_.push_back(std::make_unique<Sums>(cells_, reactions_, bins_));
       return all_.back().get();
     }
     Sums* sums = free_.back();
@@ -88,6 +98,7 @@ class SumsPool {
 
  private:
   int64_t cells_, reactions_;
+  Bins bins_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Sums>> all_;
   std::vector<Sums*> free_;
@@ -140,7 +151,7 @@ class Additions final : public LaneOutput {
 void simulate(const Ensemble& e, const Results& out) {
   const int64_t species = e.network.model().species, reactions = e.network.model().reactions;
   Failure failure;
-  const LaneNetwork lanes(e.network, e.grid);
+  const LaneNetwork lanes(e.network, e.grid, e.start);
   if (const LanePlan plan = plan_lanes(e, lanes); plan.tasks && !out.mean) {
     run_lanes(e, lanes, plan, failure,
               [&] { return std::make_unique<Trajectories>(e, out.counts, out.fired); });
@@ -148,7 +159,8 @@ void simulate(const Ensemble& e, const Results& out) {
   }
   for_trajectories(e, [&](Walker& walker, int64_t from, int64_t to) {
     for (int64_t i = from; i < to; ++i) {
-      Walk& walk = walker.begin(e.seed, e.first + i);
+      Walk& walk = walker.begin(e.seed, e.first + i, e.counts_of(i), e.start);
+      walk.epsilon = e.epsilon;
       walk.out = out.counts + i * e.grid.size[0] * species;
       walk.fired = out.fired + i * reactions;
       std::fill(walk.fired, walk.fired + reactions, 0);
@@ -168,7 +180,8 @@ void add_trajectories(const Ensemble& e, SumsPool& pool, int64_t cells, Failure&
     Buffer<int64_t> samples(static_cast<size_t>(cells));
     Sums* sums = pool.take();
     for (int64_t i = from; i < to; ++i) {
-      Walk& walk = walker.begin(e.seed, e.first + i);
+      Walk& walk = walker.begin(e.seed, e.first + i, e.counts_of(i), e.start);
+      walk.epsilon = e.epsilon;
       walk.out = samples.data();
       walk.fired = sums->fired.data();
       if (!complete(e, walker, e.first + i, failure)) break;
@@ -181,11 +194,11 @@ void add_trajectories(const Ensemble& e, SumsPool& pool, int64_t cells, Failure&
 
 }  // namespace
 
-int64_t moments(const Ensemble& e, double* mean, double* variance) {
+int64_t moments(const Ensemble& e, const Bins& bins, double* mean, double* variance, int64_t* histograms) {
   const int64_t cells = e.grid.size[0] * e.network.model().species;
-  SumsPool pool(cells, e.network.model().reactions);
+  SumsPool pool(cells, e.network.model().reactions, bins);
   Failure failure;
-  const LaneNetwork lanes(e.network, e.grid);
+  const LaneNetwork lanes(e.network, e.grid, e.start);
   if (const LanePlan plan = plan_lanes(e, lanes); plan.tasks)
     run_lanes(e, lanes, plan, failure, [&] { return std::make_unique<Additions>(pool, plan.lanes()); });
   else
@@ -193,6 +206,7 @@ int64_t moments(const Ensemble& e, double* mean, double* variance) {
   failure.raise();
   if (e.job.stopped()) return 0;
   const Sums& sums = pool.total();
+  std::copy(sums.histograms.begin(), sums.histograms.end(), histograms);
   const auto n = static_cast<double>(e.n);
   for (size_t i = 0; i < sums.count.size(); ++i) {
     // Squares about an integer near the mean: exact modulo 2^128, and small.

@@ -1,6 +1,8 @@
 // Ensembles of trajectories, their moments, and the log of one trajectory.
 #pragma once
 
+#include <algorithm>
+
 #include "core/job.hpp"
 #include "core/workspace.hpp"
 #include "gillespie/network.hpp"
@@ -22,6 +24,20 @@ struct Ensemble {
   int threads;
   Job& job;
   Lanes lanes = Lanes::automatic;
+  double epsilon = 0.03;               // of tau-leaping
+  double start = 0;                    // the time at which all begin
+  View<const int64_t, 2> counts = {};  // at the start, (n, S), or none: the network's
+  const int64_t* counts_of(int64_t index) const {
+    return counts.size[0] ? counts.data + index * counts.size[1] : nullptr;
+  }
+};
+
+// A histogram of each sample: `bins` of `width` counts from `low` on, after one for what is below and before
+// one for what is above.
+struct Bins {
+  int64_t low = 0, width = 1, bins = 0;
+  int64_t cells() const { return bins ? bins + 2 : 0; }
+  int64_t place(int64_t count) const { return count < low ? 0 : std::min((count - low) / width, bins) + 1; }
 };
 
 // counts (n, T, S), fired (n, R); mean and variance (n, S) over time, or null; when each was stopped (n,), or
@@ -32,8 +48,10 @@ struct Results {
 };
 void simulate(const Ensemble& ensemble, const Results& results);
 
-// mean, variance (T, S) over trajectories, divisor n - 1; returns the number of events.
-int64_t moments(const Ensemble& ensemble, double* mean, double* variance);
+// mean, variance (T, S) over trajectories, divisor n - 1, and histograms (T, S, bins.cells()); returns the
+// number of events.
+int64_t moments(const Ensemble& ensemble, const Bins& bins, double* mean, double* variance,
+                int64_t* histograms);
 
 // The events of one trajectory until t_end or max_events, whichever is first.
 struct Log {

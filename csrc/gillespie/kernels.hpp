@@ -34,19 +34,54 @@ enum Op : int32_t {
   kNot,
   kSin,
   kCos,
-  kIf
+  kIf,
+  kCall,       // of a function of `species` numbers, whose address is `number`
+  kHalfPower,  // to a power that is half of a whole number: what kPower becomes where `number` is one
 };
 struct Instruction {
   int32_t op;
   int32_t species;
   double number;
 };
+using RateFunction = double (*)(const double*);
+inline RateFunction function_of(const Instruction& step) {
+  return reinterpret_cast<RateFunction>(static_cast<uintptr_t>(step.number));  // addresses are below 2^53
+}
+inline int operands(const Instruction& step) {
+  switch (step.op) {
+    case kNumber:
+    case kSpecies:
+      return 0;
+    case kNegate:
+    case kExp:
+    case kLog:
+    case kSqrt:
+    case kAbs:
+    case kNot:
+    case kSin:
+    case kCos:
+    case kHalfPower:
+      return 1;
+    case kIf:
+      return 3;
+    case kCall:
+      return step.species;
+    default:
+      return 2;
+  }
+}
+constexpr double kLargestHalfPower = 32;
 constexpr int kMaxDepth = 32;  // of an expression's stack; Python refuses deeper ones
 
 // (x[species] - less) / over: C(x, l) is the product of l of these.
 struct Factor {
   int32_t species;
   double less, over;
+};
+
+// A species is among the reactants of reactions of this order this many times.
+struct Reading {
+  int32_t order, copies;
 };
 
 // A network as kernels read it. The state x is counts of species, doubles that are exact below 2^53, then
@@ -71,6 +106,8 @@ struct Model {
   const double* change_by;
   const int32_t *affected_begin, *affected;  // reactions to look at after a reaction
   const int32_t *reader_begin, *readers;     // reactions whose propensity reads a species
+  const int32_t* reading_begin;  // of a species: the orders of reactions that read it, and by how many
+  const Reading* readings;
   int64_t watches;  // conditions to look at after each event: the first of `control`'s programs
   const int32_t* control_begin;
   const Instruction* control;
@@ -89,7 +126,7 @@ enum class Status : int {
   restless
 };
 
-enum class Method : int { direct, sorting_direct, next_reaction, composition_rejection, rssa };
+enum class Method : int { direct, sorting_direct, next_reaction, composition_rejection, rssa, tau_leaping };
 
 // One trajectory. The kernel reads and writes all of it; null pointers are outputs nobody asked for.
 struct Walk {
@@ -110,6 +147,7 @@ struct Walk {
   double *area, *area2;      // (species,) integrals of x - x0 and its square over the window
   const double* x0;
   bool absorbed;
+  double epsilon;     // how far a propensity may change within a leap, relatively
   double stopped_at;  // when a condition ended it, or infinite
   int64_t culprit;    // of a status that is an error: the reaction or species, and its rate or count
   double value;
@@ -126,7 +164,7 @@ inline int64_t work_size(int64_t state, int64_t reactions) {  // in doubles, eno
   return 16 * (4 * blocks + groups + blocks_of_16(groups)) + 2 * (state + kBesidesState) + 4 * kGroups;
 }
 
-// run_...: walks on by a method. value_of: an expression in the state x.
+// run_...: walks on by a method, all exact but tau_leaping. value_of: an expression in the state x.
 #define KXFAST_DECLARE(set)                                                           \
   namespace set {                                                                     \
   double value_of(const Instruction* begin, const Instruction* end, const double* x); \
@@ -135,6 +173,7 @@ inline int64_t work_size(int64_t state, int64_t reactions) {  // in doubles, eno
   Status run_next_reaction(const Model& model, Walk& walk, int64_t budget);           \
   Status run_composition_rejection(const Model& model, Walk& walk, int64_t budget);   \
   Status run_rssa(const Model& model, Walk& walk, int64_t budget);                    \
+  Status run_tau_leaping(const Model& model, Walk& walk, int64_t budget);             \
   }
 KXFAST_EACH_ISA(KXFAST_DECLARE)
 #undef KXFAST_DECLARE

@@ -27,15 +27,15 @@ LanePlan plan_lanes(const Ensemble& e, const LaneNetwork& network) {
 LaneTask::LaneTask(const Ensemble& ensemble, const LaneNetwork& network, int64_t groups,
                    std::atomic<int64_t>& next, LaneOutput& output)
     : e_(ensemble), m_(network.model()), next_(next), output_(output) {
-  const auto lanes = static_cast<size_t>(groups * width()), species = static_cast<size_t>(m_.species),
+  const auto lanes = static_cast<size_t>(groups * width()), rows = static_cast<size_t>(m_.rows),
              reactions = static_cast<size_t>(m_.reactions);
-  reals_ = Buffer<double>(lanes * (species + 2 + reactions));
+  reals_ = Buffer<double>(lanes * (rows + 2 + reactions));
   words_ = Buffer<uint64_t>(lanes * 7);
   fired_ = Buffer<int64_t>(lanes * reactions);
   slots_ = Buffer<LaneSlot>(lanes);
-  std::fill(slots_.begin(), slots_.end(), LaneSlot{-1, 0, 0, {}, nullptr, nullptr});
+  std::fill(slots_.begin(), slots_.end(), LaneSlot{-1, 0, 0, {}, nullptr, nullptr, nullptr});
   block_.x = reals_.data();
-  block_.t = block_.x + lanes * species;
+  block_.t = block_.x + lanes * rows;
   block_.next_sample = block_.t + lanes;
   block_.sums = block_.next_sample + lanes;
   block_.stream = words_.data();
@@ -57,6 +57,7 @@ bool LaneTask::take(LaneSlot& slot) {
   const int64_t index = next_.fetch_add(1, std::memory_order_relaxed);
   slot.sample = slot.events = 0;
   slot.trajectory = index < e_.n ? e_.first + index : -1;
+  slot.counts = slot.trajectory < 0 ? nullptr : e_.counts_of(index);
   if (slot.trajectory < 0) return false;
   const Stream stream(e_.seed, static_cast<uint64_t>(slot.trajectory));
   for (int i = 0; i < 4; ++i) slot.stream[i] = stream.word(i);
@@ -73,16 +74,17 @@ void LaneTask::run(Failure& failure) {
     status = walk(m_, block_, kRounds);
     if (!e_.job.advance(block_.samples_written - before)) return;
   }
-  if (status == LaneStatus::too_large) run_scalar(failure);
+  if (status == LaneStatus::failed) run_scalar(failure);
 }
 
-// A count has left the range of lanes: the trajectories in them start again, one by one, and find out when.
+// A count or a rate has left the range of lanes: the trajectories in them start again, one by one, and find
+// out when.
 void LaneTask::run_scalar(Failure& failure) {
   Walker walker(e_.network, e_.method);
   for (LaneSlot& slot : slots_)
     while (slot.trajectory >= 0) {
       e_.job.advance(-slot.sample);
-      Walk& walk = walker.begin(e_.seed, slot.trajectory);
+      Walk& walk = walker.begin(e_.seed, slot.trajectory, slot.counts, e_.start);
       walk.out = slot.out;
       walk.fired = slot.fired;
       if (!complete(e_, walker, slot.trajectory, failure)) return;

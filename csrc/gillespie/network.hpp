@@ -8,11 +8,16 @@
 
 namespace kxfast::gillespie {
 
-// The network as Python hands it over: initial (S,), reactants and products (R, S), rates (R,); the
-// expression of reaction r is program[begin[r] .. begin[r + 1]], empty if its rate is a constant.
+// One side of all reactions: an entry for each species of a reaction, in order of reaction and species.
+struct SideArrays {
+  View<const int64_t, 1> reactions, species, counts;
+};
+
+// The network as Python hands it over: initial (S,), both sides, rates (R,); the expression of reaction r is
+// program[begin[r] .. begin[r + 1]], empty if its rate is a constant.
 struct NetworkArrays {
   View<const int64_t, 1> initial;
-  View<const int64_t, 2> reactants, products;
+  SideArrays reactants, products;
   View<const double, 1> rates;
   View<const int64_t, 1> begin, ops;
   View<const double, 1> numbers;
@@ -57,14 +62,16 @@ class Network {
  private:
   void add_control(const ControlArrays& control);
   Instruction instruction(int64_t op, double number) const;
-  void add_reaction(const NetworkArrays& arrays, int64_t r);
+  void add_reaction(const NetworkArrays& arrays, int64_t r, int64_t first, int64_t last);
   void add_changes(const NetworkArrays& arrays);
   void add_affected(const NetworkArrays& arrays);
+  void add_readings(const NetworkArrays& arrays);
 
   Model model_;
   std::vector<double> initial_, rate_, less_, change_by_;
   std::vector<int32_t> one_, other_, factor_begin_, program_begin_, change_species_, affected_begin_,
-      affected_, reader_begin_, readers_;
+      affected_, reader_begin_, readers_, reading_begin_;
+  std::vector<Reading> readings_;
   std::vector<Factor> factors_;
   std::vector<Instruction> program_, control_program_;
   std::vector<int32_t> control_begin_;

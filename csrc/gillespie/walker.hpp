@@ -30,9 +30,11 @@ class Walker {
         work_(static_cast<size_t>(work_size(network.model().state, network.model().reactions))),
         area_(2 * network.initial().size()) {}
 
-  Walk& begin(uint64_t seed, int64_t index) {
+  // Trajectory `index` of a seed, from the network's counts or from others.
+  Walk& begin(uint64_t seed, int64_t index, const int64_t* counts = nullptr, double time = 0) {
     stream_ = Stream(seed, static_cast<uint64_t>(index));
     std::copy(network_.initial().begin(), network_.initial().end(), x_.begin());
+    if (counts) std::copy(counts, counts + network_.model().species, x_.begin());
     walk = Walk{};
     window_ = 1;
     failures_ = 0;
@@ -42,6 +44,7 @@ class Walker {
     walk.x0 = network_.initial().data();
     walk.most = INT64_MAX;
     walk.stopped_at = HUGE_VAL;
+    walk.t = time;
     return walk;
   }
 
@@ -100,8 +103,10 @@ class Walker {
         return KXFAST_PICK(Kernel, run_next_reaction);
       case Method::composition_rejection:
         return KXFAST_PICK(Kernel, run_composition_rejection);
-      default:
+      case Method::rssa:
         return KXFAST_PICK(Kernel, run_rssa);
+      default:
+        return KXFAST_PICK(Kernel, run_tau_leaping);
     }
   }
 

@@ -47,11 +47,12 @@ bool factor_corner(Planes m, int64_t size) {
 
 }  // namespace
 
-bool cholesky(Planes m, int64_t n) {
+bool cholesky(Planes m, int64_t n, Job& job) {
   const auto solve = KXFAST_PICK(void (*)(Planes, int64_t, Planes, int64_t), solve_rows);
   const auto subtract =
       KXFAST_PICK(void (*)(Planes, Planes, int64_t, Planes, int64_t, int64_t), subtract_gram);
   for (int64_t begin = 0; begin < n; begin += kOuter) {
+    if (!job.advance(0)) return false;
     const int64_t end = std::min(begin + kOuter, n);
     for (int64_t k = begin; k < end; k += kInner) {
       const int64_t after = std::min(k + kInner, end);
@@ -63,12 +64,13 @@ bool cholesky(Planes m, int64_t n) {
     constexpr int64_t kRows = 24;
     const int64_t left = n - end;
     const auto update = [&](int64_t task) {
+      if (!job.advance(0)) return;
       const int64_t i = end + task * kRows;
       subtract(m.at(begin, i), m.at(begin, i), end - begin, m.at(i, i), std::min(kRows, n - i), n - i);
     };
     parallel_for((left + kRows - 1) / kRows, update, left < 256 ? 1 : 0);
   }
-  return true;
+  return !job.stopped();
 }
 
 }  // namespace kxfast::lipschitz

@@ -1,6 +1,7 @@
 // Cholesky factorisation in place, real or complex Hermitian.
 #pragma once
 
+#include "core/job.hpp"
 #include "lipschitz/kernels.hpp"
 
 namespace kxfast::lipschitz {
@@ -12,7 +13,7 @@ inline int64_t odd_lines(int64_t n) {
 }
 
 // Replaces the upper triangle of M by R with R^H R = M; false, with M destroyed, where a pivot is not
-// positive.
-bool cholesky(Planes m, int64_t n);
+// positive or the job stops.
+bool cholesky(Planes m, int64_t n, Job& job);
 
 }  // namespace kxfast::lipschitz

@@ -32,10 +32,10 @@ struct Frequency {
 
 class Sums {
  public:
-  explicit Sums(const Torus& torus)
+  Sums(const Torus& torus, Job& job)
       : torus_(torus), side_(std::min(torus.rows, torus.cols)), stride_((side_ + 7) / 8 * 8) {
     differences();
-    products();
+    products(job);
   }
 
   int64_t side() const { return side_; }
@@ -130,7 +130,7 @@ class Sums {
   }
 
   // even = H + H' (H where alone) and odd = H - H', upper triangles; traces of `even`.
-  void products() {
+  void products(Job& job) {
     const auto kernel = KXFAST_PICK(
         void (*)(const double*, int64_t, const double*, int64_t, int64_t, double*, int64_t, int64_t, int64_t),
         add_product);
@@ -160,6 +160,7 @@ class Sums {
       for (const auto& [p, q] : pairs_[static_cast<size_t>(d)]) {
         const double* a = matrices.data() + (g * torus_.taps + p) * size;
         const double* b = matrices.data() + (g * torus_.taps + q) * size;
+        if (!job.advance(0)) return;
         constexpr int64_t kChunk = 64;
         for (int64_t k = 0; k < depth; k += kChunk)
           for (int64_t j = 0; j < side_; j += kChunk)
@@ -194,7 +195,7 @@ class Sums {
 }  // namespace
 
 Peak circular_norm(const Torus& torus, double value, double tol, uint64_t seed, Job& job) {
-  const Sums sums(torus);
+  const Sums sums(torus, job);
   const int64_t n = sums.side(), plane = sums.stride(), stride = odd_lines(2 * plane), each = n * stride;
   std::vector<Frequency> all = sums.frequencies();
   std::vector<size_t> left(all.size());
@@ -240,7 +241,7 @@ Peak circular_norm(const Torus& torus, double value, double tol, uint64_t seed, 
             for (int64_t k = row; k < n; ++k) y[k] = -x[k], y[plane + k] = -x[plane + k];
             y[row] += squared;
           }
-          passed = cholesky({m.data(), stride, plane}, n);
+          passed = cholesky({m.data(), stride, plane}, n, job);
         }
         if (passed) {
           proven[i] = std::sqrt(squared + slack(squared, f)) * (1 + 4 * kRound);

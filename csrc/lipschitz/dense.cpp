@@ -44,16 +44,16 @@ class Proof {
 
   // An upper end of at most value (1 + tol) - margin, or inf; where `last`, a wider one if need be. All are
   // of 2^-exponent A.
-  double operator()(double value, double tol, double margin, bool last, const Job& job) {
+  double operator()(double value, double tol, double margin, bool last, Job& job) {
     double widest = value * (1 + tol) - margin;
     if (sizeof(T) == 4 && 4 * gram_error(0, kRun) * frobenius_ <= widest * widest - value * value) {
-      if (!gram_.size) gram_ = gram(a_, rows_, cols_, exponent_, kRun);
+      if (!gram_.size) gram_ = gram(a_, rows_, cols_, exponent_, kRun, job);
     } else if (!gram_.size || gram_.error > gram_error(std::max(rows_, cols_), 0)) {
-      gram_ = gram(a_, rows_, cols_, exponent_, 0);
+      gram_ = gram(a_, rows_, cols_, exponent_, 0, job);
     }
-    double top = test(value, widest);
+    double top = test(value, widest, job);
     for (; last && !std::isfinite(top) && !job.stopped(); tol *= 2)  // less was asked for than can be proven
-      top = test(value, value * (1 + 2 * tol) - margin);
+      top = test(value, value * (1 + 2 * tol) - margin, job);
     return top;
   }
 
@@ -66,7 +66,7 @@ class Proof {
     return 2 * (gram_.error * gram_.frobenius + kRound * ((k + 2) * trace + 4 * squared));
   }
 
-  double test(double value, double widest) {
+  double test(double value, double widest, Job& job) {
     const double guess = slack(widest * widest);
     const double squared = std::fmax(widest * widest * (1 - 8 * kRound) - guess, value * value + guess);
     const int64_t n = gram_.size;
@@ -77,7 +77,7 @@ class Proof {
       for (int64_t j = i; j < n; ++j) to[j] = -from[j];
       to[i] += squared;
     }
-    if (!cholesky({shifted_.data(), gram_.stride, 0}, n)) return HUGE_VAL;
+    if (!cholesky({shifted_.data(), gram_.stride, 0}, n, job)) return HUGE_VAL;
     return std::sqrt(squared + slack(squared)) * (1 + 4 * kRound);
   }
 

@@ -56,7 +56,7 @@ double gram_error(int64_t depth, int64_t run) {
 }
 
 template <class T>
-Gram gram(const T* a, int64_t rows, int64_t cols, int exponent, int64_t run) {
+Gram gram(const T* a, int64_t rows, int64_t cols, int exponent, int64_t run, Job& job) {
   const int64_t size = std::min(rows, cols), depth = std::max(rows, cols),
                 panels = (size + kPanel - 1) / kPanel;
   Gram result;
@@ -76,6 +76,7 @@ Gram gram(const T* a, int64_t rows, int64_t cols, int exponent, int64_t run) {
   const auto of_floats = KXFAST_PICK(OfFloats, add_product_of_floats);
   const auto of_doubles = KXFAST_PICK(OfDoubles, add_product);
   const auto task = [&](int64_t number) {
+    if (!job.advance(0)) return;
     int64_t i = 0;  // panel pairs in rows of the triangle
     while (number >= panels - i) number -= panels - i++;
     const int64_t j = i + number, rows_here = std::min(kPanel, size - i * kPanel);
@@ -99,7 +100,7 @@ Gram gram(const T* a, int64_t rows, int64_t cols, int exponent, int64_t run) {
   return result;
 }
 
-template Gram gram(const float*, int64_t, int64_t, int, int64_t);
-template Gram gram(const double*, int64_t, int64_t, int, int64_t);
+template Gram gram(const float*, int64_t, int64_t, int, int64_t, Job&);
+template Gram gram(const double*, int64_t, int64_t, int, int64_t, Job&);
 
 }  // namespace kxfast::lipschitz

@@ -1,6 +1,7 @@
 // The Gram matrix of a matrix's shorter side, and what its roundings are at most.
 #pragma once
 
+#include "core/job.hpp"
 #include "core/workspace.hpp"
 #include "lipschitz/kernels.hpp"
 
@@ -17,7 +18,7 @@ struct Gram {
 
 // run: floats are multiplied and summed as such over that many terms; 0: in doubles.
 template <class T>
-Gram gram(const T* a, int64_t rows, int64_t cols, int exponent, int64_t run);
+Gram gram(const T* a, int64_t rows, int64_t cols, int exponent, int64_t run, Job& job);
 double gram_error(int64_t depth, int64_t run);
 
 }  // namespace kxfast::lipschitz

@@ -11,32 +11,35 @@
 namespace kxfast::words {
 namespace {
 
-Cohesion cohesion_of(const std::vector<std::pair<Codes, Numbers>>& tables, int64_t total) {
-  std::vector<TableView> views;
-  for (const auto& [grams, counts] : tables) views.push_back({grams.data(), counts.data(), counts.size()});
-  return Cohesion(std::move(views), total);
+using Tables = std::vector<std::pair<Codes, Numbers>>;
+
+std::vector<TableView> views(const Tables& tables) {
+  std::vector<TableView> made;
+  for (const auto& [grams, counts] : tables) made.push_back({grams.data(), counts.data(), counts.size()});
+  return made;
 }
 
 py::tuple count_all(const Codes& codes, int max_order, int64_t min_count, int threads, py::object report) {
   PythonJob job(codes.size(), std::move(report));
   Counted counted;
-  job.run([&] {
-    counted = words::count_ngrams(codes.data(), codes.size(), max_order, min_count, threads, job);
-    if (!job.stopped()) to_code_points(counted, threads, job);
-  });
+  job.run(
+      [&] { counted = words::count_ngrams(codes.data(), codes.size(), max_order, min_count, threads, job); });
   return to_tables(std::move(counted));
 }
 
-py::tuple entropies(const Codes& codes, const Codes& grams, int threads) {
-  const py::ssize_t rows = grams.shape(0);
-  Array<double> left(rows), right(rows);
-  double *l = left.mutable_data(), *r = right.mutable_data();
+std::vector<std::pair<Array<double>, Array<double>>> entropies(const Codes& codes,
+                                                               const std::vector<Codes>& grams, int threads) {
+  std::vector<std::pair<Array<double>, Array<double>>> sides;
+  std::vector<GramList> lists;
+  for (const Codes& each : grams) {
+    const py::ssize_t rows = each.shape(0);
+    auto& [left, right] = sides.emplace_back(Array<double>(rows), Array<double>(rows));
+    lists.push_back(
+        {each.data(), rows, static_cast<int>(each.shape(1)), left.mutable_data(), right.mutable_data()});
+  }
   PythonJob job(2 * codes.size(), py::none());
-  job.run([&] {
-    words::neighbor_entropy(codes.data(), codes.size(), grams.data(), rows, static_cast<int>(grams.shape(1)),
-                            l, r, threads, job);
-  });
-  return py::make_tuple(left, right);
+  job.run([&] { words::neighbor_entropy(codes.data(), codes.size(), lists, threads, job); });
+  return sides;
 }
 
 void bind_reader(py::module_& m) {
@@ -77,27 +80,48 @@ void bind_reader(py::module_& m) {
 }
 
 // Counts of words, and their least ratios: of a word longer than the tables that of its weakest window.
-py::tuple word_ratios(const std::vector<std::pair<Codes, Numbers>>& tables, int64_t total,
-                      const WordArrays& listed) {
-  const Cohesion cohesion = cohesion_of(tables, total);
+py::tuple word_ratios(const Tables& tables, int64_t total, const WordArrays& listed) {
   const Strings words = strings(listed);
   Numbers counts(words.count);
   Array<double> ratios(words.count);
-  for (int64_t w = 0; w < words.count; ++w) {
-    const int64_t length = words.length(w), n = std::min<int64_t>(length, cohesion.orders());
-    double least = std::numeric_limits<double>::quiet_NaN();
-    int64_t count = 0;
-    for (int64_t i = 0; i + n <= length; ++i) {
-      const uint32_t row = cohesion.find(words.begin(w) + i, static_cast<int>(n));
-      if (row == Cohesion::kNone) continue;
-      if (n == length) count = cohesion.table(static_cast<int>(n)).counts[row];
-      const double ratio = n > 1 ? cohesion.least_ratio(static_cast<int>(n), row) : least;
-      if (!(least <= ratio)) least = ratio;
-    }
-    counts.mutable_data()[w] = count;
-    ratios.mutable_data()[w] = least;
-  }
+  int64_t* count = counts.mutable_data();
+  double* ratio = ratios.mutable_data();
+  PythonJob job(0, py::none());
+  job.run([&, grams = views(tables)]() mutable {
+    const Cohesion cohesion(std::move(grams), total, job);
+    in_stretches(words.count, job, [&](int64_t w) {
+      const int64_t length = words.length(w), n = std::min<int64_t>(length, cohesion.orders());
+      ratio[w] = std::numeric_limits<double>::quiet_NaN(), count[w] = 0;
+      for (int64_t i = 0; i + n <= length; ++i) {
+        const uint32_t row = cohesion.find(words.begin(w) + i, static_cast<int>(n));
+        if (row == Cohesion::kNone) continue;
+        if (n == length) count[w] = cohesion.table(static_cast<int>(n)).counts[row];
+        const double least = n > 1 ? cohesion.least_ratio(static_cast<int>(n), row) : ratio[w];
+        if (!(ratio[w] <= least)) ratio[w] = least;
+      }
+    });
+  });
   return py::make_tuple(counts, ratios);
+}
+
+Array<double> ratios_of(const Tables& tables, int64_t total, int n) {
+  Array<double> ratios(tables[static_cast<size_t>(n - 1)].second.size());
+  double* ratio = ratios.mutable_data();
+  PythonJob job(0, py::none());
+  job.run([&, grams = views(tables), rows = ratios.size()]() mutable {
+    const Cohesion cohesion(std::move(grams), total, job);
+    in_stretches(rows, job, [&](int64_t row) { ratio[row] = cohesion.least_ratio(n, row); });
+  });
+  return ratios;
+}
+
+// Runs keep(cohesion, job) on the tables' cohesion.
+template <class Keep>
+py::tuple kept_of(const Tables& tables, int64_t total, Keep&& keep) {
+  Words kept;
+  PythonJob job(0, py::none());
+  job.run([&, grams = views(tables)]() mutable { kept = keep(Cohesion(std::move(grams), total, job), job); });
+  return to_words(std::move(kept));
 }
 
 void bind_counting(py::module_& m) {
@@ -106,31 +130,25 @@ void bind_counting(py::module_& m) {
   m.def("count_ngrams", &count_all, py::arg("codes").noconvert(), py::arg("max_order"), py::arg("min_count"),
         py::arg("threads"), py::arg("report"),
         "Tables (grams (G, n), counts) of the orders 1 .. max_order, and the total of 1-grams.");
-  m.def("neighbor_entropy", &entropies, py::arg("codes").noconvert(), py::arg("grams").noconvert(),
-        py::arg("threads"),
-        "Entropies of the characters left and right of each gram, a row of sorted (G, n) grams.");
-  m.def(
-      "cohesion",
-      [](const std::vector<std::pair<Codes, Numbers>>& tables, int64_t total, int n) {
-        const Cohesion cohesion = cohesion_of(tables, total);
-        Array<double> ratios(cohesion.table(n).rows);
-        for (int64_t row = 0; row < ratios.size(); ++row)
-          ratios.mutable_data()[row] = cohesion.least_ratio(n, row);
-        return ratios;
-      },
-      py::arg("tables"), py::arg("total"), py::arg("n"),
-      "Least ratio over all splits of each n-gram of one order.");
+  m.def("neighbor_entropy", &entropies, py::arg("codes").noconvert(), py::arg("grams"), py::arg("threads"),
+        "Entropies of the characters left and right of each gram, for arrays of sorted (G, n) grams.");
+  m.def("cohesion", &ratios_of, py::arg("tables"), py::arg("total"), py::arg("n"),
+        "Least ratio over all splits of each n-gram of one order.");
   m.def(
       "kept_ngrams",
-      [](const std::vector<std::pair<Codes, Numbers>>& tables, int64_t total,
-         const std::vector<double>& min_ratio,
-         bool above) { return to_words(kept_ngrams(cohesion_of(tables, total), min_ratio, above)); },
+      [](const Tables& tables, int64_t total, const std::vector<double>& min_ratio, bool above) {
+        return kept_of(tables, total, [&](const Cohesion& all, Job& job) {
+          return kept_ngrams(all, min_ratio, above, job);
+        });
+      },
       py::arg("tables"), py::arg("total"), py::arg("min_ratio"), py::arg("above"),
       "n-grams whose least ratio is at least (or above) the bound of their length.");
   m.def(
       "kept_pairs",
-      [](const std::vector<std::pair<Codes, Numbers>>& tables, double min_proba, double min_pmi) {
-        return to_words(kept_pairs(cohesion_of(tables, 0), min_proba, min_pmi));
+      [](const Tables& tables, double min_proba, double min_pmi) {
+        return kept_of(tables, 0, [&](const Cohesion& all, Job& job) {
+          return kept_pairs(all, min_proba, min_pmi, job);
+        });
       },
       py::arg("tables"), py::arg("min_proba"), py::arg("min_pmi"),
       "Pairs of probability and PMI above the bounds.");

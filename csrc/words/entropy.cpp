@@ -1,9 +1,11 @@
-// Entropy of the neighbours of n-grams, by the sort that counts them.
+// Entropy of the neighbours of n-grams of several orders, by the sort that counts them.
 //
-// Each occurrence with both neighbours gives the key (n-gram, neighbour); after the sort the occurrences of
-// an n-gram lie together and their neighbours in runs, so one scan yields all entropies. Left and right are a
-// pass each. The n-grams asked for come sorted, so they are merged with the scan, from the first that begins
-// with a bucket's id.
+// For the right side each position with a left neighbour gives the key of the ids that follow it, one more
+// than the highest order; after the sort the occurrences of an n-gram of any order lie together and their
+// neighbours in runs, so that one sort serves all orders, and a scan of each bucket for each order yields the
+// entropies. The left side is the same with the text read backwards. A bucket's n-grams that are asked for
+// are sorted beside it and merged with the scan. The sort is the limit. A sort for each order and side, of
+// keys no longer than needed, was tried and took twice the time.
 #include <cmath>
 #include <stdexcept>
 
@@ -13,89 +15,124 @@
 namespace kxfast::words {
 namespace {
 
-template <class Key>
-struct Side {
-  const Counted& corpus;
-  const std::vector<uint32_t>& wanted;  // ids of the n-grams, n each
-  const std::vector<int64_t>& begin;    // first row of each first id
+// The n-grams of one order that are asked for, by their first id (on the left side: their last).
+struct Wanted {
   int order;
+  std::vector<uint32_t> ids;   // n each; 0: a character that the corpus does not have
+  std::vector<int64_t> rows;   // grouped by id
+  std::vector<int64_t> begin;  // of each id in `rows`
 
-  // The n - 1 ids after the first.
-  Key pack(const uint32_t* at) const {
-    Key key = 0;
-    for (int k = 1; k < order; ++k) key = key << corpus.alphabet.bits | at[k];
-    return key;
+  Wanted(const GramList& list, const std::vector<uint32_t>& id_of, size_t alphabet, bool left)
+      : order(list.order), ids(static_cast<size_t>(list.rows * list.order)), begin(alphabet + 1, 0) {
+    for (size_t k = 0; k < ids.size(); ++k) ids[k] = id_of[list.grams[k]];
+    rows.resize(static_cast<size_t>(list.rows));
+    for (int64_t row = 0; row < list.rows; ++row) ++begin[head(row, left) + 1];
+    for (size_t id = 1; id < begin.size(); ++id) begin[id] += begin[id - 1];
+    std::vector<int64_t> next(begin);
+    for (int64_t row = 0; row < list.rows; ++row) rows[static_cast<size_t>(next[head(row, left)]++)] = row;
   }
+  uint32_t head(int64_t row, bool left) const {
+    return ids[static_cast<size_t>(row * order + (left ? order - 1 : 0))];
+  }
+};
 
-  void run(bool left, double* entropy, int threads, Job& job) const {
-    const uint32_t* ids = corpus.ids.data();
-    const int64_t size = static_cast<int64_t>(corpus.ids.size()) - kMaxOrder;
-    const int bits = corpus.alphabet.bits;
+template <class Key>
+class Side {
+ public:
+  Side(const Counted& corpus, int order, bool left) : corpus_(corpus), order_(order), left_(left) {}
+
+  void run(const std::vector<Wanted>& wanted, const std::vector<double*>& entropy, int threads,
+           Job& job) const {
+    const uint32_t* ids = corpus_.ids.data();
+    const int64_t size = static_cast<int64_t>(corpus_.ids.size()) - kMaxOrder;
     const auto accept = [&](int64_t i, Key* key) {
-      if (i == 0 || !ids[i - 1] || i + order >= size) return false;
-      for (int k = 1; k <= order; ++k)
-        if (!ids[i + k]) return false;
-      if (key) *key = pack(ids + i) << bits | (left ? ids[i - 1] : ids[i + order]);
+      if (left_ ? !ids[i + 1] : i == 0 || !ids[i - 1]) return false;
+      if (key) *key = key_at(ids, i);
       return true;
     };
-    Buckets<Key> buckets(ids, size, static_cast<uint32_t>(corpus.alphabet.code_of.size()), accept, job);
+    Buckets<Key> buckets(ids, size, static_cast<uint32_t>(corpus_.alphabet.code_of.size()), accept, threads,
+                         job);
     const auto scan = [&](int64_t, uint32_t id, const Key* keys, int64_t count) {
-      int64_t at = 0;
-      for (int64_t row = begin[id]; row < begin[id + 1]; ++row) {
-        const Key gram = pack(&wanted[static_cast<size_t>(row * order)]);
-        while (at < count && keys[at] >> bits < gram) ++at;
-        const int64_t first = at;
-        while (at < count && keys[at] >> bits == gram) ++at;
-        entropy[row] = of_runs(keys + first, at - first);
-      }
+      for (size_t t = 0; t < wanted.size(); ++t) find(wanted[t], id, keys, count, entropy[t]);
     };
     buckets.sort_each(scan, threads, job);
   }
 
-  static double of_runs(const Key* keys, int64_t count) {
+ private:
+  // The ids behind position i in the direction of this side, as many as the highest order; 0 from a break on.
+  Key key_at(const uint32_t* ids, int64_t i) const {
+    Key key = 0;
+    bool inside = true;
+    for (int64_t k = 1; k <= order_; ++k) {
+      const int64_t at = left_ ? i - k : i + k;
+      inside = inside && at >= 0 && ids[at];
+      key = key << corpus_.alphabet.bits | (inside ? ids[at] : 0);
+    }
+    return key;
+  }
+
+  void find(const Wanted& wanted, uint32_t id, const Key* keys, int64_t count, double* entropy) const {
+    const int bits = corpus_.alphabet.bits, n = wanted.order, shift = bits * (order_ - n);
+    const Key neighbor = (Key{1} << bits) - 1;
+    std::vector<std::pair<Key, int64_t>> grams;  // the ids behind the first, and the row
+    for (int64_t at = wanted.begin[id]; at < wanted.begin[id + 1]; ++at) {
+      const int64_t row = wanted.rows[static_cast<size_t>(at)];
+      const uint32_t* gram = &wanted.ids[static_cast<size_t>(row * n)];
+      Key key = 0;
+      for (int k = 1; k < n; ++k) key = key << bits | (left_ ? gram[n - 1 - k] : gram[k]);
+      grams.emplace_back(key, row);
+    }
+    if (left_) std::sort(grams.begin(), grams.end());
+    int64_t at = 0;
+    for (const auto& [gram, row] : grams) {
+      while (at < count && keys[at] >> shift >> bits < gram) ++at;
+      while (at < count && keys[at] >> shift >> bits == gram && !(keys[at] >> shift & neighbor)) ++at;
+      const int64_t first = at;
+      while (at < count && keys[at] >> shift >> bits == gram) ++at;
+      entropy[row] = of_runs(keys + first, at - first, shift);
+    }
+  }
+
+  static double of_runs(const Key* keys, int64_t count, int shift) {
     double sum = 0;
     for (int64_t i = 0, next = 0; i < count; i = next) {
-      while (next < count && keys[next] == keys[i]) ++next;
+      while (next < count && keys[next] >> shift == keys[i] >> shift) ++next;
       const double p = static_cast<double>(next - i) / static_cast<double>(count);
       sum -= p * std::log(p);
     }
     return sum;
   }
-};
 
-// Rows of n-grams as ids; a character that the corpus does not have becomes id 0, which no key holds.
-std::vector<uint32_t> to_ids(const Alphabet& alphabet, const uint32_t* grams, int64_t count) {
-  std::vector<uint32_t> ids(static_cast<size_t>(count));
-  for (size_t i = 0; i < ids.size(); ++i) {
-    const auto found = std::lower_bound(alphabet.code_of.begin(), alphabet.code_of.end(), grams[i]);
-    if (found != alphabet.code_of.end() && *found == grams[i])
-      ids[i] = static_cast<uint32_t>(found - alphabet.code_of.begin());
-  }
-  return ids;
-}
+  const Counted& corpus_;
+  int order_;
+  bool left_;
+};
 
 }  // namespace
 
-void neighbor_entropy(const uint32_t* codes, int64_t size, const uint32_t* grams, int64_t rows, int order,
-                      double* left, double* right, int threads, Job& job) {
-  const Counted corpus = read_corpus(codes, size, 1, job);
-  const std::vector<uint32_t> wanted = to_ids(corpus.alphabet, grams, rows * order);
-  std::fill(left, left + rows, 0.0);
-  std::fill(right, right + rows, 0.0);
-  std::vector<int64_t> begin(corpus.alphabet.code_of.size() + 1, 0);
-  for (int64_t row = 0; row < rows; ++row) ++begin[wanted[static_cast<size_t>(row * order)] + 1];
-  for (size_t id = 1; id < begin.size(); ++id) begin[id] += begin[id - 1];
-  const auto run = [&](auto key) {
-    const Side<decltype(key)> side{corpus, wanted, begin, order};
-    side.run(true, left, threads, job);
-    side.run(false, right, threads, job);
-  };
+void neighbor_entropy(const uint32_t* codes, int64_t size, const std::vector<GramList>& lists, int threads,
+                      Job& job) {
+  const Counted corpus = read_corpus(codes, size, 1, threads, job);
+  const std::vector<uint32_t>& code_of = corpus.alphabet.code_of;
+  std::vector<uint32_t> id_of(0x110000, 0);
+  for (size_t id = 1; id < code_of.size(); ++id) id_of[code_of[id]] = static_cast<uint32_t>(id);
+  int order = 1;
+  for (const GramList& list : lists) order = std::max(order, list.order);
   if (corpus.alphabet.bits * order > 128)
     throw std::invalid_argument("n must be lower for a corpus of so many characters");
-  if (corpus.alphabet.bits * order <= 64)
-    run(uint64_t{});
-  else
-    run(Wide{});
+  for (const bool left : {true, false}) {
+    std::vector<Wanted> wanted;
+    std::vector<double*> entropy;
+    for (const GramList& list : lists) {
+      wanted.emplace_back(list, id_of, code_of.size(), left);
+      entropy.push_back(left ? list.left : list.right);
+      std::fill(entropy.back(), entropy.back() + list.rows, 0.0);
+    }
+    if (corpus.alphabet.bits * order <= 64)
+      Side<uint64_t>(corpus, order, left).run(wanted, entropy, threads, job);
+    else
+      Side<Wide>(corpus, order, left).run(wanted, entropy, threads, job);
+  }
 }
 
 }  // namespace kxfast::words

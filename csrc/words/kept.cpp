@@ -20,12 +20,12 @@ double times(int64_t a, int64_t b) {
 
 }  // namespace
 
-Cohesion::Cohesion(std::vector<TableView> tables, int64_t total)
+Cohesion::Cohesion(std::vector<TableView> tables, int64_t total, Job& job)
     : tables_(std::move(tables)), links_(tables_.size()), total_(total) {
-  for (int n = 2; n <= orders(); ++n) link(n);
+  for (int n = 2; n <= orders(); ++n) link(n, job);
 }
 
-void Cohesion::link(int n) {
+void Cohesion::link(int n, Job& job) {
   const TableView &shorter = table(n - 1), &longer = table(n);
   Links &below = links_[static_cast<size_t>(n - 2)], &here = links_[static_cast<size_t>(n - 1)];
   const auto rows = static_cast<size_t>(longer.rows);
@@ -33,7 +33,8 @@ void Cohesion::link(int n) {
   below.children.assign(static_cast<size_t>(shorter.rows) + 1, static_cast<uint32_t>(rows));
   below.children[0] = 0;
   uint32_t parent = 0;
-  for (size_t r = 0; r < rows; ++r) {
+  in_stretches(longer.rows, job, [&](int64_t row) {
+    const auto r = static_cast<size_t>(row);
     const uint32_t* gram = longer.grams + r * static_cast<size_t>(n);
     while (!std::equal(gram, gram + n - 1, shorter.grams + size_t{parent} * static_cast<size_t>(n - 1)))
       below.children[++parent] = static_cast<uint32_t>(r);
@@ -45,13 +46,13 @@ void Cohesion::link(int n) {
       low = stem == kNone ? 0 : beneath.children[stem];
       high = stem == kNone ? 0 : beneath.children[stem + 1];
     }
-    const auto last_of = [&](int64_t row) { return shorter.grams[row * (n - 1) + n - 2]; };
+    const auto last_of = [&](int64_t other) { return shorter.grams[other * (n - 1) + n - 2]; };
     while (high - low > 1) {
       const int64_t middle = (low + high) / 2;
       (last_of(middle) <= gram[n - 1] ? low : high) = middle;
     }
     here.suffix[r] = low < high && last_of(low) == gram[n - 1] ? static_cast<uint32_t>(low) : kNone;
-  }
+  });
   if (shorter.rows)
     std::fill(below.children.begin() + parent + 1, below.children.end(), static_cast<uint32_t>(rows));
 }
@@ -89,20 +90,20 @@ double Cohesion::least_ratio(int n, int64_t row) const {
   return least;
 }
 
-Words kept_ngrams(const Cohesion& cohesion, const std::vector<double>& min_ratio, bool above) {
+Words kept_ngrams(const Cohesion& cohesion, const std::vector<double>& min_ratio, bool above, Job& job) {
   Words kept;
   for (int n = 2; n <= cohesion.orders(); ++n) {
     const TableView& table = cohesion.table(n);
     const double bound = min_ratio[static_cast<size_t>(n - 1)];
-    for (int64_t row = 0; row < table.rows; ++row) {
+    in_stretches(table.rows, job, [&](int64_t row) {
       const double ratio = cohesion.least_ratio(n, row);
       if (above ? ratio > bound : ratio >= bound) kept.add(table.grams + row * n, n);
-    }
+    });
   }
   return kept;
 }
 
-Words kept_pairs(const Cohesion& cohesion, double min_proba, double min_pmi) {
+Words kept_pairs(const Cohesion& cohesion, double min_proba, double min_pmi, Job& job) {
   Words kept;
   const TableView &chars = cohesion.table(1), &pairs = cohesion.table(2);
   int64_t char_total = 0, pair_total = 0;
@@ -112,11 +113,11 @@ Words kept_pairs(const Cohesion& cohesion, double min_proba, double min_pmi) {
     const uint32_t* at = std::lower_bound(chars.grams, chars.grams + chars.rows, code);
     return static_cast<double>(chars.counts[at - chars.grams]) / static_cast<double>(char_total);
   };
-  for (int64_t row = 0; row < pairs.rows; ++row) {
+  in_stretches(pairs.rows, job, [&](int64_t row) {
     const uint32_t* pair = pairs.grams + 2 * row;
     const double p = static_cast<double>(pairs.counts[row]) / static_cast<double>(pair_total);
     if (p > min_proba && std::log(p / (share(pair[0]) * share(pair[1]))) > min_pmi) kept.add(pair, 2);
-  }
+  });
   return kept;
 }
 

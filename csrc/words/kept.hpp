@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/job.hpp"
+
 namespace kxfast::words {
 
 // The n-grams of one order as code points in lexicographic order.
@@ -17,7 +19,7 @@ struct TableView {
 class Cohesion {
  public:
   // tables[n - 1] for n = 1 .. max_order; a prefix of an n-gram must be in the table below.
-  Cohesion(std::vector<TableView> tables, int64_t total);
+  Cohesion(std::vector<TableView> tables, int64_t total, Job& job);
 
   // min over splits of N c(w) / (c(left) c(right)), in the order of operations of the reference; a part that
   // is missing counts N.
@@ -35,7 +37,7 @@ class Cohesion {
         suffix;                      // rows of order n - 1: without the last, without the first character
     std::vector<uint32_t> children;  // first row of order n + 1 that extends each row, and the end
   };
-  void link(int n);
+  void link(int n, Job& job);
 
   std::vector<TableView> tables_;
   std::vector<Links> links_;
@@ -52,10 +54,10 @@ struct Words {
 };
 
 // n-grams from order 2 on whose ratio is at least min_ratio[n - 1], or (above) more than it.
-Words kept_ngrams(const Cohesion& cohesion, const std::vector<double>& min_ratio, bool above);
+Words kept_ngrams(const Cohesion& cohesion, const std::vector<double>& min_ratio, bool above, Job& job);
 
 // Pairs (order 2) with p(ab) > min_proba and ln(p(ab) / (p(a) p(b))) > min_pmi, p(ab) as a share of all
 // pairs.
-Words kept_pairs(const Cohesion& cohesion, double min_proba, double min_pmi);
+Words kept_pairs(const Cohesion& cohesion, double min_proba, double min_pmi, Job& job);
 
 }  // namespace kxfast::words

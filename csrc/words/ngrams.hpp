@@ -17,13 +17,13 @@ struct Alphabet {
 };
 
 struct Table {
-  Buffer<uint32_t> grams;  // n ids each, in lexicographic order
+  Buffer<uint32_t> grams;  // n code points each, in lexicographic order
   Buffer<int64_t> counts;
 };
 
 struct Counted {
   Alphabet alphabet;
-  std::vector<uint32_t> ids;  // the corpus
+  Buffer<uint32_t> ids;       // the corpus
   std::vector<Table> tables;  // [n - 1]
   int64_t total = 0;          // of the kept 1-grams
 };
@@ -33,14 +33,11 @@ constexpr int kMaxOrder = 8;
 // The corpus as ids, followed by kMaxOrder breaks so that no look-ahead tests for the end; no tables yet.
 // Characters that come less than min_count times become breaks: no n-gram with them comes more often
 // (Apriori).
-Counted read_corpus(const uint32_t* codes, int64_t size, int64_t min_count, Job& job);
+Counted read_corpus(const uint32_t* codes, int64_t size, int64_t min_count, int threads, Job& job);
 
 // Throws std::invalid_argument if max_order - 1 ids do not fit into 128 bits.
 Counted count_ngrams(const uint32_t* codes, int64_t size, int max_order, int64_t min_count, int threads,
                      Job& job);
-
-// Puts code points in the place of ids in all tables.
-void to_code_points(Counted& counted, int threads, Job& job);
 
 // The n-grams of the highest order, and the shorter ones at the ends of runs: their prefixes count all
 // orders. Parts to be written one after another.
@@ -56,9 +53,17 @@ std::vector<uint32_t> pad_runs(const uint32_t* codes, int64_t size, int order, J
 // what remains without the symbols is credited.
 Counted kenlm_tables_of_runs(std::vector<RunReader>& runs, int max_order, int64_t min_count, Job& job);
 
-// Entropies (nats) of the characters left and right of each gram, over the occurrences that have both
-// neighbours in their run; `grams` holds `rows` n-grams as code points, in lexicographic order.
-void neighbor_entropy(const uint32_t* codes, int64_t size, const uint32_t* grams, int64_t rows, int order,
-                      double* left, double* right, int threads, Job& job);
+// n-grams of one order as code points, in lexicographic order, and where their entropies are to be written.
+struct GramList {
+  const uint32_t* grams;
+  int64_t rows;
+  int order;
+  double *left, *right;
+};
+
+// Entropies (nats) of the characters left and right of each n-gram, over the occurrences that have both
+// neighbours in their run.
+void neighbor_entropy(const uint32_t* codes, int64_t size, const std::vector<GramList>& lists, int threads,
+                      Job& job);
 
 }  // namespace kxfast::words

@@ -3,6 +3,7 @@
 
 import numpy as np
 
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.unicode cimport (
     PyUnicode_DATA,
     PyUnicode_KIND,
@@ -38,6 +39,8 @@ def decode(const uint32_t[::1] codes not None, const int64_t[::1] offsets not No
     cdef const uint32_t* data = &codes[0] if codes.shape[0] else NULL
     words = [None] * n
     for i in range(n):
+        if i & 0xFFFF == 0:
+            PyErr_CheckSignals()  # Ctrl-C
         words[i] = PyUnicode_FromKindAndData(PyUnicode_4BYTE_KIND, data + offsets[i], offsets[i + 1] - offsets[i])
     return words
 
@@ -102,6 +105,8 @@ def pieces(
     cdef int64_t word
     cdef list lists = [None] * documents, parts
     for document in range(documents):
+        if document & 0x3FF == 0:
+            PyErr_CheckSignals()
         parts = [None] * (first[document + 1] - first[document])
         for i in range(first[document], first[document + 1]):
             word = ids[i]
@@ -129,6 +134,8 @@ def joined(
     cdef Growing out = Growing()
     cdef list strings = [None] * documents
     for document in range(documents):
+        if document & 0x3FF == 0:
+            PyErr_CheckSignals()
         if first[document] == first[document + 1]:
             strings[document] = ""
             continue
@@ -166,19 +173,21 @@ def log_scores(const int64_t[::1] counts not None):
 def runs(documents, bint join, const unsigned char[::1] accepted not None):
     """Keep the accepted characters; a 0 for every gap, or only between documents (`join`)."""
     cdef Growing out = Growing()
-    cdef Py_ssize_t i, n
+    cdef Py_ssize_t i, k, n
     cdef int kind
     cdef const void* data
     cdef uint32_t c
     cdef bint gap
-    for document in documents:
+    for i, document in enumerate(documents):
+        if i & 0x3FF == 0:
+            PyErr_CheckSignals()
         n = len(<str?>document)
         kind = PyUnicode_KIND(document)
         data = PyUnicode_DATA(document)
         out.reserve(n + 1)
         gap = out.size > 0
-        for i in range(n):
-            c = PyUnicode_READ(kind, data, i)
+        for k in range(n):
+            c = PyUnicode_READ(kind, data, k)
             if accepted[c]:
                 if gap:
                     out.data[out.size] = 0

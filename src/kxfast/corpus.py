@@ -140,15 +140,6 @@ def content(path: Path, name: str = "corpus") -> bytes:
     return b"".join(chunks(path, name))
 
 
-def not_utf8(data: bytes, path: Path, name: str) -> ValueError:
-    """Return the error for a file whose bytes are not UTF-8."""
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        return bad_byte(data[error.start], error.start, path, name)
-    raise AssertionError("the bytes are UTF-8")
-
-
 def bad_byte(value: int, offset: int, path: Path, name: str) -> ValueError:
     """Return the error for one byte that is not UTF-8."""
     return ValueError(f"{name} must be UTF-8; got byte 0x{value:02x} at offset {offset} of '{path}'")

@@ -9,19 +9,32 @@
 namespace kxfast::gillespie::KXFAST_ISA {
 namespace {
 
+// x to a power that is half of a whole number and not 0, for numbers and vectors of them: products in one
+// order, and a root. Each step is monotone where x is not negative, and so is the power.
+template <class Real, class Root>
+inline __attribute__((always_inline)) Real half_power(Real x, double power, Root&& root) {
+  auto twice = static_cast<int>(2 * (power < 0 ? -power : power));
+  bool none = !(twice & 1);  // no factor yet
+  Real result = none ? x : root(x);
+  for (twice >>= 1; twice; twice >>= 1, x *= x)
+    if (twice & 1) result = none ? x : result * x, none = false;
+  return power < 0 ? 1 / result : result;
+}
+inline double half_power(double x, double power) {
+  return half_power(x, power, [](double value) { return std::sqrt(value); });
+}
+
 inline double evaluate(const Instruction* step, const Instruction* end, const double* x) {
   double stack[kMaxDepth];
   double* top = stack - 1;
   for (; step != end; ++step) {
-    const int32_t op = step->op;
-    if (op >= kAdd && op != kNegate && (op < kExp || op > kAbs) && !(op >= kNot && op <= kCos))
-      top -= op == kIf ? 2 : 1;
-    switch (op) {
+    top -= operands(*step) - 1;
+    switch (step->op) {
       case kNumber:
-        *++top = step->number;
+        *top = step->number;
         break;
       case kSpecies:
-        *++top = x[step->species];
+        *top = x[step->species];
         break;
       case kAdd:
         *top += top[1];
@@ -82,6 +95,12 @@ inline double evaluate(const Instruction* step, const Instruction* end, const do
         break;
       case kCos:
         *top = std::cos(*top);
+        break;
+      case kCall:
+        *top = function_of(*step)(top);
+        break;
+      case kHalfPower:
+        *top = half_power(*top, step->number);
         break;
       default:
         *top = *top != 0 ? top[1] : top[2];

@@ -50,6 +50,16 @@ inline Range to_power(Range a, Range b) {
   return wider(a.low < 0 && a.high > 0 ? 0 : low < high ? low : high, low > high ? low : high);
 }
 
+// The same without a margin: half_power is monotone itself.
+inline Range to_half_power(Range a, double power) {
+  if (power < 0 && a.low <= 0 && a.high >= 0) return unknown();
+  const double low = half_power(a.low, power), high = half_power(a.high, power);
+  if (a.low >= 0) return low < high ? Range{low, high} : Range{high, low};
+  if (power < 0 || power != std::floor(power)) return unknown();
+  if (std::fmod(power, 2) != 0) return {low, high};
+  return {a.high > 0 ? 0 : high, low > high ? low : high};
+}
+
 // A condition that is surely met, surely not, or neither.
 inline Range truth(bool surely, bool surely_not) {
   return {surely ? 1.0 : 0.0, surely_not ? 0.0 : 1.0};
@@ -136,17 +146,20 @@ inline Range range_of(const Instruction* step, const Instruction* end, const dou
   Range* top = stack - 1;
   for (; step != end; ++step) {
     const int32_t op = step->op;
+    top -= operands(*step) - 1;
     if (op == kNumber) {
-      *++top = {step->number, step->number};
+      *top = {step->number, step->number};
     } else if (op == kSpecies) {
-      *++top = {low[step->species], high[step->species + (step->species == time)]};
+      *top = {low[step->species], high[step->species + (step->species == time)]};
     } else if (op == kIf) {
-      top -= 2;
       *top = either(top[0], top[1], top[2]);
-    } else if (op == kNegate || (op >= kNot && op <= kCos) || (op >= kExp && op <= kAbs)) {
+    } else if (op == kCall) {
+      *top = unknown();
+    } else if (op == kHalfPower) {
+      *top = to_half_power(*top, step->number);
+    } else if (operands(*step) == 1) {
       *top = unary(op, *top);
     } else {
-      --top;
       *top = binary(op, top[0], top[1]);
     }
     if (!(top->low <= top->high)) *top = unknown();

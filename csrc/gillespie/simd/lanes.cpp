@@ -17,22 +17,32 @@
 // two reactions, because it needs a compiler at run time.
 #include "gillespie/lanes.hpp"
 
-#include <cmath>
-
-#include "gillespie/simd/vectors.hpp"
+#include "gillespie/simd/lane_expression.hpp"
 
 namespace kxfast::gillespie::KXFAST_ISA {
 namespace {
 
 constexpr int64_t kTransferEvery = 255;
+constexpr double kLeastTotal = 1e-290, kLargestTotal = 1e300;
 
-template <int kGroups>
-KXFAST_INLINE void sum_propensities(const LaneModel& m, const LaneBlock& b, Reals (&sum)[kGroups]) {
+// `least` becomes the least of the rates that expressions gave, which is negative if one is.
+template <int kGroups, bool kChecked>
+KXFAST_INLINE void sum_propensities(const LaneModel& m, const LaneBlock& b, Reals (&sum)[kGroups],
+                                    Reals (&least)[kGroups]) {
   const Reals* const x = reinterpret_cast<const Reals*>(b.x);
   Reals* out = reinterpret_cast<Reals*>(b.sums);
-  for (int g = 0; g < kGroups; ++g) sum[g] = Reals{};
+  for (int g = 0; g < kGroups; ++g) sum[g] = least[g] = Reals{};
   const LaneReaction* const end = m.reaction + m.reactions;
   for (const LaneReaction* each = m.reaction; each != end; ++each, out += kGroups) {
+    if (kChecked && each->order == kExpression) {
+      for (int32_t i = each->one; i < each->other; ++i) take_step<kGroups>(m.steps[i], b);
+      const Reals* const value = x + each->third * kGroups;
+      for (int g = 0; g < kGroups; ++g) {
+        least[g] = smaller(value[g], least[g]);
+        out[g] = sum[g] += value[g];
+      }
+      continue;
+    }
     const Reals rate = all(each->rate);
     const Reals* const one = x + each->one * kGroups;
     const Reals* const other = x + each->other * kGroups;
@@ -63,11 +73,13 @@ KXFAST_INLINE void draw(const LaneBlock& b, int64_t groups, int64_t g, Reals& ex
 void start(const LaneModel& m, LaneBlock& b, int64_t l) {
   const int64_t stride = b.groups * kLanes;
   const LaneSlot& slot = b.slots[l];
-  for (int64_t s = 0; s < m.species; ++s) b.x[s * stride + l] = m.initial[s];
+  for (int64_t row = 0; row < m.rows; ++row) b.x[row * stride + l] = m.initial[row];
+  for (int64_t s = 0; s < m.species && slot.counts; ++s)
+    b.x[s * stride + l] = static_cast<double>(slot.counts[s]);
   for (int64_t r = 0; r < m.reactions; ++r) b.fired[r * stride + l] = 0;
   for (int i = 0; i < 4; ++i) b.stream[i * stride + l] = slot.stream[i];
   for (int i = 0; i < 3; ++i) b.recent[i * stride + l] = 0;
-  b.t[l] = 0;
+  b.t[l] = m.start;
   // A lane without a trajectory walks on from there and is never looked at.
   b.next_sample[l] = slot.trajectory < 0 ? HUGE_VAL : m.grid[0];
 }
@@ -108,7 +120,7 @@ unsigned pass_samples(const LaneModel& m, LaneBlock& b, int64_t g, unsigned late
     b.samples_written += slot.sample - before;
     if (slot.sample == m.samples) {
       ended |= 1u << lane;
-      b.too_large |= !in_range(m, b, l);
+      b.failed |= !in_range(m, b, l);
     } else {
       b.next_sample[l] = m.grid[slot.sample];
     }
@@ -117,7 +129,7 @@ unsigned pass_samples(const LaneModel& m, LaneBlock& b, int64_t g, unsigned late
 }
 
 void restart(const LaneModel& m, LaneBlock& b, int64_t g, unsigned ended, Words chosen) {
-  for (; ended && !b.too_large; ended &= ended - 1) {
+  for (; ended && !b.failed; ended &= ended - 1) {
     const int lane = __builtin_ctz(ended);
     const int64_t l = g * kLanes + lane;
     finish(m, b, l, chosen[lane]);
@@ -126,10 +138,32 @@ void restart(const LaneModel& m, LaneBlock& b, int64_t g, unsigned ended, Words 
   }
 }
 
+// Whether among the lanes of `odd` is one that has a trajectory.
+bool has_trajectory(const LaneBlock& b, int64_t g, unsigned odd) {
+  for (; odd; odd &= odd - 1)
+    if (b.slots[g * kLanes + __builtin_ctz(odd)].trajectory >= 0) return true;
+  return false;
+}
+
+// Marks the block as failed if in a trajectory a count or a rate is negative, or if the total is so near the
+// ends of the range of doubles that the scalar kernel takes other ways.
+template <int kGroups>
+KXFAST_INLINE void look_at_counts_and_rates(const LaneModel& m, LaneBlock& b, const Reals (&total)[kGroups],
+                                            Reals (&least)[kGroups]) {
+  const Reals* const x = reinterpret_cast<const Reals*>(b.x);
+  for (int64_t i = 0; i < m.moving; ++i)
+    for (int g = 0; g < kGroups; ++g) least[g] = smaller(x[m.changed[i] * kGroups + g], least[g]);
+  for (int g = 0; g < kGroups; ++g) {
+    const unsigned odd = not_at_most(all(0), least[g]) | not_at_most(total[g], all(kLargestTotal)) |
+                         (not_at_most(all(kLeastTotal), total[g]) & not_at_most(total[g], all(0)));
+    if (__builtin_expect(odd != 0, 0)) b.failed |= has_trajectory(b, g, odd);
+  }
+}
+
 // Moves the firings counted in bytes to where there is room; false if a count has grown too large.
 bool transfer(const LaneModel& m, LaneBlock& b) {
   const int64_t stride = b.groups * kLanes;
-  bool good = !b.too_large;
+  bool good = !b.failed;
   for (int64_t l = 0; l < stride; ++l) {
     for (int64_t r = 0; r < m.reactions; ++r)
       b.fired[r * stride + l] += static_cast<int64_t>(b.recent[(r / 8) * stride + l] >> (8 * (r % 8)) & 255);
@@ -140,16 +174,17 @@ bool transfer(const LaneModel& m, LaneBlock& b) {
 }
 
 // One event in every lane; kEights is reactions / 8, rounded up.
-template <int kGroups, int kEights>
+template <int kGroups, int kEights, bool kChecked>
 KXFAST_INLINE void round_of_events(const LaneModel& m, LaneBlock& b) {
-  Reals total[kGroups], next[kGroups], target[kGroups];
+  Reals total[kGroups], next[kGroups], target[kGroups], least[kGroups];
   Words chosen[kGroups];
   unsigned late[kGroups], any_late = 0, any_ended = 0;
   Reals* const t = reinterpret_cast<Reals*>(b.t);
   Reals* const x = reinterpret_cast<Reals*>(b.x);
   const Reals* const sums = reinterpret_cast<const Reals*>(b.sums);
   Words* const recent = reinterpret_cast<Words*>(b.recent);
-  sum_propensities<kGroups>(m, b, total);
+  sum_propensities<kGroups, kChecked>(m, b, total, least);
+  if (kChecked) look_at_counts_and_rates<kGroups>(m, b, total, least);
   for (int g = 0; g < kGroups; ++g) {
     Reals exponential, uniform;
     draw(b, kGroups, g, exponential, uniform);
@@ -176,22 +211,27 @@ KXFAST_INLINE void round_of_events(const LaneModel& m, LaneBlock& b) {
     for (int g = 0; g < kGroups; ++g) restart(m, b, g, late[g], chosen[g]);
 }
 
-template <int kGroups, int kEights>
+template <int kGroups, int kEights, bool kChecked>
 LaneStatus walk(const LaneModel& m, LaneBlock& b, int64_t rounds) {
   while (rounds > 0 && b.live) {
     const int64_t until_transfer = rounds < kTransferEvery ? rounds : kTransferEvery;
-    for (int64_t i = 0; i < until_transfer && b.live; ++i) round_of_events<kGroups, kEights>(m, b);
-    if (!transfer(m, b)) return LaneStatus::too_large;
+    for (int64_t i = 0; i < until_transfer && b.live; ++i) round_of_events<kGroups, kEights, kChecked>(m, b);
+    if (!transfer(m, b)) return LaneStatus::failed;
     rounds -= until_transfer;
   }
   return b.live ? LaneStatus::running : LaneStatus::finished;
 }
 
+template <int kGroups, bool kChecked>
+LaneStatus walk(const LaneModel& m, LaneBlock& b, int64_t rounds) {
+  if (m.reactions <= 8) return walk<kGroups, 1, kChecked>(m, b, rounds);
+  if (m.reactions <= 16) return walk<kGroups, 2, kChecked>(m, b, rounds);
+  return walk<kGroups, 3, kChecked>(m, b, rounds);
+}
+
 template <int kGroups>
 LaneStatus walk(const LaneModel& m, LaneBlock& b, int64_t rounds) {
-  if (m.reactions <= 8) return walk<kGroups, 1>(m, b, rounds);
-  if (m.reactions <= 16) return walk<kGroups, 2>(m, b, rounds);
-  return walk<kGroups, 3>(m, b, rounds);
+  return m.checked ? walk<kGroups, true>(m, b, rounds) : walk<kGroups, false>(m, b, rounds);
 }
 
 }  // namespace

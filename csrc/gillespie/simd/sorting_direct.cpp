@@ -4,7 +4,7 @@
 //
 // Propensities lie in the order of the search, and the order is kept from stretch to stretch; their sum is
 // kept by differences and made anew at the start of a stretch and when it has fallen to a millionth of its
-// peak.
+// peak. Tried and lost: changing places at each eighth event only, 3 % slower.
 #include "gillespie/simd/walk.hpp"
 
 namespace kxfast::gillespie::KXFAST_ISA {
@@ -30,8 +30,14 @@ struct SortingDirect {
   }
   double checked(int64_t r) {
     const double now = propensity_of<kPlain>(m, r, x);
-    good &= now >= 0 && now <= DBL_MAX;
+    if (!kPlain) good &= now >= 0;  // one that is infinite shows in the sum
     return now;
+  }
+  double replace(int32_t r) {  // and return what it changed by
+    const int32_t at = place[r];
+    const double now = checked(r), change = now - a[at];
+    a[at] = now;
+    return change;
   }
   void rebuild() {
     sum = 0;
@@ -63,12 +69,15 @@ struct SortingDirect {
   }
   void reject(int64_t, double, Stream&) {}
   void update(int64_t fired, double, Stream&) {
-    for (int32_t i = m.affected_begin[fired]; i < m.affected_begin[fired + 1]; ++i) {
-      const int32_t r = m.affected[i], at = place[r];
-      const double now = checked(r);
-      sum += now - a[at];
-      a[at] = now;
+    double even = 0, odd = 0;  // two sums of differences wait for each other half as long
+    const int32_t end = m.affected_begin[fired + 1];
+    int32_t i = m.affected_begin[fired];
+    for (; i < end - 1; i += 2) {
+      even += replace(m.affected[i]);
+      odd += replace(m.affected[i + 1]);
     }
+    if (i < end) even += replace(m.affected[i]);
+    sum += even + odd;
     const int32_t at = place[fired];
     if (at == 0) return;
     const int32_t other = order[at - 1];

@@ -47,6 +47,22 @@ KXFAST_INLINE Reals to_reals(Words n) {
 #endif
 }
 
+KXFAST_INLINE Reals root(Reals x) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<Reals>(_mm512_maskz_sqrt_pd(0xFF, reinterpret_cast<__m512d>(x)));
+#elif defined(__AVX2__)
+  return reinterpret_cast<Reals>(_mm256_sqrt_pd(reinterpret_cast<__m256d>(x)));
+#else
+  Reals found{};
+  for (int l = 0; l < kLanes; ++l) found[l] = __builtin_sqrt(x[l]);
+  return found;
+#endif
+}
+KXFAST_INLINE Reals smaller(Reals a, Reals b) {
+  return a < b ? a : b;
+}
+constexpr uint64_t kSign = uint64_t{1} << 63;
+
 // count + 1 in the lanes where sum <= target.
 KXFAST_INLINE Words count_up(Words count, Reals sum, Reals target) {
 #if defined(__AVX512F__)
@@ -138,7 +154,7 @@ KXFAST_INLINE Reals log_of_unit(Reals x) {
   const Reals z = as_reals(bits - (scaled & kExponent) + kOne), shifted = z + kToSixteenths;
   const Words place = as_words(shifted) & 15;
   const Reals r = (z - (shifted - kToSixteenths)) * look_up<2>(kInverse, place);
-  return (k * kLog2High + look_up<2>(kLog, place)) + (r + (k * kLog2Low + beyond_first_order(r)));
+  return (k * kLog2High + look_up<2>(log_table::kLog, place)) + (r + (k * kLog2Low + beyond_first_order(r)));
 }
 
 }  // namespace

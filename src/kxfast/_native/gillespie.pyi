@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import collections.abc
 import typing
 
 import numpy
@@ -24,9 +25,15 @@ def moments(
     threads: typing.SupportsInt | typing.SupportsIndex,
     progress: typing.Any,
     lanes: typing.SupportsInt | typing.SupportsIndex = -1,
+    epsilon: typing.SupportsFloat | typing.SupportsIndex = 0.03,
+    histogram: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(3)"] = [
+        0,
+        1,
+        0,
+    ],
 ) -> tuple[typing.Any, ...]:
     """
-    Mean and variance over n trajectories, and the events.
+    Mean and variance over n trajectories, the events, and histograms of (low, width, bins).
     """
 
 def simulate(
@@ -40,9 +47,12 @@ def simulate(
     threads: typing.SupportsInt | typing.SupportsIndex,
     progress: typing.Any,
     lanes: typing.SupportsInt | typing.SupportsIndex = -1,
+    epsilon: typing.SupportsFloat | typing.SupportsIndex = 0.03,
+    start: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    starts: typing.Annotated[numpy.typing.ArrayLike, numpy.int64] = ...,
 ) -> tuple[typing.Any, ...]:
     """
-    Trajectories first .. first + n at the times t: counts, firings, averages over time or None, and when until was met.
+    Trajectories first .. first + n at the times t: counts, firings, averages or None, ends by until.
     """
 
 def simulate_events(

@@ -145,11 +145,11 @@ def merge_runs(runs: collections.abc.Sequence[typing.Any], path: typing.Any) -> 
 
 def neighbor_entropy(
     codes: numpy.typing.NDArray[numpy.uint32],
-    grams: numpy.typing.NDArray[numpy.uint32],
+    grams: collections.abc.Sequence[typing.Annotated[numpy.typing.ArrayLike, numpy.uint32]],
     threads: typing.SupportsInt | typing.SupportsIndex,
-) -> tuple[typing.Any, ...]:
+) -> list[tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]]:
     """
-    Entropies of the characters left and right of each gram, a row of sorted (G, n) grams.
+    Entropies of the characters left and right of each gram, for arrays of sorted (G, n) grams.
     """
 
 def neighbor_run(

@@ -1,4 +1,4 @@
-"""The command line: ``kxfast info | verify | bench | words | segment | cooccur``, one module each."""
+"""The command line: ``kxfast info | verify | bench | words | segment | cooccur | ssa``, one module each."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ COMMANDS = {
     "words": "find the words of a corpus",
     "segment": "cut the lines of standard input into the words of a lexicon",
     "cooccur": "count pairs of words of a corpus, and fit word vectors to them",
+    "ssa": "simulate a reaction network exactly, and write means and standard deviations",
 }
 
 

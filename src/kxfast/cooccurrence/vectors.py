@@ -186,6 +186,8 @@ class WordVectors:
         rows: list[list[float]] = []
         for number, line in enumerate(lines(file, name="path"), start=1):
             word, *numbers = line.rstrip(" ").split(" ")
+            if not word and not numbers:  # simpler_glove ends its files with an empty line
+                continue
             if number == 1 and len(numbers) == 1 and word.isdecimal() and numbers[0].isdecimal():
                 continue
             try:

@@ -9,8 +9,9 @@ import numpy as np
 
 from kxfast import checks, dispatch
 from kxfast.errors import BackendError
+from kxfast.gillespie.expressions import TIME
 from kxfast.gillespie.network import ReactionNetwork
-from kxfast.gillespie.trajectories import Reals
+from kxfast.gillespie.trajectories import Reals, Trajectories
 from kxfast.settings import forced_backend
 
 METHODS = (
@@ -46,24 +47,54 @@ def check_times(t: Any) -> Reals:
     return grid
 
 
-def check_memory(needed: int) -> None:
-    """Raise MemoryError if a result of `needed` bytes cannot fit into the memory that is available."""
-    if needed < 2**26:
-        return  # not worth a look
-    available = _available_memory()
-    if needed > available:
-        raise MemoryError(f"the result needs {needed} bytes; {available} are available: fewer times, or moments()?")
+def check_start(start: Any, n: int | None, net: ReactionNetwork, grid: Reals) -> tuple[float, Any, int]:
+    """Return the time at which trajectories begin, their counts (n, S) or None for the network's, and n."""
+    if start is None:
+        return 0.0, None, checks.integer("n", 1 if n is None else n, low=1)
+    begin = 0.0
+    if isinstance(start, Trajectories):
+        if net.events:
+            raise ValueError(f"net must have no events to go on from start; got {net.events[0].name!r}")
+        if start.species != net.species:
+            raise ValueError("start must have the species of net")
+        if start.stopped is not None and np.any(np.isfinite(start.stopped)):
+            raise ValueError("start must have no trajectories that until has ended")
+        begin, start = float(start.t[-1]), start.counts[:, -1]
+        if grid[0] < begin:
+            raise ValueError(f"t must be at least start's last time, {begin:g}; got {grid[0]:g}")
+    counts = checks.integers("start", start, low=0)
+    if counts.ndim == 1:
+        counts = np.broadcast_to(counts, (checks.integer("n", 1 if n is None else n, low=1), *counts.shape))
+    n = checks.integer("n", len(counts) if n is None else n, low=1)
+    checks.shape("start", counts, (n, len(net.species)), "(S,) or (n, S)", f"to match {n} trajectories")
+    if counts.max() > 2**52:
+        raise ValueError(f"start must be at most 2**52; got {int(counts.max())}")
+    return begin, np.ascontiguousarray(counts), n
 
 
-def _available_memory() -> int:
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return 1024 * int(line.split()[1])
-    except OSError:
-        pass
-    return 2**63 - 1
+def continued(key: int, begin: float) -> int:
+    """Return the key of streams from the time `begin` on: a seed may be used again to go on."""
+    if begin == 0:
+        return key
+    return checks.seed(np.random.SeedSequence([key, int(np.float64(begin).view(np.uint64))]))
+
+
+def check_leaping(
+    net: ReactionNetwork, method: str, epsilon: Any, *, averages: bool = False, until: Any = None
+) -> float:
+    """Return epsilon; raise for what tau-leaping cannot do."""
+    number = checks.number("epsilon", epsilon, above=0)
+    if method == "tau_leaping":
+        timed = [j for j in range(len(net.rates)) if any(step.op == TIME for step in net.program(j))]
+        for wrong, what in (
+            (averages, "averages over time"),
+            (until is not None, "until"),
+            (net.events, "events"),
+            (timed, "rates that depend on the time"),
+        ):
+            if wrong:
+                raise ValueError(f"method must be an exact one for {what}; got 'tau_leaping'")
+    return number
 
 
 def serving(
@@ -77,7 +108,7 @@ def serving(
     chosen = backend if backend is not None else forced_backend.get()
     if chosen is not None:
         dispatch.implementation("gillespie", name, chosen)  # raises if it cannot serve the call at all
-    able = {each: _methods(each) for each in dispatch.available("gillespie", name)}
+    able = {each: _methods(each, name) for each in dispatch.available("gillespie", name)}
     for each in able if chosen is None else (chosen,):
         if method == "auto":
             return each, _automatic(each, net, single) or able[each][0]
@@ -95,8 +126,10 @@ def _automatic(backend: str, net: ReactionNetwork, single: bool) -> str | None:
     return net.chosen_methods.get((backend, single))
 
 
-def _methods(backend: str) -> tuple[str, ...]:
-    return tuple(getattr(dispatch.load("gillespie", backend), "METHODS", ()))
+def _methods(backend: str, name: str) -> tuple[str, ...]:
+    module = dispatch.load("gillespie", backend)
+    approximate = () if name == "simulate_events" else getattr(module, "APPROXIMATE", ())
+    return (*getattr(module, "METHODS", ()), *approximate)
 
 
 def function(backend: str, name: str) -> Callable[..., Any]:

@@ -22,7 +22,7 @@ _FUNCTIONS = {
     "min": (12, 2),
     "max": (13, 2),
 }
-TIME, _AND, _OR, _NOT, IF = 14, 18, 19, 20, 23
+TIME, _AND, _OR, _NOT, IF, CALL = 14, 18, 19, 20, 23, 25
 # Operations on two values, and whether they are exchanged first.
 _COMPARISONS: dict[type[ast.AST], tuple[int, bool]] = {
     ast.Lt: (15, False), ast.LtE: (16, False), ast.Gt: (15, True), ast.GtE: (16, True), ast.Eq: (17, False),
@@ -38,7 +38,10 @@ _MAX_LENGTH = 10_000
 
 
 class Step(NamedTuple):
-    """Push `value` (a number, or the index of a species), or apply the operation `op` to the top of the stack."""
+    """Push `value` (a number, or the index of a species), or apply the operation `op` to the top of the stack.
+
+    ``CALL + 256 * n`` calls the network's function number `value` with n values.
+    """
 
     op: int
     value: float = 0.0
@@ -149,6 +152,8 @@ class _Compiler:
 
 def operands(op: int) -> int:
     """Return how many values an operation takes from the stack; each leaves one."""
+    if op >= 256:
+        return op >> 8
     if op in (NUMBER, SPECIES, TIME):
         return 0
     return 3 if op == IF else 1 if op in (_NEGATE, 8, 9, 10, 11, _NOT, 21, 22) else 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import resources
 from os import PathLike
 from typing import Any
@@ -110,7 +110,8 @@ def _from_text(text: str) -> ReactionNetwork:
     initial = check_counts("x0", _get(model, "x0", list, "the model"), names)
     parameters = check_parameters(model.get("params"), names)
     listed = _get(model, "reactions", list, "the model")
-    reactions = [_reaction(each, f"reactions[{i}]", names, parameters) for i, each in enumerate(listed)]
+    index = {each: i for i, each in enumerate(names)}
+    reactions = [_reaction(each, f"reactions[{i}]", index, parameters) for i, each in enumerate(listed)]
     return ReactionNetwork.from_reactions(names, initial, reactions)
 
 
@@ -120,7 +121,7 @@ def _get(record: Any, key: str, kind: type, name: str) -> Any:
     return record[key]
 
 
-def _reaction(record: Any, name: str, species: Sequence[str], parameters: Mapping[str, float]) -> Reaction:
+def _reaction(record: Any, name: str, species: Mapping[str, int], parameters: Mapping[str, float]) -> Reaction:
     reactants, products = (_side(_get(record, key, dict, name), f"{name}[{key!r}]", species) for key in ("r", "p"))
     if "expr" in record:
         law = _get(record, "expr", str, name)
@@ -129,7 +130,7 @@ def _reaction(record: Any, name: str, species: Sequence[str], parameters: Mappin
     return Reaction(reactants, products, check_rate(f"{name}['k']", record.get("k")))
 
 
-def _side(side: dict[str, Any], name: str, species: Sequence[str]) -> dict[str, int]:
+def _side(side: dict[str, Any], name: str, species: Mapping[str, int]) -> dict[str, int]:
     for each in side:
         if each not in species:
             raise ValueError(f"{name} must name species of the network; got {each!r}")

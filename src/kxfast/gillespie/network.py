@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from math import factorial
 from os import PathLike
@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from kxfast import checks
 from kxfast.gillespie.control import Event, control_arrays, flat
 from kxfast.gillespie.expressions import Program
+from kxfast.gillespie.functions import numbered
 from kxfast.gillespie.notation import Reaction, check_counts, check_names, check_parameters, parse, write
+from kxfast.gillespie.sides import Side, side_of
 
 _MAX_REACTANTS, _MAX_PRODUCTS = 100, 2**31 - 1
 PROPENSITIES = ("binomial", "falling")
@@ -33,7 +36,9 @@ class ReactionNetwork:
     ----------
     species : mapping of str to int
         Names and initial counts, molecules, from 0 to 2**52.
-    reactions : iterable of str
+    reactions : iterable of str or (str, function)
+        ``("A -> 0", f)`` has the propensity ``f(A, k)``, a Python function whose arguments are named after species and
+        parameters. Numba compiles it, so it runs without the interpreter, in all threads.
     parameters : mapping of str to float, optional
     propensity : {"binomial", "falling"}
         "binomial": ``2 A -> B @ c`` has propensity c A (A - 1) / 2. "falling": c A (A - 1), so that a rate constant
@@ -70,11 +75,12 @@ class ReactionNetwork:
     """
 
     parameters: dict[str, float]
+    functions: tuple[Callable[..., Any], ...]  # that programs call
 
     def __init__(
         self,
         species: Mapping[str, int],
-        reactions: Iterable[str],
+        reactions: Iterable[str | tuple[str, Callable[..., Any]]],
         parameters: Mapping[str, float] | None = None,
         propensity: str = "binomial",
     ) -> None:
@@ -84,7 +90,8 @@ class ReactionNetwork:
             raise TypeError(f"reactions must be a sequence of strings; got {type(reactions).__name__}")
         names = check_names("species", species)
         constants = check_parameters(parameters, names)
-        parsed = [parse(text, f"reactions[{i}]", names, constants) for i, text in enumerate(reactions)]
+        index = {name: i for i, name in enumerate(names)}
+        parsed = [parse(text, f"reactions[{i}]", index, constants) for i, text in enumerate(reactions)]
         initial = check_counts("the counts of species", list(species.values()), names)
         self._set_reactions(names, initial, parsed, propensity)
         self.parameters = constants
@@ -111,21 +118,39 @@ class ReactionNetwork:
     def _set_reactions(
         self, names: Sequence[str], initial: NDArray[np.int64], reactions: Sequence[Reaction], propensity: str
     ) -> None:
-        index = {name: i for i, name in enumerate(names)}
-        sides = np.zeros((2, len(reactions), len(names)), np.int64)
-        for j, reaction in enumerate(reactions):
-            for side, coefficients in enumerate((reaction.reactants, reaction.products)):
-                for name, coefficient in coefficients.items():
-                    sides[side, j, index[name]] = coefficient
+        sides = (
+            side_of((each.reactants for each in reactions), names),
+            side_of((each.products for each in reactions), names),
+        )
         rates = np.array([reaction.rate for reaction in reactions], np.float64)
-        programs = tuple(reaction.program for reaction in reactions)
+        functions = tuple(dict.fromkeys(each.function for each in reactions if each.function))
+        programs = tuple(
+            numbered(each.program, functions.index(each.function)) if each.function else each.program
+            for each in reactions
+        )
         self._set(names, initial, sides, rates, programs, propensity=propensity)
+        self.functions = functions
+
+    @classmethod
+    def from_sides(
+        cls,
+        names: Sequence[str],
+        initial: NDArray[np.int64],
+        sides: tuple[Side, Side],
+        rates: NDArray[np.float64],
+        *,
+        propensity: str,
+    ) -> ReactionNetwork:
+        """Return a network of mass action of checked arrays."""
+        network = cls.__new__(cls)
+        network._set(names, initial, sides, rates, ((),) * len(rates), propensity=propensity)
+        return network
 
     def _set(
         self,
         names: Sequence[str],
         initial: NDArray[np.int64],
-        sides: Iterable[NDArray[np.int64]],
+        sides: tuple[Side, Side],
         rates: NDArray[np.float64],
         programs: tuple[Program, ...],
         *,
@@ -136,15 +161,16 @@ class ReactionNetwork:
         self.initial = initial
         self.propensity = checks.choice("propensity", propensity, PROPENSITIES)
         for name, x, high in (("reactants", reactants, _MAX_REACTANTS), ("products", products, _MAX_PRODUCTS)):
-            if x.size and int(x.max()) > high:
-                raise ValueError(f"{name} must be at most {high}; got {int(x.max())}")
-        self.reactants, self.products, self.rates, self._programs = reactants, products, rates, programs
+            if x.counts.size and int(x.counts.max()) > high:
+                raise ValueError(f"{name} must be at most {high}; got {int(x.counts.max())}")
+        self.sides, self.rates, self._programs = sides, rates, programs
+        self.functions = ()
         self.parameters = {}
         self.variables: dict[str, float] = {}  # parameters that events change, and their values at time 0
         self.events: tuple[Event, ...] = ()
         self.rules: dict[str, Program] = {}  # what is computed from samples
         self.chosen_methods: dict[tuple[str, bool], str] = {}  # what "auto" stands for, once it has been found out
-        for each in self.initial, reactants, products, rates:
+        for each in self.initial, *reactants, *products, rates:
             each.flags.writeable = False
 
     def __repr__(self) -> str:
@@ -154,8 +180,19 @@ class ReactionNetwork:
     @property
     def reactions(self) -> tuple[str, ...]:
         """The reactions as strings, (R,)."""
-        rows = zip(self.reactants, self.products, self.rates, strict=True)
+        count = len(self.rates)
+        rows = zip(*(side.by_reaction(count) for side in self.sides), self.rates.tolist(), strict=True)
         return tuple(write(self.species, *row) for row in rows)
+
+    @property
+    def reactants(self) -> NDArray[np.int64]:
+        """Molecules that each reaction takes, dense, (R, S)."""
+        return self.sides[0].dense(len(self.rates), len(self.species))
+
+    @property
+    def products(self) -> NDArray[np.int64]:
+        """Molecules that each reaction gives, dense, (R, S)."""
+        return self.sides[1].dense(len(self.rates), len(self.species))
 
     @property
     def index(self) -> dict[str, int]:
@@ -172,12 +209,20 @@ class ReactionNetwork:
         return self._programs[j]
 
     @cached_property
+    def changes(self) -> sparse.csr_array:
+        """What each reaction adds to the counts, sparse, (R, S)."""
+        taken, given = self.sides
+        entries = np.concatenate([given.counts, -taken.counts])
+        where = [np.concatenate(each) for each in zip(given[:2], taken[:2], strict=True)]
+        return sparse.csr_array((entries, where), shape=(len(self.rates), len(self.species)))
+
+    @cached_property
     def binomial_rates(self) -> NDArray[np.float64]:
         """The constants c of the propensities ``c * prod C(n_i, l_i)``, (R,); 0 where there is an expression."""
         rates = np.nan_to_num(self.rates)
         if self.propensity == "falling":
-            factorials = [np.prod([float(factorial(k)) for k in row[row > 1]]) for row in self.reactants]
-            rates = rates * np.array(factorials, np.float64)
+            rows, _, counts = self.sides[0]
+            np.multiply.at(rates, rows, [float(factorial(k)) for k in counts.tolist()])
         return rates
 
     def to_sbml(self, path: str | PathLike[str]) -> None:
@@ -217,70 +262,16 @@ class ReactionNetwork:
 
     @cached_property
     def arrays(self) -> tuple[Any, ...]:
-        """What backends take: initial, reactants, products, binomial rates, all programs in one, and control.
+        """What backends take: initial, reactants, products, binomial rates, all programs in one, control and functions.
 
-        The program of reaction r is ``ops[begin[r]:begin[r + 1]]`` with as many ``numbers``; it is empty if the
-        propensity is the rate times binomials. Control is what `control_arrays` returns.
+        A side is (reactions, species, counts), an entry for each species of a reaction, in order. The program of
+        reaction r is ``ops[begin[r]:begin[r + 1]]`` with as many ``numbers``; it is empty if the propensity is the rate
+        times binomials. Control is what `control_arrays` returns.
         """
         return self.arrays_until(())
 
     def arrays_until(self, until: Program) -> tuple[Any, ...]:
         """The same with a condition that ends a trajectory."""
         control = control_arrays(self.variables, self.events, len(self.species), until)
-        return self.initial, self.reactants, self.products, self.binomial_rates, *flat(self._programs), control
-
-
-def from_arrays(
-    species: Sequence[str], initial: Any, reactants: Any, products: Any, rates: Any, *, propensity: str = "binomial"
-) -> ReactionNetwork:
-    """Return a network of mass action reactions given as arrays.
-
-    Parameters
-    ----------
-    species : sequence of str, (S,)
-    initial : integers, (S,)
-        Counts at time 0, molecules.
-    reactants, products : integers, (R, S)
-        Molecules of each species that a reaction takes and gives.
-    rates : array, (R,)
-        Rate constants per unit of time, at least 0.
-    propensity : {"binomial", "falling"}
-        See `ReactionNetwork`.
-
-    Returns
-    -------
-    ReactionNetwork
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument has the wrong type, shape or range.
-
-    Notes
-    -----
-    Source: D. T. Gillespie, J. Phys. Chem. 81 (1977) 2340; article 5607 of kexue.fm.
-
-    Examples
-    --------
-    >>> import kxfast as kx
-    >>> kx.gillespie.from_arrays(["A", "B"], [10, 3], [[2, 0], [0, 1]], [[0, 1], [2, 0]], [0.01, 0.2])
-    ReactionNetwork(2 species, 2 reactions)
-
-    """
-    if isinstance(species, str):
-        raise TypeError("species must be a sequence of names; got str")
-    names = check_names("species", species)
-    c = checks.floating("rates", rates, ndim=1).astype(np.float64)
-    if c.size:
-        checks.finite("rates", c)
-        if c.min() < 0:
-            raise ValueError(f"rates must be at least 0; got {c.min():g}")
-    sizes = len(c), len(names)
-    sides = []
-    for name, value in ("reactants", reactants), ("products", products):
-        x = checks.integers(name, value, low=0).copy()
-        checks.shape(name, x, sizes, str(sizes), f"to match {sizes[0]} rates and {sizes[1]} species")
-        sides.append(x)
-    network = ReactionNetwork.__new__(ReactionNetwork)
-    network._set(names, check_counts("initial", initial, names), sides, c, ((),) * len(c), propensity=propensity)
-    return network
+        sides = (tuple(side) for side in self.sides)  # plain: processes that get them need not know this module
+        return self.initial, *sides, self.binomial_rates, *flat(self._programs), control, self.functions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kxfast import checks
 from kxfast.gillespie.expressions import NUMBER, Program, compile_expression
+from kxfast.gillespie.functions import call_program
 
 _NAME = re.compile(r"[^\W\d]\w*")
 _TERM = re.compile(r"(\d{1,12})?\s*\*?\s*([^\W\d]\w*)")
@@ -24,6 +25,7 @@ class Reaction(NamedTuple):
     products: Mapping[str, int]
     rate: float
     program: Program = ()
+    function: Callable[..., Any] | None = None
 
 
 def check_names(name: str, names: Iterable[str]) -> tuple[str, ...]:
@@ -58,16 +60,20 @@ def check_parameters(parameters: Mapping[str, float] | None, species: Sequence[s
         return {}
     if not isinstance(parameters, Mapping):
         raise TypeError(f"parameters must be a mapping of names to numbers; got {type(parameters).__name__}")
+    taken = set(species)
     for name in parameters:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ValueError(f"parameters must have names of letters, digits and _; got {name!r}")
-        if name in species:
+        if name in taken:
             raise ValueError(f"parameters must not have a species' name; got {name!r}")
     return {name: checks.number(f"parameters[{name!r}]", value) for name, value in parameters.items()}
 
 
-def parse(text: Any, name: str, species: Sequence[str], parameters: Mapping[str, float]) -> Reaction:
-    """Return the reaction that ``"2 A + B -> C @ rate"`` describes; `name` is the argument's in errors."""
+def parse(text: Any, name: str, species: Mapping[str, int], parameters: Mapping[str, float]) -> Reaction:
+    """Return the reaction of ``"2 A + B -> C @ rate"`` or of ``("2 A + B -> C", function)``; `name` is for errors."""
+    function = None
+    if isinstance(text, tuple) and len(text) == 2 and isinstance(text[0], str) and callable(text[1]):
+        text, function = f"{text[0]} @ 0", text[1]
     if not isinstance(text, str):
         raise TypeError(f"{name} must be a str such as 'S + E -> SE @ k'; got {type(text).__name__}")
     sides, at, rate = text.partition("@")
@@ -75,11 +81,14 @@ def parse(text: Any, name: str, species: Sequence[str], parameters: Mapping[str,
     if not at or not arrow or "->" in right or "@" in rate:
         raise ValueError(f"{name} must be like 'S + E -> SE @ k'; got {text!r}")
     reactants, products = (_side(side, name, species, text) for side in (left, right))
+    if function is not None:
+        program = call_program(function, f"the rate of {name}", species, parameters)
+        return Reaction(reactants, products, np.nan, program, function)
     constant, program = rate_of(rate, name, species, parameters)
     return Reaction(reactants, products, constant, program)
 
 
-def _side(side: str, name: str, species: Sequence[str], text: str) -> dict[str, int]:
+def _side(side: str, name: str, species: Mapping[str, int], text: str) -> dict[str, int]:
     found: dict[str, int] = {}
     if side.strip() == "0":
         return found
@@ -94,11 +103,10 @@ def _side(side: str, name: str, species: Sequence[str], text: str) -> dict[str, 
 
 
 def rate_of(
-    rate: str, name: str, species: Sequence[str], parameters: Mapping[str, float], *, law: bool = False
+    rate: str, name: str, species: Mapping[str, int], parameters: Mapping[str, float], *, law: bool = False
 ) -> tuple[float, Program]:
     """Return a rate constant, or NaN and the propensity's program (always if `law`)."""
-    index = {each: i for i, each in enumerate(species)}
-    program = compile_expression(rate, index, parameters, f"the rate of {name}", time=True)
+    program = compile_expression(rate, species, parameters, f"the rate of {name}", time=True)
     if law or len(program) > 1 or program[0].op != NUMBER:
         return np.nan, program
     return check_rate(f"the rate of {name}", program[0].value), ()
@@ -109,10 +117,10 @@ def check_rate(name: str, value: Any) -> float:
     return checks.number(name, value, low=0)
 
 
-def write(names: Sequence[str], reactants: NDArray[np.int64], products: NDArray[np.int64], rate: float) -> str:
-    """Return the reaction string of one row of coefficients."""
+def write(names: Sequence[str], reactants: Mapping[int, int], products: Mapping[int, int], rate: float) -> str:
+    """Return the reaction string of the counts of both sides."""
     sides = (
-        " + ".join(names[i] if row[i] == 1 else f"{row[i]} {names[i]}" for i in np.flatnonzero(row).tolist()) or "0"
-        for row in (reactants, products)
+        " + ".join(names[i] if count == 1 else f"{count} {names[i]}" for i, count in side.items()) or "0"
+        for side in (reactants, products)
     )
     return f"{' -> '.join(sides)} @ {'expression' if np.isnan(rate) else format(rate, 'g')}"

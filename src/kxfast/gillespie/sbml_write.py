@@ -8,14 +8,13 @@ from math import factorial, prod
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from kxfast.files import whole_file
-from kxfast.gillespie.expressions import IF, NUMBER, SPECIES, Program, operands
+from kxfast.gillespie.expressions import CALL, IF, NUMBER, SPECIES, Program, operands
 
 if TYPE_CHECKING:
     from kxfast.gillespie.network import ReactionNetwork
 
+Side = dict[int, int]  # counts of species
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = """abs and avogadro ceil ceiling cos delay exp exponentiale factorial false floor if infinity inf ln log
 log10 max min nan not notanumber or pi piecewise pow power quotient rateof rem root sin sqr sqrt t tan time true xor"""
@@ -52,8 +51,8 @@ def write_sbml(net: ReactionNetwork, path: str | PathLike[str]) -> None:
         species.setHasOnlySubstanceUnits(True)
         species.setBoundaryCondition(False)
         species.setConstant(False)
-    for j in range(len(net.rates)):
-        _add_reaction(libsbml, model, net, j, ids)
+    for j, sides in enumerate(zip(*(side.by_reaction(len(net.rates)) for side in net.sides), strict=True)):
+        _add_reaction(libsbml, model, net, j, ids, *sides)
     with whole_file(path) as stream:
         stream.write(libsbml.writeSBMLToString(document).encode())
 
@@ -73,26 +72,29 @@ def _identifiers(names: Sequence[str]) -> list[str]:
     return ids
 
 
-def _add_reaction(libsbml: Any, model: Any, net: ReactionNetwork, j: int, ids: Sequence[str]) -> None:
+def _add_reaction(
+    libsbml: Any, model: Any, net: ReactionNetwork, j: int, ids: Sequence[str], reactants: Side, products: Side
+) -> None:
     reaction = model.createReaction()
     reaction.setId(f"reaction_{j}" if f"reaction_{j}" not in ids else f"reaction_{j}__")
     reaction.setReversible(False)
-    program, reactants, products = net.program(j), net.reactants[j], net.products[j]
+    program = net.program(j)
+    if program and program[-1].op >= CALL:
+        raise ValueError(f"net must have no Python functions as rates, which SBML cannot hold; reactions[{j}] has one")
     read = {int(value) for op, value in program if op == SPECIES}
     for create, side in (reaction.createReactant, reactants), (reaction.createProduct, products):
-        for i in np.flatnonzero(side).tolist():
+        for i, count in side.items():
             reference = create()
             reference.setSpecies(ids[i])
-            reference.setStoichiometry(int(side[i]))
+            reference.setStoichiometry(count)
             reference.setConstant(True)
-    for i in sorted(read - {*np.flatnonzero(reactants | products).tolist()}):
+    for i in sorted(read - {*reactants, *products}):
         reaction.createModifier().setSpecies(ids[i])
     formula = _infix(program, ids) if program else _mass_action(net.binomial_rates[j], reactants, ids)
     reaction.createKineticLaw().setMath(libsbml.parseL3Formula(formula))
 
 
-def _mass_action(rate: float, reactants: Any, ids: Sequence[str]) -> str:
-    orders = {i: int(reactants[i]) for i in np.flatnonzero(reactants).tolist()}
+def _mass_action(rate: float, orders: Side, ids: Sequence[str]) -> str:
     factors = [f"({ids[i]} - {k})" if k else ids[i] for i, order in orders.items() for k in range(order)]
     over = prod(map(factorial, orders.values()))
     return " * ".join([repr(float(rate)), *factors]) + (f" / {over}" if over > 1 else "")

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kxfast import checks
-from kxfast.gillespie.network import from_arrays
+from kxfast.gillespie.arrays import from_arrays
+from kxfast.gillespie.logs import simulate_events
 from kxfast.gillespie.notation import check_rate
-from kxfast.gillespie.simulate import simulate_events
 
 
 class System:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
+
+from kxfast.gillespie.memory import check_memory
 
 Counts = NDArray[np.int64]
 Reals = NDArray[np.float64]
@@ -72,6 +75,24 @@ class Trajectories:
             raise ValueError("std needs at least 2 trajectories; got 1")
         return np.asarray(self.counts.std(axis=0, ddof=1))
 
+    def joined(self, later: Trajectories) -> Trajectories:
+        """Return these trajectories and what `simulate` made of them with ``start``, as one result without averages."""
+        if len(later.counts) != len(self.counts) or later.species != self.species or later.t[0] < self.t[-1]:
+            raise ValueError("later must be a result that starts from this one")
+        skip = int(later.t[0] == self.t[-1])
+        return Trajectories(
+            np.concatenate([self.t, later.t[skip:]]),
+            np.concatenate([self.counts, later.counts[:, skip:]], axis=1),
+            self.species,
+            self.events + later.events,
+            self.fired + later.fired,
+            method=later.method,
+            stopped=later.stopped,
+            assigned={
+                name: np.concatenate([self.assigned[name], x[:, skip:]], axis=1) for name, x in later.assigned.items()
+            },
+        )
+
     def to_dataframe(self) -> Any:
         """Return a pandas DataFrame with a row for each trajectory and time, and a column for each species."""
         pandas = _optional("pandas", "to_dataframe")
@@ -83,18 +104,31 @@ class Trajectories:
         """Return an xarray DataArray with the dimensions trajectory, t and species."""
         xarray = _optional("xarray", "to_xarray")
         coordinates = {"trajectory": np.arange(len(self.counts)), "t": self.t, "species": list(self.species)}
-        return xarray.DataArray(self.counts, coords=coordinates, dims=list(coordinates), name="counts")
+        attributes = {"units": "molecules", "method": self.method}
+        return xarray.DataArray(self.counts, coordinates, list(coordinates), name="counts", attrs=attributes)
 
-    def plot(self, axes: Any = None, *, most: int = 50) -> Any:
-        """Draw the first `most` trajectories as steps, one colour for each species, and return matplotlib's axes."""
+    def plot(self, axes: Any = None, *, species: Sequence[str] | None = None, most: int = 50) -> Any:
+        """Draw a fan of trajectories, their mean and a band of one standard deviation, and return matplotlib's axes.
+
+        One colour for each of the `species`, all by default; `most` trajectories are drawn, mean and band are of all.
+        """
         pyplot = _optional("matplotlib.pyplot", "plot")
         axes = pyplot.subplots()[1] if axes is None else axes
-        shown = self.counts[:most]
-        for s, name in enumerate(self.species):
-            lines = axes.step(self.t, shown[:, :, s].T, where="post", color=f"C{s}", alpha=max(0.1, len(shown) ** -0.5))
-            lines[0].set_label(name)
-        axes.set_xlabel("t")
-        axes.set_ylabel("count")
+        for colour, name in enumerate(self.species if species is None else species):
+            if name not in self.species:
+                raise ValueError(f"species must be among {', '.join(self.species)}; got {name!r}")
+            every = self.counts[:, :, self.species.index(name)]
+            look = {"where": "post", "color": f"C{colour % 10}"}
+            if len(every) == 1:
+                axes.step(self.t, every[0], label=name, **look)
+                continue
+            mean, deviation = every.mean(axis=0), every.std(axis=0, ddof=1)
+            faint = min(0.3, max(0.05, 2 / len(every[:most])))
+            axes.plot(self.t, every[:most].T, color=look["color"], alpha=faint, linewidth=0.7)
+            axes.fill_between(self.t, mean - deviation, mean + deviation, color=look["color"], alpha=0.15, linewidth=0)
+            axes.plot(self.t, mean, color=look["color"], label=f"{name}, mean and sd")
+        axes.set_xlabel("t (units of time of the rates)")
+        axes.set_ylabel("molecules")
         axes.legend()
         return axes
 
@@ -128,6 +162,30 @@ class Moments:
 
 
 @dataclass(frozen=True)
+class Histograms:
+    """Histograms of an ensemble at given times, without its trajectories.
+
+    Attributes
+    ----------
+    edges : int64 array, (B + 1,)
+        Bin b holds the counts from ``edges[b]`` to ``edges[b + 1] - 1``, molecules.
+    counts : int64 array, (T, S, B)
+        Trajectories in each bin.
+    below, above : int64 arrays, (T, S)
+        Trajectories outside of the bins.
+    moments : Moments
+        Times, species, means and variances.
+
+    """
+
+    edges: Counts
+    counts: Counts
+    below: Counts
+    above: Counts
+    moments: Moments
+
+
+@dataclass(frozen=True)
 class EventLog:
     """Every event of one trajectory.
 
@@ -137,7 +195,7 @@ class EventLog:
     reaction : int32 array, (E,)
         Index of the reaction that fired.
     initial : int64 array, (S,)
-    change : int64 array, (R, S)
+    change : scipy.sparse.csr_array of int64, (R, S)
         What a reaction adds to the counts.
     species : tuple of str, (S,)
     absorbed : bool
@@ -150,7 +208,7 @@ class EventLog:
     times: Reals
     reaction: NDArray[np.int32]
     initial: Counts
-    change: Counts
+    change: sparse.csr_array
     species: tuple[str, ...]
     absorbed: bool
     method: str = ""
@@ -159,7 +217,23 @@ class EventLog:
         """Return the number of events."""
         return len(self.times)
 
+    def time_histogram(self, species: str, t_end: float) -> Reals:
+        """Return the share of the time from 0 to `t_end` that the species spent at each count, from 0 on."""
+        if species not in self.species:
+            raise ValueError(f"species must be one of {', '.join(self.species)}; got {species!r}")
+        if not t_end > 0 or (len(self) and t_end < self.times[-1]):
+            raise ValueError(f"t_end must be above 0 and not before the last event; got {t_end:g}")
+        s = self.species.index(species)
+        change = self.change[:, [s]].toarray()[:, 0]
+        counts = self.initial[s] + np.concatenate([[0], np.cumsum(change[self.reaction])])
+        held = np.diff(np.concatenate([[0.0], self.times, [t_end]]))
+        return np.bincount(counts, held) / t_end
+
     def counts(self) -> Counts:
         """Return the initial counts and those after each event, (E + 1, S)."""
-        changes = np.vstack([self.initial[None], self.change[self.reaction]])
-        return np.cumsum(changes, axis=0, out=changes)
+        check_memory(8 * (len(self) + 1) * len(self.species), "counts()", "look at part of the log")
+        counts = np.empty((len(self) + 1, len(self.species)), np.int64)
+        counts[0] = self.initial
+        np.cumsum(self.change[self.reaction].toarray(), axis=0, out=counts[1:])
+        counts[1:] += self.initial
+        return counts

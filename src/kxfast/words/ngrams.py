@@ -42,6 +42,7 @@ class NGrams:
         self._tables, self._backend, self._corpora = tables, backend, corpora
         self.total, self.min_count = total, min_count
         self.max_order = len(tables)
+        self._entropies: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
 
     def __len__(self) -> int:
         """Return the number of n-grams."""
@@ -101,14 +102,16 @@ class NGrams:
     def entropies(self, n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the entropies (nats) of the characters left and right of each n-gram of one order.
 
-        Only occurrences that have both neighbours within their run count. A corpus that was counted in blocks or
-        shards is read again.
+        Only occurrences that have both neighbours within their run count. The first call finds those of all orders;
+        a corpus that was counted in blocks or shards is read again for each order.
         """
         grams, _ = self.tables(n)
         if len(self._corpora) == 1 and self._corpora[0].in_memory:
-            corpus = self._corpora[0]
-            serve = implementation("words", "neighbor_entropy", self._backend)
-            left, right = serve(corpus.codes(), grams, corpus.threads)
+            if not self._entropies:
+                corpus = self._corpora[0]
+                serve = implementation("words", "neighbor_entropy", self._backend)
+                self._entropies = serve(corpus.codes(), [each for each, _ in self._tables], corpus.threads)
+            left, right = self._entropies[n - 1]
             return left, right
         return word_entropies(self._corpora, _as_words(grams), self._backend)
 

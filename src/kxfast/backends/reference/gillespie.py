@@ -1,121 +1,53 @@
 """Exact stochastic simulation (spec: Gillespie stochastic simulation).
 
-A network is the tuple (initial (S,), reactants (R, S), products (R, S), rates (R,), begin (R + 1,), ops, numbers,
-control); reaction r has the rate expression ``ops[begin[r]:begin[r + 1]]`` in postfix order if that is not empty, and
-control is what gillespie_events.py says. The state is the counts and then the variables that events change. Methods
-are generators of (time, reaction) from a time on: the state given to them changes when the next event is asked for.
+A network is the tuple (initial (S,), reactants, products, rates (R,), begin (R + 1,), ops, numbers, control,
+functions). A side is (reactions, species, counts), an entry for each species of a reaction; reaction r has the rate
+expression ``ops[begin[r]:begin[r + 1]]`` in postfix order if that is not empty, which may call functions, and control
+is what gillespie_events.py says. The state is the counts and then the variables that events change. Methods are
+generators of (time, reaction) from a time on: the state given to them changes when the next event is asked for.
 Trajectory i of a seed draws from Philox with the key (seed, i).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from kxfast.backends.reference.gillespie_events import Director
 from kxfast.backends.reference.gillespie_expressions import Array, evaluate
+from kxfast.backends.reference.gillespie_leaping import leaping
+from kxfast.backends.reference.gillespie_methods import (
+    Events,
+    Network,
+    changes,
+    direct,
+    direct_step,
+    first_reaction,
+    next_reaction,
+    propensities,
+    waiting_times,
+)
 from kxfast.backends.reference.gillespie_ranges import bounds, is_timed
 
-Events = Iterator[tuple[float, int]]
-Network = tuple[Any, ...]
-_TIME = 14  # the operation in expressions
+__all__ = [
+    "APPROXIMATE",
+    "METHODS",
+    "changes",
+    "direct_step",
+    "evaluate",
+    "moments",
+    "propensities",
+    "simulate",
+    "simulate_events",
+    "waiting_times",
+]
 Progress = Callable[[int, int], Any] | None
 
 
-@np.errstate(all="ignore")
-def propensities(network: Network, counts: Array, t: float = 0.0) -> Array:
-    """a_j = c_j prod_i C(n_i, l_ji), the binomials as products of ratios; or the value of the expression.
-
-    A network with a window (t0, t1) after its control has upper bounds in place of rates that depend on the time.
-    """
-    _, reactants, _, rates, begin, ops, numbers, _, *window = network
-    a: Array = rates.copy()
-    n = counts[: reactants.shape[1]]
-    for k in range(reactants.max(initial=0)):
-        a *= np.where(reactants > k, (n - k) / (k + 1), 1.0).prod(axis=1)
-    for j in np.flatnonzero(np.diff(begin)):
-        program = slice(begin[j], begin[j + 1])
-        if window and _TIME in ops[program]:
-            a[j] = bounds(ops[program], numbers[program], counts, *window[0])[1]
-        else:
-            a[j] = evaluate(ops[program], numbers[program], counts, t)
-    return a
-
-
-@np.errstate(all="ignore")
-def checked_propensities(network: Network, counts: Array, t: float) -> Array:
-    n = counts[: len(network[0])]
-    if n.min() < 0:
-        s = int(np.argmax(n < 0))
-        raise ValueError(f"the count of species {s} must stay at least 0; got {n[s]:g} at t = {t:g}")
-    if n.max() > 2**52:
-        s = int(np.argmax(n))
-        raise ValueError(f"the count of species {s} must stay at most 2**52; got {n[s]:g} at t = {t:g}")
-    a = propensities(network, counts)
-    bad = np.flatnonzero(~(np.isfinite(a) & (a >= 0)))
-    if bad.size:
-        j = bad[0]
-        raise ValueError(f"the propensity of reactions[{j}] must be finite and at least 0; got {a[j]:g} at t = {t:g}")
-    if not np.isfinite(a.sum()):
-        raise ValueError(f"the sum of all propensities must be finite; got inf at t = {t:g}")
-    return a
-
-
-@np.errstate(all="ignore")
-def direct_step(a: Array, u1: float, u2: float) -> tuple[float, int]:
-    """Waiting time and reaction from uniforms in (0, 1] and [0, 1); a reaction with a_j = 0 is never chosen."""
-    sums = np.cumsum(a)
-    above = np.flatnonzero(sums > u2 * sums[-1])
-    return -np.log(u1) / sums[-1], int(above[0] if above.size else np.flatnonzero(a)[-1])
-
-
-@np.errstate(all="ignore")
-def waiting_times(a: Array, u: Array) -> Array:
-    """-ln(u_j) / a_j, infinite where a_j = 0."""
-    return np.where(a > 0, -np.log(u) / np.where(a > 0, a, 1), np.inf)
-
-
-def direct(network: Network, counts: Array, rng: np.random.Generator, t: float) -> Events:
-    change, n = network[2] - network[1], counts[: len(network[0])]
-    while (a := checked_propensities(network, counts, t)).any():
-        tau, j = direct_step(a, 1 - rng.random(), rng.random())
-        t += tau
-        yield t, j
-        n += change[j]
-
-
-def first_reaction(network: Network, counts: Array, rng: np.random.Generator, t: float) -> Events:
-    change, n = network[2] - network[1], counts[: len(network[0])]
-    while (a := checked_propensities(network, counts, t)).any():
-        tau = waiting_times(a, 1 - rng.random(len(a)))
-        j = int(np.argmin(tau))
-        t += tau[j]
-        yield t, j
-        n += change[j]
-
-
-def next_reaction(network: Network, counts: Array, rng: np.random.Generator, t: float) -> Events:
-    """Gibson and Bruck: each reaction keeps its time, which is rescaled when its propensity changes."""
-    change, n = network[2] - network[1], counts[: len(network[0])]
-    a = checked_propensities(network, counts, t)
-    times = t + waiting_times(a, 1 - rng.random(len(a)))
-    while a.any():
-        j = int(np.argmin(times))
-        t = float(times[j])
-        yield t, j
-        n += change[j]
-        old, a = a, checked_propensities(network, counts, t)
-        drawn = (a > 0) & (old == 0)
-        drawn[j] = a[j] > 0
-        kept = (a > 0) & (a != old) & ~drawn
-        times[kept] = t + old[kept] / a[kept] * (times[kept] - t)
-        times[drawn] = t + waiting_times(a[drawn], 1 - rng.random(int(drawn.sum())))
-        times[a == 0] = np.inf
-
-
 METHODS = ("direct", "first_reaction", "next_reaction")
+APPROXIMATE = ("tau_leaping",)
 
 
 def generator(seed: int, index: int) -> np.random.Generator:
@@ -196,11 +128,11 @@ class Record:
         self.now = max(self.now, later)
 
 
-def trajectory(network: Network, t: Array, method: str, seed: int, index: int) -> tuple[Any, ...]:
+def trajectory(network: Network, t: Array, method: str, seed: int, index: int, start: float) -> tuple[Any, ...]:
     """Samples, firings and integrals, and when a condition ended the trajectory, else infinity."""
     control, species = network[7], len(network[0])
     state = np.concatenate([network[0], control[0]]) if len(control[0]) else network[0].copy()
-    rng, record, now = generator(seed, index), Record(network, t), 0.0
+    rng, record, now = generator(seed, index), Record(network, t), start
     director = Director(control, state, species, rng)
     while not director.settle(now):
         stop = director.next_stop(now)
@@ -234,10 +166,17 @@ def simulate(
     first: int,
     threads: int,
     progress: Progress,
+    epsilon: float = 0.03,
+    start: float = 0.0,
+    starts: Array | None = None,
 ) -> tuple[Array, Array, Array | None, Array | None, Array]:
     parts = []
     for i in range(n):
-        parts.append(trajectory(network, t, method, seed, first + i))
+        own = network if starts is None else (starts[i], *network[1:])
+        if method in APPROXIMATE:
+            parts.append((*leaping(own, t, generator(seed, first + i), start, epsilon), 0.0, 0.0, np.inf))
+        else:
+            parts.append(trajectory(own, t, method, seed, first + i, start))
         if progress:
             progress((i + 1) * len(t), n * len(t))
     samples, fired, area, square, stopped = map(np.array, zip(*parts, strict=True))
@@ -245,16 +184,30 @@ def simulate(
         return samples, fired, None, None, stopped
     shift = area / (t[-1] - t[0])
     spread = np.maximum(0, square / (t[-1] - t[0]) - shift * shift)
-    return samples, fired, network[0] + shift, spread, stopped
+    return samples, fired, (network[0] if starts is None else starts) + shift, spread, stopped
 
 
 def moments(
-    network: Network, t: Array, *, method: str, seed: int, n: int, threads: int, progress: Progress
-) -> tuple[Array, Array, int]:
+    network: Network,
+    t: Array,
+    *,
+    method: str,
+    seed: int,
+    n: int,
+    threads: int,
+    progress: Progress,
+    epsilon: float = 0.03,
+    histogram: tuple[int, int, int] = (0, 1, 0),
+) -> tuple[Array, Array, int, Array]:
+    """Mean, variance, events, and a histogram of each sample: below `low`, `bins` of `width` counts, above."""
     counts, fired, _, _, _ = simulate(
-        network, t, method=method, seed=seed, averages=False, n=n, first=0, threads=threads, progress=progress
-    )
-    return counts.mean(axis=0), counts.var(axis=0, ddof=1), int(fired.sum())
+        network, t, method=method, seed=seed, averages=False, n=n, first=0, threads=threads, progress=progress,
+        epsilon=epsilon,
+    )  # fmt: skip
+    low, width, bins = histogram
+    places = np.clip((counts - low) // width, -1, bins) + 1
+    cells = (places[..., None] == np.arange(bins + 2 if bins else 0)).sum(axis=0)
+    return counts.mean(axis=0), counts.var(axis=0, ddof=1), int(fired.sum()), cells
 
 
 def simulate_events(

@@ -17,11 +17,14 @@ _BINARY = {
 }  # fmt: skip
 
 
-def evaluate(ops: Array, numbers: Array, state: Any, t: Any = 0.0) -> Any:
+def evaluate(ops: Array, numbers: Array, state: Any, t: Any = 0.0, functions: tuple[Any, ...] = ()) -> Any:
     """Value of an expression; the state's places may be arrays (of samples) as well as counts."""
     stack: list[Any] = []
     for op, number in zip(ops.tolist(), numbers, strict=True):
-        if op in _BINARY:
+        if op >= 256:
+            arguments = [stack.pop() for _ in range(op >> 8)][::-1]
+            stack.append(np.float64(functions[int(number)](*arguments)))
+        elif op in _BINARY:
             right = stack.pop()
             stack[-1] = np.float64(_BINARY[op](stack[-1], right))
         elif op in _UNARY:

@@ -60,9 +60,13 @@ def prefixes(rows: dict[str, int], max_order: int, min_count: int) -> list[Table
 
 
 def neighbor_entropy(
-    codes: Codes, grams: NDArray[np.uint32], threads: int = 1
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    codes: Codes, grams: list[NDArray[np.uint32]], threads: int = 1
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Entropy of the characters left and right of each gram, over occurrences that have both neighbours (section 3)."""
+    return [_sides(codes, each) for each in grams]
+
+
+def _sides(codes: Codes, grams: NDArray[np.uint32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     n = grams.shape[1]
     left: dict[str, Counter[str]] = {text(gram): Counter() for gram in grams}
     right: dict[str, Counter[str]] = {gram: Counter() for gram in left}
