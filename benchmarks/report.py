@@ -112,6 +112,32 @@ def conv() -> str:
     return "\n".join(parts)
 
 
+def lipschitz() -> str:
+    parts = []
+    for result in results("lipschitz_amd"):
+        machine = result["machine"]
+        parts += [
+            f"`python benchmarks/bench_lipschitz.py --threads {machine['threads']}` on an {machine['processor']} "
+            f"({machine['isa']}), float32 input.",
+            "",
+            "| job | ms | best peer / kxfast | best peer | width, error or excess |",
+            "|---|--:|--:|---|---|",
+        ]
+        for row in result["rows"]:
+            if not row["name"].startswith("kxfast"):
+                continue
+            others = [
+                each for each in result["rows"] if each["job"] == row["job"] and not each["name"].startswith("kxfast")
+            ]
+            best = min(others, key=lambda each: each["seconds"])["name"]
+            label = row["job"] + row["name"].removeprefix("kxfast")
+            keys = ("estimate_error",) if "estimate" in row["name"] else ("width", "excess", "error")
+            shown = ", ".join(f"{key.replace('_', ' ')} {row[key]:.1e}" for key in keys if key in row)
+            parts.append(f"| {label} | {1e3 * row['seconds']:.3g} | {row['best_ratio']:.2f} | {best} | {shown} |")
+        parts.append("")
+    return "\n".join(parts)
+
+
 def jobs(stem: str) -> str:
     """Make a table of every job of a stem whose calls ran in processes of their own."""
     parts = []
@@ -210,7 +236,7 @@ def put(path: Path, text: str) -> None:
 def main() -> None:
     picture()
     put(ROOT / "README.md", table() + "\n")
-    for make in attention, conv, cooccurrence, gillespie, words:
+    for make in attention, conv, cooccurrence, gillespie, lipschitz, words:
         put(ROOT / f"docs/kernels/{make.__name__}.md", make())
     put(ROOT / "docs/frameworks.md", torch())
 

@@ -7,18 +7,56 @@
 
 namespace kxfast::lipschitz {
 
-// Each adds to `t`, where it has one; rows_and_back also sets u = W v, and t += W' u.
-#define KXFAST_DECLARE(set)                                                                               \
-  namespace set {                                                                                         \
-  void rows_times_vector(const float* w, int64_t rows, int64_t cols, const float* v, float* u);           \
-  void rows_times_vector(const double* w, int64_t rows, int64_t cols, const double* v, double* u);        \
-  void add_weighted_rows(const float* w, int64_t rows, int64_t cols, const float* u, float* t);           \
-  void add_weighted_rows(const double* w, int64_t rows, int64_t cols, const double* u, double* t);        \
-  void rows_and_back(const float* w, int64_t rows, int64_t cols, const float* v, float* u, float* t);     \
-  void rows_and_back(const double* w, int64_t rows, int64_t cols, const double* v, double* u, double* t); \
+// A matrix of doubles: element (i, j) is data[i * stride + j], and of a complex one the imaginary part is
+// `plane` further on.
+struct Planes {
+  double* data;
+  int64_t stride, plane;
+  Planes at(int64_t i, int64_t j) const { return {data + i * stride + j, stride, plane}; }
+};
+
+// activation.cpp: f(z) to y and f'(z) to slope, where they are not null.
+enum class Curve : int { tanh, elu, relu, leaky_relu, softplus, lipswish, sigmoid };
+
+// The largest size of an entry, and the sum of all squares, rounded.
+struct Extent {
+  double largest, squares;
+};
+
+// matvec.cpp: each adds to `t`, where it has one; rows_and_back also sets u = W v - before (none if null).
+#define KXFAST_DECLARE_TYPES(T, V)                                                  \
+  void rows_times_vector(const T* w, int64_t rows, int64_t cols, const V* v, V* u); \
+  void add_weighted_rows(const T* w, int64_t rows, int64_t cols, const V* u, V* t); \
+  void rows_and_back(const T* w, int64_t rows, int64_t cols, const V* v, const V* before, V* u, V* t);
+
+// tile.cpp: see there.
+#define KXFAST_DECLARE(set)                                                                             \
+  namespace set {                                                                                       \
+  KXFAST_DECLARE_TYPES(float, float)                                                                    \
+  KXFAST_DECLARE_TYPES(double, double)                                                                  \
+  KXFAST_DECLARE_TYPES(float, double)                                                                   \
+  void activate(Curve curve, const float* z, int64_t n, float* y, float* slope);                        \
+  void activate(Curve curve, const double* z, int64_t n, double* y, double* slope);                     \
+  void multiply_by(float* x, const float* y, int64_t n);                                                \
+  void multiply_by(double* x, const double* y, int64_t n);                                              \
+  Extent survey(const float* a, int64_t n);                                                             \
+  Extent survey(const double* a, int64_t n);                                                            \
+  void add_product(const double* a, int64_t a_stride, const double* b, int64_t b_stride, int64_t depth, \
+                   double* c, int64_t c_stride, int64_t rows, int64_t cols);                            \
+  void add_product_of_floats(const float* a, int64_t a_stride, const float* b, int64_t b_stride,        \
+                             int64_t depth, int64_t run, double* c, int64_t c_stride, int64_t rows,     \
+                             int64_t cols);                                                             \
+  void subtract_gram(Planes a, Planes b, int64_t depth, Planes c, int64_t rows, int64_t cols);          \
+  void solve_rows(Planes r, int64_t size, Planes c, int64_t cols);                                      \
+  void combine(const double* h, int64_t h_stride, int64_t terms, const double* factors, double* out,    \
+               int64_t out_stride, int64_t length);                                                     \
+  void hermitian_times(Planes g, int64_t n, const double* x, double* y);                                \
   }
 KXFAST_EACH_ISA(KXFAST_DECLARE)
 #undef KXFAST_DECLARE
+#undef KXFAST_DECLARE_TYPES
+
+constexpr int64_t kTogether = 4;  // frequencies that combine() computes at a time
 
 // `n_iter` steps v = normalize(W'u), u = normalize(W v) in place, then returns sigma = u' W v.
 template <class T>

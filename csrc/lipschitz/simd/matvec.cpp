@@ -1,89 +1,151 @@
-// W v, W' u, and both in one read (u = W v, t += W' u) for a row-major W (rows, cols).
+// W v, W' u, and both in one read (u = W v - before, t += W' u) for a row-major W (rows, cols).
+// Vectors are of W's type, or doubles beside a W of floats: half the traffic, and exact products.
 //
 // All walk W row by row, so memory is read once, in order, and bandwidth is the limit from L2 on: what counts
 // is the number of reads. The fused form takes four rows, which stay in the L1 or L2 cache between their
-// inner products with v and their addition to t. Inner products keep 4 x 64 bytes of partial sums in a fixed
-// order: enough independent chains to hide the latency of an addition, and the same bits on every instruction
-// set, since nothing is contracted to a fused multiply-add. Four rows at a time are added to t, which is read
-// and written once for them. Fetching the next four rows ahead by hand was tried and gained nothing.
+// inner products with v and their addition to t. Four rows at a time are four streams of memory: one row
+// after another took a fifth longer. Inner products keep 2 x 64 bytes of partial sums of each
+// row in a fixed order: the same bits on every instruction set, since nothing is contracted to a fused
+// multiply-add. Four rows at a time are added to t, which is read and written once for them.
 #include "lipschitz/kernels.hpp"
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 namespace kxfast::lipschitz::KXFAST_ISA {
 namespace {
 
-template <class T>
+// Registers of V, and as many elements of T.
+template <class T, class V>
 struct Lanes {
-  typedef T Vector __attribute__((vector_size(64), aligned(sizeof(T)), may_alias));
-  static constexpr int64_t kWidth = 64 / sizeof(T);
+  static constexpr int64_t kWidth = 64 / sizeof(V);
+  typedef V Vector __attribute__((vector_size(64), aligned(sizeof(V)), may_alias));
+  typedef T Source __attribute__((vector_size(sizeof(T) * kWidth), aligned(sizeof(T)), may_alias));
 };
 
-template <class T>
-T dot(const T* a, const T* b, int64_t n) {
-  using V = typename Lanes<T>::Vector;
-  constexpr int64_t kWidth = Lanes<T>::kWidth, kStep = 4 * kWidth;
-  V sum[4] = {};
+// Eight floats as doubles: GCC 12 takes __builtin_convertvector apart. A macro, for a function that returned
+// a register wider than the set has would have no fixed ABI.
+#if defined(__AVX512F__)
+inline Lanes<double, double>::Vector widened(const Lanes<float, double>::Source* from) {
+  return _mm512_maskz_cvtps_pd(0xFF, _mm256_loadu_ps(reinterpret_cast<const float*>(from)));
+}
+#define KXFAST_WIDENED(L, from) widened(from)
+inline Lanes<double, double>::Vector widened(const Lanes<double, double>::Source* from) {
+  return *from;
+}
+inline Lanes<float, float>::Vector widened(const Lanes<float, float>::Source* from) {
+  return *from;
+}
+#else
+#define KXFAST_WIDENED(L, from) __builtin_convertvector(*(from), typename L::Vector)
+#endif
+
+// Inner products of ROWS rows with b, each in two chains: several rows at once are as many streams of memory.
+template <int ROWS, class T, class V>
+void dots(const T* a, int64_t stride, const V* b, int64_t n, V* out) {
+  using L = Lanes<T, V>;
+  using Vector = typename L::Vector;
+  using Source = typename L::Source;
+  constexpr int64_t kWidth = L::kWidth, kStep = 2 * kWidth;
+  Vector even[ROWS] = {}, odd[ROWS] = {};
   int64_t i = 0;
-  for (; i + kStep <= n; i += kStep)
-    for (int k = 0; k < 4; ++k)
-      sum[k] +=
-          *reinterpret_cast<const V*>(a + i + k * kWidth) * *reinterpret_cast<const V*>(b + i + k * kWidth);
-  for (; i + kWidth <= n; i += kWidth)
-    sum[0] += *reinterpret_cast<const V*>(a + i) * *reinterpret_cast<const V*>(b + i);
-  sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-  T lanes[kWidth];
-  for (int64_t k = 0; k < kWidth; ++k) lanes[k] = sum[0][k];
-  for (int64_t half = kWidth / 2; half; half /= 2)
-    for (int64_t k = 0; k < half; ++k) lanes[k] += lanes[k + half];
-  for (; i < n; ++i) lanes[0] += a[i] * b[i];
-  return lanes[0];
+  for (; i + kStep <= n; i += kStep) {
+    const Vector low = *reinterpret_cast<const Vector*>(b + i);
+    const Vector high = *reinterpret_cast<const Vector*>(b + i + kWidth);
+#pragma GCC unroll 4
+    for (int r = 0; r < ROWS; ++r) {
+      even[r] += KXFAST_WIDENED(L, reinterpret_cast<const Source*>(a + r * stride + i)) * low;
+      odd[r] += KXFAST_WIDENED(L, reinterpret_cast<const Source*>(a + r * stride + i + kWidth)) * high;
+    }
+  }
+#pragma GCC unroll 4
+  for (int r = 0; r < ROWS; ++r) {
+    V lanes[kWidth];
+    const Vector sum = even[r] + odd[r];
+    for (int64_t k = 0; k < kWidth; ++k) lanes[k] = sum[k];
+    for (int64_t k = i; k < n; ++k) lanes[k % kWidth] += static_cast<V>(a[r * stride + k]) * b[k];
+    for (int64_t half = kWidth / 2; half; half /= 2)
+      for (int64_t k = 0; k < half; ++k) lanes[k] += lanes[k + half];
+    out[r] = lanes[0];
+  }
 }
 
-template <class T>
-void multiply(const T* w, int64_t rows, int64_t cols, const T* v, T* out) {
-  for (int64_t i = 0; i < rows; ++i) out[i] = dot(w + i * cols, v, cols);
+template <class T, class V>
+void multiply(const T* w, int64_t rows, int64_t cols, const V* v, V* out) {
+  int64_t i = 0;
+  for (; i + 4 <= rows; i += 4) dots<4>(w + i * cols, cols, v, cols, out + i);
+  for (; i < rows; ++i) dots<1>(w + i * cols, cols, v, cols, out + i);
 }
 
-template <class T>
-void accumulate(const T* w, int64_t rows, int64_t cols, const T* u, T* __restrict out) {
+template <class T, class V>
+void accumulate(const T* w, int64_t rows, int64_t cols, const V* u, V* __restrict out) {
   int64_t i = 0;
   for (; i + 4 <= rows; i += 4) {
     const T *a = w + i * cols, *b = a + cols, *c = b + cols, *d = c + cols;
-    const T ua = u[i], ub = u[i + 1], uc = u[i + 2], ud = u[i + 3];
-    for (int64_t j = 0; j < cols; ++j) out[j] += (ua * a[j] + ub * b[j]) + (uc * c[j] + ud * d[j]);
+    const V ua = u[i], ub = u[i + 1], uc = u[i + 2], ud = u[i + 3];
+    for (int64_t j = 0; j < cols; ++j)
+      out[j] += (ua * static_cast<V>(a[j]) + ub * static_cast<V>(b[j])) +
+                (uc * static_cast<V>(c[j]) + ud * static_cast<V>(d[j]));
   }
   for (; i < rows; ++i)
-    for (int64_t j = 0; j < cols; ++j) out[j] += u[i] * w[i * cols + j];
+    for (int64_t j = 0; j < cols; ++j) out[j] += u[i] * static_cast<V>(w[i * cols + j]);
 }
 
-template <class T>
-void multiply_and_back(const T* w, int64_t rows, int64_t cols, const T* v, T* u, T* t) {
+template <class T, class V>
+void multiply_and_back(const T* w, int64_t rows, int64_t cols, const V* v, const V* before, V* u, V* t) {
   for (int64_t i = 0; i < rows; i += 4) {
     const int64_t count = rows - i < 4 ? rows - i : 4;
     multiply(w + i * cols, count, cols, v, u + i);
+    if (before)
+      for (int64_t k = i; k < i + count; ++k) u[k] -= before[k];
     accumulate(w + i * cols, count, cols, u + i, t);
   }
 }
 
+template <class T>
+Extent survey_of(const T* a, int64_t n) {
+  constexpr int64_t kWidth = 8;
+  T best[kWidth] = {};
+  double sum[kWidth] = {};
+  int64_t i = 0;
+  const auto add = [&](int64_t k, T x) {
+    const T size = x < 0 ? -x : x;
+    best[k] = size > best[k] ? size : best[k];
+    sum[k] += static_cast<double>(x) * static_cast<double>(x);
+  };
+  for (; i + kWidth <= n; i += kWidth)
+    for (int64_t k = 0; k < kWidth; ++k) add(k, a[i + k]);
+  for (; i < n; ++i) add(0, a[i]);
+  for (int64_t k = 1; k < kWidth; ++k) {
+    best[0] = best[k] > best[0] ? best[k] : best[0];
+    sum[0] += sum[k];
+  }
+  return {static_cast<double>(best[0]), sum[0]};
+}
+
 }  // namespace
 
-void rows_times_vector(const float* w, int64_t rows, int64_t cols, const float* v, float* out) {
-  multiply(w, rows, cols, v, out);
-}
-void rows_times_vector(const double* w, int64_t rows, int64_t cols, const double* v, double* out) {
-  multiply(w, rows, cols, v, out);
-}
-void add_weighted_rows(const float* w, int64_t rows, int64_t cols, const float* u, float* out) {
-  accumulate(w, rows, cols, u, out);
-}
-void add_weighted_rows(const double* w, int64_t rows, int64_t cols, const double* u, double* out) {
-  accumulate(w, rows, cols, u, out);
-}
+#define KXFAST_DEFINE(T, V)                                                                             \
+  void rows_times_vector(const T* w, int64_t rows, int64_t cols, const V* v, V* out) {                  \
+    multiply(w, rows, cols, v, out);                                                                    \
+  }                                                                                                     \
+  void add_weighted_rows(const T* w, int64_t rows, int64_t cols, const V* u, V* out) {                  \
+    accumulate(w, rows, cols, u, out);                                                                  \
+  }                                                                                                     \
+  void rows_and_back(const T* w, int64_t rows, int64_t cols, const V* v, const V* before, V* u, V* t) { \
+    multiply_and_back(w, rows, cols, v, before, u, t);                                                  \
+  }
+KXFAST_DEFINE(float, float)
+KXFAST_DEFINE(double, double)
+KXFAST_DEFINE(float, double)
+#undef KXFAST_DEFINE
 
-void rows_and_back(const float* w, int64_t rows, int64_t cols, const float* v, float* u, float* t) {
-  multiply_and_back(w, rows, cols, v, u, t);
+Extent survey(const float* a, int64_t n) {
+  return survey_of(a, n);
 }
-void rows_and_back(const double* w, int64_t rows, int64_t cols, const double* v, double* u, double* t) {
-  multiply_and_back(w, rows, cols, v, u, t);
+Extent survey(const double* a, int64_t n) {
+  return survey_of(a, n);
 }
 
 }  // namespace kxfast::lipschitz::KXFAST_ISA

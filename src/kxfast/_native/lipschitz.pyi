@@ -1,9 +1,145 @@
 from __future__ import annotations
 
+import collections.abc
 import typing
 
 import numpy
 import numpy.typing
+
+class NetworkFloat32:
+    """
+    Layers, packed; arrays are (batch, pixels * channels), channels last.
+    """
+    def __init__(self, layers: list[typing.Any]) -> None: ...
+    def forward(self, x: numpy.typing.NDArray[numpy.float32]) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        The output of each sample.
+        """
+    def jvp(
+        self, x: numpy.typing.NDArray[numpy.float32], tangent: numpy.typing.NDArray[numpy.float32]
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        J t at x.
+        """
+    def series(
+        self,
+        x: numpy.typing.NDArray[numpy.float32],
+        probes: numpy.typing.NDArray[numpy.float32],
+        factors: numpy.typing.NDArray[numpy.float64],
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        sum_k (-1)^(k+1) factors[probe, k] / k e'J^k e, (probes, batch).
+        """
+    def vjp(
+        self, x: numpy.typing.NDArray[numpy.float32], cotangent: numpy.typing.NDArray[numpy.float32]
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        J'g at x.
+        """
+
+class NetworkFloat64:
+    """
+    Layers, packed; arrays are (batch, pixels * channels), channels last.
+    """
+    def __init__(self, layers: list[typing.Any]) -> None: ...
+    def forward(self, x: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        The output of each sample.
+        """
+    def jvp(
+        self, x: numpy.typing.NDArray[numpy.float64], tangent: numpy.typing.NDArray[numpy.float64]
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        J t at x.
+        """
+    def residual_inverse(
+        self,
+        coarse: NetworkFloat32,
+        y: numpy.typing.NDArray[numpy.float64],
+        lipschitz: typing.SupportsFloat | typing.SupportsIndex,
+        tol: typing.SupportsFloat | typing.SupportsIndex,
+        max_steps: typing.SupportsInt | typing.SupportsIndex,
+        window: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]:
+        """
+        x, steps, error bounds and flags; lipschitz < 0: not known.
+        """
+    def series(
+        self,
+        x: numpy.typing.NDArray[numpy.float64],
+        probes: numpy.typing.NDArray[numpy.float64],
+        factors: numpy.typing.NDArray[numpy.float64],
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        sum_k (-1)^(k+1) factors[probe, k] / k e'J^k e, (probes, batch).
+        """
+    def vjp(
+        self, x: numpy.typing.NDArray[numpy.float64], cotangent: numpy.typing.NDArray[numpy.float64]
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        J'g at x.
+        """
+
+def circular_norm(
+    matrices: numpy.typing.NDArray[numpy.float64],
+    places: numpy.typing.NDArray[numpy.int64],
+    sides: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"],
+    value: typing.SupportsFloat | typing.SupportsIndex,
+    tol: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[typing.Any, ...]:
+    """
+    Proven upper end; frequency, group and vector of the largest norm seen.
+    """
+
+def conv_ends(
+    weight: numpy.typing.NDArray[numpy.float64],
+    geometry: tuple[typing.Any, ...],
+    top: typing.SupportsFloat | typing.SupportsIndex,
+    margin: typing.SupportsFloat | typing.SupportsIndex,
+    v: numpy.typing.NDArray[numpy.float64],
+) -> tuple[typing.Any, ...]:
+    """
+    Lower and upper end at a vector, and u and v.
+    """
+
+def conv_lanczos(
+    weight: numpy.typing.NDArray[numpy.float64],
+    geometry: tuple[typing.Any, ...],
+    tol: typing.SupportsFloat | typing.SupportsIndex,
+    upper: typing.SupportsInt | typing.SupportsIndex,
+    delta: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[typing.Any, ...]:
+    """
+    Ritz value, random upper end, steps and vector.
+    """
+
+@typing.overload
+def conv_power_iteration(
+    weight: numpy.typing.NDArray[numpy.float32],
+    geometry: tuple[typing.Any, ...],
+    u: numpy.typing.NDArray[numpy.float32],
+    v: numpy.typing.NDArray[numpy.float32],
+    n_iter: typing.SupportsInt | typing.SupportsIndex,
+    eps: typing.SupportsFloat | typing.SupportsIndex,
+) -> tuple[typing.Any, ...]:
+    """
+    Power iteration with a convolution; vectors have channels last.
+    """
+
+@typing.overload
+def conv_power_iteration(
+    weight: numpy.typing.NDArray[numpy.float64],
+    geometry: tuple[typing.Any, ...],
+    u: numpy.typing.NDArray[numpy.float64],
+    v: numpy.typing.NDArray[numpy.float64],
+    n_iter: typing.SupportsInt | typing.SupportsIndex,
+    eps: typing.SupportsFloat | typing.SupportsIndex,
+) -> tuple[typing.Any, ...]:
+    """
+    Power iteration with a convolution; vectors have channels last.
+    """
 
 @typing.overload
 def power_iteration(
@@ -27,4 +163,58 @@ def power_iteration(
 ) -> tuple[typing.Any, ...]:
     """
     n_iter steps v = normalize(W'u), u = normalize(W v); returns (u'Wv, u, v).
+    """
+
+@typing.overload
+def spectral_norm(
+    a: numpy.typing.NDArray[numpy.float32],
+    tol: typing.SupportsFloat | typing.SupportsIndex,
+    upper: typing.SupportsInt | typing.SupportsIndex,
+    delta: typing.SupportsFloat | typing.SupportsIndex,
+    start: numpy.typing.NDArray[numpy.float64] | None,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[typing.Any, ...]:
+    """
+    Lower and upper ends, steps, u and v of each of a stack; upper: 0 none, 1 proof, 2 random.
+    """
+
+@typing.overload
+def spectral_norm(
+    a: numpy.typing.NDArray[numpy.float64],
+    tol: typing.SupportsFloat | typing.SupportsIndex,
+    upper: typing.SupportsInt | typing.SupportsIndex,
+    delta: typing.SupportsFloat | typing.SupportsIndex,
+    start: numpy.typing.NDArray[numpy.float64] | None,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[typing.Any, ...]:
+    """
+    Lower and upper ends, steps, u and v of each of a stack; upper: 0 none, 1 proof, 2 random.
+    """
+
+@typing.overload
+def spectral_normalize(
+    weights: list[numpy.typing.NDArray[numpy.float32]],
+    us: list[numpy.typing.NDArray[numpy.float32]],
+    vs: list[numpy.typing.NDArray[numpy.float32]],
+    coeff: typing.SupportsFloat | typing.SupportsIndex,
+    n_iter: typing.SupportsInt | typing.SupportsIndex,
+    hard: bool,
+    outs: list[numpy.typing.NDArray[numpy.float32]] | None,
+) -> typing.Any:
+    """
+    Factors and sigmas of each layer; vectors and outs are updated in place if all sigmas are finite.
+    """
+
+@typing.overload
+def spectral_normalize(
+    weights: list[numpy.typing.NDArray[numpy.float64]],
+    us: list[numpy.typing.NDArray[numpy.float64]],
+    vs: list[numpy.typing.NDArray[numpy.float64]],
+    coeff: typing.SupportsFloat | typing.SupportsIndex,
+    n_iter: typing.SupportsInt | typing.SupportsIndex,
+    hard: bool,
+    outs: list[numpy.typing.NDArray[numpy.float64]] | None,
+) -> typing.Any:
+    """
+    Factors and sigmas of each layer; vectors and outs are updated in place if all sigmas are finite.
     """

@@ -232,7 +232,8 @@ def _set_arrays(layer: Any, ndim: int) -> None:
 
 def _as(layer: Any, dtype: Any) -> tuple[Any, Any]:
     dtype = layer.weight.dtype if dtype is None else dtype
-    return layer.weight.astype(dtype), None if layer.bias is None else layer.bias.astype(dtype)
+    bias = None if layer.bias is None else layer.bias.astype(dtype, copy=False)
+    return layer.weight.astype(dtype, copy=False), bias
 
 
 def _shown(shape: Sequence[int]) -> str:
@@ -251,9 +252,14 @@ def sequence(layers: Any) -> list[Layer]:
     return list(members)
 
 
-def specs(layers: Sequence[Layer]) -> list[tuple[Any, ...]]:
-    """Return the plain form of a network in float64."""
-    return [layer.spec(np.float64) for layer in layers]
+def specs(layers: Sequence[Layer], dtype: Any = np.float64) -> list[tuple[Any, ...]]:
+    """Return the plain form of a network in one type."""
+    return [layer.spec(dtype) for layer in layers]
+
+
+def working_type(layers: Sequence[Layer], x: Any) -> Any:
+    """Return float32 if the input and all weights are, else float64."""
+    return np.result_type(x, *(layer.weight for layer in layers if hasattr(layer, "weight")))
 
 
 def result_shape(layers: Sequence[Layer], shape: Shape) -> Shape:

@@ -10,7 +10,7 @@ import numpy as np
 from kxfast import checks
 from kxfast.dispatch import implementation
 from kxfast.lipschitz.bounds import lipschitz_bounds
-from kxfast.lipschitz.layers import Layer, specs
+from kxfast.lipschitz.layers import Layer, specs, working_type
 from kxfast.lipschitz.residual import block
 
 
@@ -127,8 +127,9 @@ def logdet_series(
     terms = checks.integer("terms", terms, low=0)
     drawn = _draw(probes, a, seed)
     bound = _tail(_constant(g, a, lipschitz), terms, int(np.prod(a.shape[1:])))
-    run = implementation("lipschitz", "logdet_series", backend, "d")
-    return _summary(run(specs(g), a, drawn, np.ones((len(drawn), terms))), bound)
+    dtype = working_type(g, np.asarray(x))
+    run = implementation("lipschitz", "logdet_series", backend, dtype.char)
+    return _summary(run(specs(g, dtype), a.astype(dtype), drawn.astype(dtype), np.ones((len(drawn), terms))), bound)
 
 
 def logdet_exact(layers: Any, x: Any, *, backend: str | None = None) -> LogDet:
@@ -233,12 +234,12 @@ def logdet_roulette(
     p = checks.number("p", p, above=0)
     if p >= 1:
         raise ValueError(f"p must be below 1; got {p:g}")
-    rng = np.random.default_rng(checks.seed(seed))
-    factors = implementation("lipschitz", "roulette_coefficients", backend, "d")
-    run = implementation("lipschitz", "logdet_series", backend, "d")
-    plain, estimates = specs(g), []
+    rng, dtype = np.random.default_rng(checks.seed(seed)), working_type(g, np.asarray(x))
+    names = "roulette_coefficients", "logdet_series"
+    factors, run = (implementation("lipschitz", name, backend, dtype.char) for name in names)
+    plain, estimates, a = specs(g, dtype), [], a.astype(dtype)
     for n in rng.geometric(p, samples):
-        probe = rng.integers(0, 2, (1, *a.shape)) * 2.0 - 1.0
+        probe = (rng.integers(0, 2, (1, *a.shape)) * 2.0 - 1.0).astype(dtype)
         estimates.append(run(plain, a, probe, factors(int(n), n_exact, p)[None])[0])
     return _summary(np.array(estimates), 0.0)
 

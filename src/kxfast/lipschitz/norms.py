@@ -158,13 +158,12 @@ def spectral_norm(
         checks.finite("start", first)
         first = first.reshape(-1, n).astype(np.float64)
     run = implementation("lipschitz", "spectral_norm", backend, "d")
-    count = int(np.prod(stack))
-    found = run(x.reshape(count, m, n).astype(np.float64), tol, upper, failure, first, checks.seed(seed))
-    lower, top, steps = (np.array([each[i] for each in found]).reshape(stack) for i in range(3))
     kind = x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)
-    u = np.array([each[3] for each in found]).reshape(*stack, m).astype(kind)
-    v = np.array([each[4] for each in found]).reshape(*stack, n).astype(kind)
-    steps = steps.astype(np.int64)
+    if x.dtype.itemsize == 2:
+        x = x.astype(np.float32)
+    found = run(x.reshape(int(np.prod(stack)), m, n), tol, upper, failure, first, checks.seed(seed))
+    lower, top, steps = (each.reshape(stack) for each in found[:3])
+    u, v = found[3].reshape(*stack, m).astype(kind), found[4].reshape(*stack, n).astype(kind)
     return Interval(lower[()], top[()], KINDS[upper], failure if upper == "random" else 0.0, steps[()], u, v)
 
 

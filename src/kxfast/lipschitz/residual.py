@@ -98,21 +98,15 @@ def residual_inverse(
         lipschitz = checks.number("lipschitz", lipschitz, low=0)
         if lipschitz >= 1:
             raise ValueError(f"lipschitz must be below 1; got {lipschitz:g}")
-    start = given
+    start, function = given, g
     if callable(g) and not isinstance(g, Layer):
         function = _wrapped(g, given, y)
     else:
         layers = block(g, given)
-        start = given.astype(np.float64)
+        start, function = given.astype(np.float64), specs(layers)
         if lipschitz is None:
             proven = lipschitz_bounds(layers, given.shape[1:], tol=1e-4, points=0).upper
             lipschitz = proven if proven < 1 else None
-        plain, run = specs(layers), implementation("lipschitz", "forward", backend, "d")
-
-        def function(x: checks.Array) -> checks.Array:
-            value: checks.Array = run(plain, x)
-            return value
-
     solve = implementation("lipschitz", "residual_inverse", backend, "d")
     with np.errstate(all="ignore"):  # what overflows is flagged
         x, steps, bounds, converged = solve(function, start, lipschitz, tol, max_steps, window)

@@ -72,27 +72,27 @@ def spectral_normalize(
     ([[0.9, 0.0], [0.0, 0.3]], [3.0])
 
     """
-    ws = [matrix_weight(f"weights[{i}]", w) for i, w in enumerate(arrays("weights", weights))]
-    old_us, old_vs = list(arrays("us", us)), list(arrays("vs", vs))
-    same_count(weights=ws, us=old_us, vs=old_vs)
-    for i, w in enumerate(ws):
-        _state(f"us[{i}]", old_us[i], len(w), f"weights[{i}]'s {len(w)} rows")
-        _state(f"vs[{i}]", old_vs[i], w[0].size if len(w) else 0, f"weights[{i}]'s columns")
+    ws = [matrix_weight(f"weights[{i}]", w, finite=False) for i, w in enumerate(arrays("weights", weights))]
+    same_count(weights=ws, us=arrays("us", us), vs=arrays("vs", vs))
+    for i, (w, u, v) in enumerate(zip(ws, us, vs, strict=True)):
+        _state("us", i, u, len(w), "rows")
+        _state("vs", i, v, w.size // len(w) if len(w) else 0, "columns")
     coeff, n_iter = checks.number("coeff", coeff, above=0), checks.integer("n_iter", n_iter, low=0)
     checks.choice("mode", mode, MODES)
-    targets = None if out is None or mode == "scale_only" else _outputs(out, ws)
+    targets = None if mode == "scale_only" else _outputs(out, ws)
     run = implementation("lipschitz", "spectral_normalize", backend)
-    flat = [w.reshape(len(w), -1) for w in ws]
-    factors, new_us, new_vs, sigmas = run(flat, old_us, old_vs, coeff, n_iter, mode)
-    for old, new in zip([*old_us, *old_vs], [*new_us, *new_vs], strict=True):
-        old[...] = new
+    flat = [w if w.ndim == 2 else w.reshape(len(w), -1) for w in ws]
+    factors, sigmas = run(flat, us, vs, coeff, n_iter, mode == "hard", targets)
+    if not np.isfinite(sigmas).all():  # found on the way, with nothing changed
+        for name, given in ("weights", ws), ("us", us), ("vs", vs):
+            for i, x in enumerate(given):
+                checks.finite(f"{name}[{i}]", x)
+        raise ValueError(f"weights must have norms that their types hold; got {sigmas.max()}")
     if mode == "scale_only":
         return factors, sigmas
-    if targets is None:
-        return [checks.like(w * w.dtype.type(f), x) for w, f, x in zip(ws, factors, weights, strict=True)], sigmas
-    for target, w, factor in zip(targets, ws, factors, strict=True):
-        np.multiply(w, w.dtype.type(factor), out=target)
-    return targets, sigmas
+    if out is not None:
+        return list(out), sigmas
+    return [checks.like(target, w) for target, w in zip(targets or (), weights, strict=True)], sigmas
 
 
 def arrays(name: str, value: Any) -> Sequence[Any]:
@@ -110,32 +110,38 @@ def same_count(**named: Sequence[Any]) -> None:
             raise ValueError(f"{name} must have {len(members)} entries to match {first}; got {len(value)}")
 
 
-def matrix_weight(name: str, value: Any) -> checks.Array:
+def matrix_weight(name: str, value: Any, finite: bool = True) -> checks.Array:
     """Return a canonical weight (m, ...)."""
     w = checks.floating(name, value)
     if w.ndim < 2:
         raise ValueError(f"{name} must have at least 2 dimensions; got shape {w.shape}")
-    checks.finite(name, w)
+    if finite:
+        checks.finite(name, w)
     return w
 
 
-def _state(name: str, value: Any, size: int, reason: str) -> None:
+def _state(name: str, i: int, value: Any, size: int, what: str) -> None:
     if not isinstance(value, np.ndarray) or value.dtype.char not in "fd":
-        raise TypeError(f"{name} must be a NumPy array of float32 or float64, to be updated; got {checks.place(value)}")
-    checks.shape(name, value, (size,), f"({size},)", f"to match {reason}")
-    checks.finite(name, value)
+        got = checks.place(value)
+        raise TypeError(f"{name}[{i}] must be a NumPy array of float32 or float64, to be updated; got {got}")
+    if value.shape != (size,):
+        checks.shape(f"{name}[{i}]", value, (size,), f"({size},)", f"to match weights[{i}]'s {size} {what}")
     if not value.flags.writeable:
-        raise ValueError(f"{name} must be writeable, to be updated; got a read-only array")
+        raise ValueError(f"{name}[{i}] must be writeable, to be updated; got a read-only array")
 
 
 def _outputs(out: Any, ws: Sequence[checks.Array]) -> list[Any]:
+    """Return the arrays for the scaled weights, new ones where none are given."""
+    if out is None:
+        return [np.empty_like(w) for w in ws]
     targets = list(arrays("out", out))
     same_count(weights=ws, out=targets)
     for i, (target, w) in enumerate(zip(targets, ws, strict=True)):
         if not isinstance(target, np.ndarray) or target.dtype != w.dtype:
             got = target.dtype if isinstance(target, np.ndarray) else type(target).__name__
             raise TypeError(f"out[{i}] must be a NumPy array of {w.dtype} like weights[{i}]; got {got}")
-        checks.shape(f"out[{i}]", target, w.shape, str(w.shape), f"to match weights[{i}]")
+        if target.shape != w.shape:
+            checks.shape(f"out[{i}]", target, w.shape, str(w.shape), f"to match weights[{i}]")
         if not target.flags.writeable:
             raise ValueError(f"out[{i}] must be writeable; got a read-only array")
     return targets

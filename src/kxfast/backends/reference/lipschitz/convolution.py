@@ -106,17 +106,21 @@ def matrix(weight: Array, input_shape: Shape, geometry: Geometry) -> Array:
     return convolve(unit, weight, geometry).reshape(size, -1).T
 
 
-def frequency_blocks(weight: Array, torus: Shape, geometry: Geometry, rows: slice = slice(None)) -> Array:
+def frequency_blocks(
+    weight: Array, torus: Shape, geometry: Geometry, rows: slice = slice(None), frequency: Shape | None = None
+) -> Array:
     """Return the blocks that the circular operator on a torus falls into, (..., groups, F / groups, D * phases).
 
     The stride divides the sides of the torus. A strided operator is one of stride 1 whose input channels are the
     phases of the input (polyphase form). Only frequencies up to the half of the last dimension are given: the others
-    are their conjugates; `rows` picks some of the first dimension. Angles are reduced in integers, so each entry is a
-    sum of K terms with a few roundings each.
+    are their conjugates; `rows` picks some of the first dimension, `frequency` one alone, whose blocks (groups, ...)
+    are returned. Angles are reduced in integers, so each entry is a sum of K terms with a few roundings each.
     """
     sides = [n // s for n, s in zip(torus, geometry.stride, strict=True)]
     numbers = [np.arange(side) for side in sides[:-1]] + [np.arange(sides[-1] // 2 + 1)]
     numbers[0] = numbers[0][rows]
+    if frequency is not None:
+        numbers = [np.array([f]) for f in frequency]
     w = _grouped(weight, geometry.groups).astype(np.float64)
     groups, out, channels = w.shape[:3]
     counts = [len(each) for each in numbers]
@@ -129,7 +133,7 @@ def frequency_blocks(weight: Array, torus: Shape, geometry: Geometry, rows: slic
             phase = phase * turn.reshape([-1 if i == axis else 1 for i in range(len(sides))])
         rest = tuple(place % s for place, s in zip(places, geometry.stride, strict=True))
         blocks[(..., slice(None), slice(None), *rest, slice(None))] += phase[..., None, None, None] * w[(..., *tap)]
-    return blocks.reshape(*counts, groups, out, -1)
+    return blocks.reshape(*(counts if frequency is None else ()), groups, out, -1)
 
 
 def conv_singular_values(weight: Array, input_shape: Shape, geometry: Geometry) -> Array:

@@ -20,7 +20,7 @@ from kxfast.backends.reference.lipschitz.convolution import (
 from kxfast.backends.reference.lipschitz.enclosure import ROUND, GolubKahan, Map, enclose, proven_above
 
 Array = NDArray[Any]
-_WRITTEN_OUT = 2**20  # operators with no more entries are treated as matrices
+WRITTEN_OUT = 2**20  # operators with no more entries are treated as matrices
 _AT_ONCE = 2**23  # entries of frequency blocks that are held at a time
 
 
@@ -36,12 +36,15 @@ class Ends(NamedTuple):
 
 def spectral_norm(
     a: Array, tol: float, upper: str | None, failure: float, start: Array | None, key: int
-) -> list[Ends]:  # fmt: skip
-    """Enclose the norms of a stack of matrices (N, m, n); `start` is (N, n)."""
-    rng = np.random.default_rng(key)
-    return [
-        _matrix_norm(each, tol, upper, failure, None if start is None else start[i], rng) for i, each in enumerate(a)
-    ]
+) -> tuple[Array, ...]:
+    """Enclose the norms of a stack of matrices (N, m, n), `start` (N, n): ends and steps (N,), u (N, m), v (N, n)."""
+    rng, (count, m, n) = np.random.default_rng(key), a.shape
+    lower, top, steps = np.zeros(count), np.zeros(count), np.zeros(count, np.int64)
+    u, v = np.zeros((count, m)), np.zeros((count, n))
+    for i, each in enumerate(a):
+        first = None if start is None else start[i]
+        lower[i], top[i], steps[i], u[i], v[i] = _matrix_norm(each, tol, upper, failure, first, rng)
+    return lower, top, steps, u, v
 
 
 def _matrix_norm(
@@ -113,11 +116,16 @@ def _ends(maps: tuple[Map, Map], v: Array, top: float, steps: int, margin: float
     lower = max(float(np.linalg.norm(back)) - margin, 0.0)
     v = back / (np.linalg.norm(back) or 1.0)
     top = max(top, lower)
+    return Ends(*scaled_ends(lower, top, exponent), steps, u, v)
+
+
+def scaled_ends(lower: float, top: float, exponent: int) -> tuple[float, float]:
+    """Return the ends times a power of two, rounded outwards where they leave the range of normal numbers."""
     with np.errstate(over="ignore", under="ignore"):
         low, high = float(np.ldexp(lower, exponent)), float(np.ldexp(top, exponent))
     tiny = np.finfo(np.float64).tiny
     low = min(low if low > tiny else float(np.nextafter(low, 0)), float(np.finfo(np.float64).max))
-    return Ends(low, high if high > tiny or top == 0 else float(np.nextafter(high, inf)), steps, u, v)
+    return low, high if high > tiny or top == 0 else float(np.nextafter(high, inf))
 
 
 def operator_spectral_norm(
@@ -144,8 +152,8 @@ def conv_spectral_norm(
     if largest == 0 or 0 in size:
         return Ends(0.0, inf if upper is None else 0.0, 0, np.zeros(outer), np.zeros(inner))
     rng = np.random.default_rng(key)
-    torus, exact, factor = _torus(input_shape, outer[1:], weight.shape[2:], geometry)
-    if not exact and size[0] * size[1] <= _WRITTEN_OUT:
+    torus, exact, factor = torus_of(input_shape, outer[1:], weight.shape[2:], geometry)
+    if not exact and size[0] * size[1] <= WRITTEN_OUT:
         written = matrix(weight.astype(np.float64), input_shape, geometry)
         ends = _matrix_norm(written, tol, upper, failure, None, rng)
         return ends._replace(u=ends.u.reshape(outer), v=ends.v.reshape(inner))
@@ -177,7 +185,7 @@ def conv_spectral_norm(
     return ends._replace(u=ends.u.reshape(outer), v=ends.v.reshape(inner))
 
 
-def _torus(input_shape: Shape, outputs: Shape, kernel: Shape, geometry: Geometry) -> tuple[Shape, bool, float]:
+def torus_of(input_shape: Shape, outputs: Shape, kernel: Shape, geometry: Geometry) -> tuple[Shape, bool, float]:
     """Return a torus whose circular operator times a factor is at least this one, and whether it is this one.
 
     Zeros: with sides n + p, rounded up to the stride, the wrapped windows meet only zeros, so the operator is a corner

@@ -35,9 +35,10 @@ def conv_power_iteration(
 
 
 def spectral_normalize(
-    weights: Sequence[Array], us: Sequence[Array], vs: Sequence[Array], coeff: float, n_iter: int, mode: str
-) -> tuple[Array, list[Array], list[Array], Array]:
-    """Return the factor of each layer, the new vectors and sigmas; the state of a step is v, then u, then v again."""
+    weights: Sequence[Array], us: Sequence[Array], vs: Sequence[Array], coeff: float, n_iter: int, hard: bool,
+    outs: Sequence[Array] | None,
+) -> tuple[Array, Array]:  # fmt: skip
+    """Return the factor and sigma of each layer; a step is u, then v. Vectors and outs are updated if all is finite."""
     new_us, new_vs, sigmas = [], [], []
     for w, old_u, old_v in zip(weights, us, vs, strict=True):
         u, v = old_u, old_v
@@ -48,7 +49,13 @@ def spectral_normalize(
         new_vs.append(v)
         sigmas.append(np.linalg.norm(w.T @ u) if n_iter else u @ (w @ v))
     sigma = np.array(sigmas, dtype=np.float64)
-    return scales(sigma, coeff, mode), new_us, new_vs, sigma
+    factors = scales(sigma, coeff, "hard" if hard else "soft")
+    if np.isfinite(sigma).all():
+        for old, new in zip([*us, *vs], [*new_us, *new_vs], strict=True):
+            old[...] = new
+        for out, w, factor in zip(outs or (), weights, factors, strict=False):
+            out[...] = (w * w.dtype.type(factor)).reshape(out.shape)
+    return factors, sigma
 
 
 def scales(sigma: Array, coeff: float, mode: str) -> Array:

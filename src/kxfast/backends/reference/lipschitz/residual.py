@@ -12,6 +12,7 @@ from kxfast.backends.reference.lipschitz.layers import (
     Gradient,
     Layer,
     bilinear_gradients,
+    forward,
     inputs,
     jacobian,
     pull_through,
@@ -67,9 +68,14 @@ class _Sample:
 
 
 def residual_inverse(
-    g: Callable[[Array], Array], y: Array, lipschitz: float | None, tol: float, max_steps: int, window: int
+    g: Callable[[Array], Array] | Sequence[Layer],
+    y: Array,
+    lipschitz: float | None,
+    tol: float,
+    max_steps: int,
+    window: int,
 ) -> tuple[Array, Array, Array, Array]:
-    """Solve ``x + g(x) = y`` for each sample; return x, steps, error bounds and flags.
+    """Solve ``x + g(x) = y`` for each sample; return x, steps, error bounds and flags. `g`: a function, or layers.
 
     The result is one plain step beyond the last point, where the residual was r: nearer than L |r| / (1 - L).
     """
@@ -85,7 +91,8 @@ def residual_inverse(
         if not active.any():
             break
         at = np.array([sample.x for sample in samples]).reshape(y.shape).astype(y.dtype)
-        residuals = (y.astype(np.float64) - g(at) - at).reshape(flat)
+        value = g(at) if callable(g) else forward(g, at)
+        residuals = (y.astype(np.float64) - value - at).reshape(flat)
         for i in np.flatnonzero(active):
             sample, r = samples[i], residuals[i]
             sample.x = at.reshape(flat)[i].astype(np.float64)

@@ -1,0 +1,104 @@
+// Maps made of layers: kxfast._native.lipschitz.Network*
+#include "lipschitz/bindings.hpp"
+#include "lipschitz/network.hpp"
+
+namespace kxfast::lipschitz {
+namespace {
+
+template <class T>
+Network<T> network_of(const py::list& layers) {
+  Network<T> network;
+  for (const py::handle& each : layers) {
+    const auto parts = each.cast<py::tuple>();
+    if (parts.size() == 2) {  // an activation: number and size
+      network.add(parts[0].cast<int>(), parts[1].cast<int64_t>());
+      continue;
+    }
+    const auto weight = parts[0].cast<Array<T>>();
+    const auto bias = parts[1].cast<std::optional<Array<T>>>();
+    network.add(weight.data(), bias ? bias->data() : nullptr, moves_of(weight, parts[2].cast<py::tuple>()));
+  }
+  return network;
+}
+
+template <class T>
+Array<T> shaped(Buffer<T>&& values, int64_t batch) {
+  const auto size = static_cast<py::ssize_t>(values.size());
+  return to_array(std::move(values), {batch, batch ? size / batch : 0});
+}
+
+template <class T>
+Array<T> forward(const Network<T>& self, const Array<T>& x) {
+  Buffer<T> y;
+  {
+    py::gil_scoped_release nogil;
+    y = self.forward(x.data(), x.shape(0));
+  }
+  return shaped(std::move(y), x.shape(0));
+}
+
+template <class T, bool PUSH>
+Array<T> derivative(const Network<T>& self, const Array<T>& x, const Array<T>& direction) {
+  Buffer<T> y;
+  {
+    py::gil_scoped_release nogil;
+    typename Network<T>::Point point;
+    self.forward(x.data(), x.shape(0), &point);
+    y = PUSH ? self.push(point, direction.data(), x.shape(0))
+             : self.pull(point, direction.data(), x.shape(0));
+  }
+  return shaped(std::move(y), x.shape(0));
+}
+
+template <class T>
+Array<double> series(const Network<T>& self, const Array<T>& x, const Array<T>& probes,
+                     const Array<double>& factors) {
+  Array<double> estimates({probes.shape(0), x.shape(0)});
+  double* to = estimates.mutable_data();
+  PythonJob job(0, py::none());
+  job.run([&] {
+    self.series(x.data(), x.shape(0), probes.data(), probes.shape(0), factors.data(), factors.shape(1), to,
+                job);
+  });
+  return estimates;
+}
+
+py::tuple inverse(const Network<double>& self, const Network<float>& coarse, const Array<double>& y,
+                  double lipschitz, double tol, int64_t max_steps, int64_t window) {
+  const int64_t batch = y.shape(0);
+  Array<double> x({y.shape(0), y.shape(1)}), bounds(batch);
+  Array<int64_t> steps(batch);
+  Array<bool> converged(batch);
+  const Solved out{x.mutable_data(), steps.mutable_data(), bounds.mutable_data(), converged.mutable_data()};
+  PythonJob job(0, py::none());
+  job.run(
+      [&] { residual_inverse(coarse, self, y.data(), batch, lipschitz, tol, max_steps, window, job, out); });
+  return py::make_tuple(x, steps, bounds, converged);
+}
+
+template <class T>
+py::class_<Network<T>> bind(py::module_& m, const char* name) {
+  py::class_<Network<T>> network(m, name,
+                                 "Layers, packed; arrays are (batch, pixels * channels), channels last.");
+  network.def(py::init(&network_of<T>), py::arg("layers"))
+      .def("forward", &forward<T>, py::arg("x").noconvert(), "The output of each sample.")
+      .def("jvp", &derivative<T, true>, py::arg("x").noconvert(), py::arg("tangent").noconvert(), "J t at x.")
+      .def("vjp", &derivative<T, false>, py::arg("x").noconvert(), py::arg("cotangent").noconvert(),
+           "J'g at x.")
+      .def("series", &series<T>, py::arg("x").noconvert(), py::arg("probes").noconvert(),
+           py::arg("factors").noconvert(),
+           "sum_k (-1)^(k+1) factors[probe, k] / k e'J^k e, (probes, batch).");
+  return network;
+}
+
+}  // namespace
+
+void bind_network(py::module_& m) {
+  bind<float>(m, "NetworkFloat32");
+  bind<double>(m, "NetworkFloat64")
+      .def("residual_inverse", &inverse, py::arg("coarse"), py::arg("y").noconvert(), py::arg("lipschitz"),
+           py::arg("tol"), py::arg("max_steps"), py::arg("window"),
+           "x, steps, error bounds and flags; lipschitz < 0: not known.");
+}
+
+}  // namespace kxfast::lipschitz

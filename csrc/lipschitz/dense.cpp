@@ -1,0 +1,176 @@
+// Enclosure of the spectral norm of a matrix.
+//
+// From below by Lanczos (lanczos.hpp), with one read of the matrix per step and vectors in double. From above
+// by a Cholesky factorisation of s^2 I - A'A in double: where it succeeds, s^2 plus a bound of all roundings
+// exceeds |A|^2 (Rump, BIT 46, 2006; with twice its constants). The Gram matrix is most of the work. Where
+// the width asked for allows the rounding of short sums of floats it is made of these, in half the time; a
+// bound for long sums of floats, or a factorisation in floats, would be wider than any interval of interest
+// (|A|_F^2 / |A|^2, a hundred or more, and n^2 multiply the unit of rounding). When the factorisation fails,
+// s was below the norm: Lanczos goes on.
+#include <cfloat>
+#include <cmath>
+#include <cstdlib>
+
+#include "lipschitz/cholesky.hpp"
+#include "lipschitz/gram.hpp"
+#include "lipschitz/norms.hpp"
+
+namespace kxfast::lipschitz {
+namespace {
+
+constexpr double kRound = 0x1p-53;
+
+template <class T>
+class Matrix {
+ public:
+  Matrix(const T* a, int64_t rows, int64_t cols) : rows_(rows), cols_(cols), blocks_(a, rows, cols, 0) {}
+  int64_t rows() const { return rows_; }
+  int64_t cols() const { return cols_; }
+  void step(const double* v, const double* before, double* p, double* t) {
+    blocks_.there_and_back(v, before, p, t);
+  }
+
+ private:
+  const int64_t rows_, cols_;
+  const Blocks<T, double> blocks_;
+};
+
+// The proof for one matrix; the Gram matrix is made when it is first needed, again when it is too coarse.
+template <class T>
+class Proof {
+ public:
+  Proof(const T* a, int64_t rows, int64_t cols, int exponent, double frobenius)
+      : a_(a), rows_(rows), cols_(cols), exponent_(exponent), frobenius_(frobenius) {}
+
+  // An upper end of at most value (1 + tol) - margin, or inf; where `last`, a wider one if need be. All are
+  // of 2^-exponent A.
+  double operator()(double value, double tol, double margin, bool last, Job& job) {
+    double widest = value * (1 + tol) - margin;
+    if (sizeof(T) == 4 && 4 * gram_error(0, kRun) * frobenius_ <= widest * widest - value * value) {
+      if (!gram_.size) gram_ = gram(a_, rows_, cols_, exponent_, kRun, job);
+    } else if (!gram_.size || gram_.error > gram_error(std::max(rows_, cols_), 0)) {
+      gram_ = gram(a_, rows_, cols_, exponent_, 0, job);
+    }
+    double top = test(value, widest, job);
+    for (; last && !std::isfinite(top) && !job.stopped(); tol *= 2)  // less was asked for than can be proven
+      top = test(value, value * (1 + 2 * tol) - margin, job);
+    return top;
+  }
+
+ private:
+  static constexpr int64_t kRun = 16;
+
+  double slack(double squared) const {
+    const double k = static_cast<double>(gram_.size);
+    const double trace = std::fmax(k * squared - gram_.frobenius, 0) + 8 * k * kRound * squared;
+    return 2 * (gram_.error * gram_.frobenius + kRound * ((k + 2) * trace + 4 * squared));
+  }
+
+  double test(double value, double widest, Job& job) {
+    const double guess = slack(widest * widest);
+    const double squared = std::fmax(widest * widest * (1 - 8 * kRound) - guess, value * value + guess);
+    const int64_t n = gram_.size;
+    if (!shifted_.size()) shifted_ = Buffer<double>(static_cast<size_t>(n * gram_.stride));
+    const double* from = gram_.entries.data();
+    double* to = shifted_.data();
+    for (int64_t i = 0; i < n; ++i, from += gram_.stride, to += gram_.stride) {
+      for (int64_t j = i; j < n; ++j) to[j] = -from[j];
+      to[i] += squared;
+    }
+    if (!cholesky({shifted_.data(), gram_.stride, 0}, n, job)) return HUGE_VAL;
+    return std::sqrt(squared + slack(squared)) * (1 + 4 * kRound);
+  }
+
+  const T* a_;
+  const int64_t rows_, cols_;
+  const int exponent_;
+  const double frobenius_;  // about |A|_F^2
+  Gram gram_;
+  Buffer<double> shifted_;
+};
+
+}  // namespace
+
+Ends finish(double top, double margin, int64_t steps, double* u, double* v, int64_t rows, int64_t cols) {
+  const double image = length(u, rows), back = length(v, cols);
+  if (image > 0) divide(u, rows, image);
+  if (back > 0) divide(v, cols, back);
+  const double lower = std::fmax((image > 0 ? back / image : 0.0) - margin, 0.0);
+  return {lower, std::fmax(top, lower), steps};
+}
+
+namespace {
+
+// The largest size of an entry, and the sum of all squares.
+template <class T>
+Extent extent(const T* a, int64_t size) {
+  constexpr int64_t kPiece = 1 << 18;
+  const auto part = KXFAST_PICK(Extent (*)(const T*, int64_t), survey);
+  const int64_t pieces = (size + kPiece - 1) / kPiece;
+  Buffer<Extent> parts(static_cast<size_t>(pieces));
+  const auto task = [&](int64_t i) {
+    parts[static_cast<size_t>(i)] = part(a + i * kPiece, std::min(kPiece, size - i * kPiece));
+  };
+  parallel_for(pieces, task);
+  Extent all{0, 0};
+  for (const Extent& each : parts) {
+    all.largest = std::fmax(all.largest, each.largest);
+    all.squares += each.squares;
+  }
+  return all;
+}
+
+// An end times 2^exponent, rounded outwards where it leaves the range of normal numbers.
+double scaled(double end, int exponent, bool up) {
+  const double value = std::ldexp(end, exponent);
+  if (up) return value > DBL_MIN || end == 0 ? value : std::nextafter(value, HUGE_VAL);
+  return std::fmin(value > DBL_MIN ? value : std::nextafter(value, 0.0), DBL_MAX);
+}
+
+}  // namespace
+
+template <class T>
+Ends spectral_norm(const T* a, int64_t rows, int64_t cols, const Wanted& wanted, const double* start,
+                   Stream random, Job& job, double* u, double* v) {
+  const Extent size = extent(a, rows * cols);
+  if (size.largest == 0) {
+    std::fill(u, u + rows, 0.0);
+    std::fill(v, v + cols, 0.0);
+    return {0.0, wanted.upper == Upper::none ? HUGE_VAL : 0.0, 0};
+  }
+  int exponent;
+  std::frexp(size.largest, &exponent);
+  if (std::abs(exponent) > 60) {  // squares would leave the range
+    Buffer<double> copy(static_cast<size_t>(rows * cols));
+    for (int64_t i = 0; i < rows * cols; ++i)
+      copy[static_cast<size_t>(i)] = std::ldexp(static_cast<double>(a[i]), -exponent);
+    const Ends ends = spectral_norm(copy.data(), rows, cols, wanted, start, random, job, u, v);
+    return {scaled(ends.lower, exponent, false), scaled(ends.upper, exponent, true), ends.steps};
+  }
+  const double unit = std::ldexp(1.0, exponent);
+  Matrix<T> matrix(a, rows, cols);
+  Lanczos<Matrix<T>> lanczos(matrix, start, random, kRound);
+  Proof<T> proof(a, rows, cols, exponent, size.squares / (unit * unit));
+  const double rounded =
+      kRound * static_cast<double>(rows + cols + 16) * std::sqrt(size.squares) * (1 + 1e-6);
+  const auto prove = [&](double value, bool last) {
+    return proof(value / unit, wanted.tol, 4 * rounded / unit, last, job) * unit;
+  };
+  double top;
+  const Ritz ritz = enclose(lanczos, wanted, cols, job, prove, top);
+  if (job.stopped()) return {0, 0, 0};
+  lanczos.expand(ritz.vector, v);
+  const double amount = length(v, cols);
+  if (amount > 0) divide(v, cols, amount);
+  Buffer<double> t(static_cast<size_t>(cols));
+  matrix.step(v, nullptr, u, t.data());
+  std::copy(t.begin(), t.end(), v);
+  return finish(top, rounded, lanczos.steps(), u, v, rows, cols);
+}
+
+template Ends spectral_norm(const float*, int64_t, int64_t, const Wanted&, const double*, Stream, Job&,
+                            double*, double*);
+template Ends spectral_norm(const double*, int64_t, int64_t, const Wanted&, const double*, Stream, Job&,
+                            double*, double*);
+
+}  // namespace kxfast::lipschitz

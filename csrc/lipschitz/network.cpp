@@ -1,0 +1,166 @@
+// Layers forward and their derivatives, a batch at a time.
+//
+// A linear layer is a kernel on one pixel, so that all products run through convolution.cpp. Slopes of the
+// activations are kept from the forward pass, in one array per layer: a derivative is then products and one
+// multiplication per activation, done in place in pieces that the threads share. The series of a log-det
+// takes all samples of a probe together, term by term.
+#include "lipschitz/network.hpp"
+
+#include <algorithm>
+
+#include "core/threads.hpp"
+#include "lipschitz/kernels.hpp"
+
+namespace kxfast::lipschitz {
+namespace {
+
+constexpr int64_t kPiece = 1 << 14;
+
+template <class Body>
+void in_pieces(int64_t size, Body&& body) {
+  const auto task = [&](int64_t i) { body(i * kPiece, std::min(kPiece, size - i * kPiece)); };
+  parallel_for((size + kPiece - 1) / kPiece, task);
+}
+
+template <class T>
+Buffer<T> of_size(int64_t size) {
+  return Buffer<T>(static_cast<size_t>(size));
+}
+
+}  // namespace
+
+template <class T>
+void Network<T>::add(const T* weight, const T* bias, const Moves& moves) {
+  Layer layer;
+  layer.convolution = std::make_unique<Convolution<T>>(weight, moves);
+  layer.inputs = moves.cols(), layer.outputs = moves.rows();
+  if (bias) {
+    layer.bias = of_size<T>(moves.groups * moves.outputs);
+    std::copy(bias, bias + layer.bias.size(), layer.bias.begin());
+  }
+  layers_.push_back(std::move(layer));
+}
+
+template <class T>
+void Network<T>::add(int curve, int64_t size) {
+  Layer layer;
+  layer.curve = curve, layer.inputs = layer.outputs = size;
+  layers_.push_back(std::move(layer));
+}
+
+template <class T>
+Buffer<T> Network<T>::forward(const T* x, int64_t batch, Point* point) const {
+  const auto activate = KXFAST_PICK(void (*)(Curve, const T*, int64_t, T*, T*), activate);
+  Buffer<T> here;
+  int64_t size = inputs() * batch;
+  if (point) point->clear();
+  for (const Layer& layer : layers_) {
+    Buffer<T> slopes;
+    const T* from = here.size() ? here.data() : x;
+    Buffer<T> next = of_size<T>(layer.convolution ? layer.outputs * batch : size);
+    if (layer.convolution) {
+      layer.convolution->forward(from, layer.bias.size() ? layer.bias.data() : nullptr, next.data(), batch);
+    } else {
+      if (point) slopes = of_size<T>(size);
+      T *to = next.data(), *slope = point ? slopes.data() : nullptr;
+      if (layer.curve == kSorting)
+        in_pieces(size / 2, [&](int64_t begin, int64_t count) {
+          for (int64_t i = 2 * begin; i < 2 * (begin + count); i += 2) {
+            const bool swap = from[i] < from[i + 1];
+            to[i] = from[i + swap], to[i + 1] = from[i + 1 - swap];
+            if (slope) slope[i] = slope[i + 1] = static_cast<T>(swap);
+          }
+        });
+      else
+        in_pieces(size, [&](int64_t begin, int64_t count) {
+          activate(static_cast<Curve>(layer.curve), from + begin, count, to + begin,
+                   slope ? slope + begin : nullptr);
+        });
+    }
+    size = static_cast<int64_t>(next.size());
+    here = std::move(next);
+    if (point) point->push_back(std::move(slopes));
+  }
+  return here;
+}
+
+template <class T>
+void Network<T>::apply_slopes(const Buffer<T>& slopes, const Layer& layer, Buffer<T>& x) const {
+  const auto multiply = KXFAST_PICK(void (*)(T*, const T*, int64_t), multiply_by);
+  T* data = x.data();
+  const T* slope = slopes.data();
+  const auto size = static_cast<int64_t>(x.size());
+  if (layer.curve == kSorting)
+    in_pieces(size / 2, [&](int64_t begin, int64_t count) {
+      for (int64_t i = 2 * begin; i < 2 * (begin + count); i += 2)
+        if (slope[i] != T{0}) std::swap(data[i], data[i + 1]);
+    });
+  else
+    in_pieces(size, [&](int64_t begin, int64_t count) { multiply(data + begin, slope + begin, count); });
+}
+
+template <class T>
+Buffer<T> Network<T>::push(const Point& point, const T* tangent, int64_t batch) const {
+  Buffer<T> here = of_size<T>(inputs() * batch);
+  std::copy(tangent, tangent + here.size(), here.begin());
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const Layer& layer = layers_[i];
+    if (!layer.convolution) {
+      apply_slopes(point[i], layer, here);
+      continue;
+    }
+    Buffer<T> next = of_size<T>(layer.outputs * batch);
+    layer.convolution->forward(here.data(), nullptr, next.data(), batch);
+    here = std::move(next);
+  }
+  return here;
+}
+
+template <class T>
+Buffer<T> Network<T>::pull(const Point& point, const T* cotangent, int64_t batch) const {
+  Buffer<T> here = of_size<T>(outputs() * batch);
+  std::copy(cotangent, cotangent + here.size(), here.begin());
+  for (size_t i = layers_.size(); i-- > 0;) {
+    const Layer& layer = layers_[i];
+    if (!layer.convolution) {
+      apply_slopes(point[i], layer, here);
+      continue;
+    }
+    Buffer<T> next = of_size<T>(layer.inputs * batch);
+    layer.convolution->transposed(here.data(), next.data(), batch);
+    here = std::move(next);
+  }
+  return here;
+}
+
+template <class T>
+void Network<T>::series(const T* x, int64_t batch, const T* probes, int64_t count, const double* factors,
+                        int64_t terms, double* estimates, Job& job) const {
+  Point point;
+  forward(x, batch, &point);
+  const int64_t size = inputs();
+  for (int64_t n = 0; n < count; ++n) {
+    const T* probe = probes + n * batch * size;
+    double* sums = estimates + n * batch;
+    std::fill(sums, sums + batch, 0.0);
+    Buffer<T> w = of_size<T>(batch * size);
+    std::copy(probe, probe + batch * size, w.begin());
+    for (int64_t k = 1; k <= terms && job.advance(0); ++k) {
+      w = pull(point, w.data(), batch);
+      const double factor = factors[n * terms + k - 1] / static_cast<double>(k % 2 ? k : -k);
+      const T* now = w.data();
+      const auto sample = [&](int64_t b) {
+        double sums4[4] = {0, 0, 0, 0};
+        for (int64_t i = 0; i < size; ++i)
+          sums4[i & 3] += static_cast<double>(now[b * size + i]) * static_cast<double>(probe[b * size + i]);
+        sums[b] += factor * ((sums4[0] + sums4[1]) + (sums4[2] + sums4[3]));
+      };
+      parallel_for(batch, sample, batch * size < (1 << 16) ? 1 : 0);
+    }
+  }
+}
+
+template class Network<float>;
+template class Network<double>;
+
+}  // namespace kxfast::lipschitz

@@ -1,0 +1,55 @@
+// A map made of layers, with its derivatives; arrays have channels last, (batch, pixels * channels).
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/job.hpp"
+#include "lipschitz/convolution.hpp"
+
+namespace kxfast::lipschitz {
+
+constexpr int kSorting = -1;  // in place of a Curve
+
+template <class T>
+class Network {
+ public:
+  void add(const T* weight, const T* bias, const Moves& moves);  // copies; a matrix is a kernel on one pixel
+  void add(int curve, int64_t size);                             // numbers of a sample
+  int64_t inputs() const { return layers_.front().inputs; }
+  int64_t outputs() const { return layers_.back().outputs; }
+
+  // What derivatives are taken at: of activations their slopes, of sorting what was exchanged (1 or 0).
+  using Point = std::vector<Buffer<T>>;
+  Buffer<T> forward(const T* x, int64_t batch, Point* point = nullptr) const;
+  Buffer<T> push(const Point& point, const T* tangent, int64_t batch) const;
+  Buffer<T> pull(const Point& point, const T* cotangent, int64_t batch) const;
+
+  // estimates (probes, batch) = sum over k of (-1)^(k+1) factors[probe][k] / k e' J^k e.
+  void series(const T* x, int64_t batch, const T* probes, int64_t count, const double* factors, int64_t terms,
+              double* estimates, Job& job) const;
+
+ private:
+  struct Layer {
+    std::unique_ptr<Convolution<T>> convolution;
+    Buffer<T> bias;
+    int curve = 0;
+    int64_t inputs = 0, outputs = 0;
+  };
+  void apply_slopes(const Buffer<T>& slopes, const Layer& layer, Buffer<T>& x) const;
+  std::vector<Layer> layers_;
+};
+
+struct Solved {
+  double* x;       // (batch, size)
+  int64_t* steps;  // and these (batch)
+  double* bounds;
+  bool* converged;
+};
+
+// x + g(x) = y, with g in both types; lipschitz < 0: not known.
+void residual_inverse(const Network<float>& coarse, const Network<double>& g, const double* y, int64_t batch,
+                      double lipschitz, double tol, int64_t max_steps, int64_t window, Job& job,
+                      const Solved& out);
+
+}  // namespace kxfast::lipschitz

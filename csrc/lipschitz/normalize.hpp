@@ -1,0 +1,16 @@
+// The training step of spectral normalisation.
+#pragma once
+
+#include <cstdint>
+
+namespace kxfast::lipschitz {
+
+// `n_iter` times u = W v / |W v|, v = W'u / |W'u|, in place; returns |W'u|, or u'W v without iterations.
+template <class T>
+double normalize_step(const T* w, int64_t rows, int64_t cols, T* u, T* v, int64_t n_iter);
+
+// out = factor * w
+template <class T>
+void scale(const T* w, int64_t size, T factor, T* out);
+
+}  // namespace kxfast::lipschitz

@@ -1,0 +1,110 @@
+// A matrix in blocks of rows, and lengths of vectors.
+//
+// At most 32 blocks of rows, of at least 128 KB, are the tasks, so a small matrix never wakes a thread; each
+// adds to a row of its own and the rows are summed in block order: the result does not depend on the number
+// of threads. Blocks of 128 KB whatever the size lost: a matrix of 16 MB then had 2 MB of rows to clear and
+// to sum for each read.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/threads.hpp"
+#include "core/workspace.hpp"
+#include "lipschitz/kernels.hpp"
+
+namespace kxfast::lipschitz {
+
+// Lengths are summed in double: squares of a float neither overflow nor vanish there.
+template <class T>
+T length(const T* z, int64_t n) {
+  double sum[8] = {};
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (int64_t k = 0; k < 8; ++k) sum[k] += static_cast<double>(z[i + k]) * static_cast<double>(z[i + k]);
+  for (; i < n; ++i) sum[0] += static_cast<double>(z[i]) * static_cast<double>(z[i]);
+  return static_cast<T>(
+      std::sqrt(((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]))));
+}
+
+template <class T>
+void divide(T* z, int64_t n, T by) {
+  for (int64_t i = 0; i < n; ++i) z[i] /= by;
+}
+
+template <class T, class V>
+using Product = void (*)(const T*, int64_t, int64_t, const V*, V*);
+template <class T, class V>
+using Both = void (*)(const T*, int64_t, int64_t, const V*, const V*, V*, V*);
+
+// W of type T in blocks of rows, beside vectors of type V.
+template <class T, class V>
+class Blocks {
+ public:
+  Blocks(const T* w, int64_t rows, int64_t cols, int threads)
+      : w_(w), rows_(rows), cols_(cols), threads_(threads) {
+    constexpr int64_t kBytes = 128 << 10, kMost = 32;
+    const int64_t least =
+        std::max((rows + kMost - 1) / kMost, kBytes / (cols * static_cast<int64_t>(sizeof(T))));
+    height_ = std::max<int64_t>(4, (least + 3) / 4 * 4);
+    count_ = (rows + height_ - 1) / height_;
+    parts_ = Buffer<V>(static_cast<size_t>(count_ * cols));
+  }
+
+  void times(const V* v, V* u) const {
+    const auto product = KXFAST_PICK(Plain, rows_times_vector);
+    each([&](const T* w, int64_t height, int64_t row, V*) { product(w, height, cols_, v, u + row); });
+  }
+
+  // t = W' u
+  void transposed(const V* u, V* t) const {
+    const auto product = KXFAST_PICK(Plain, add_weighted_rows);
+    each([&](const T* w, int64_t height, int64_t row, V* part) {
+      std::fill(part, part + cols_, V{0});
+      product(w, height, cols_, u + row, part);
+    });
+    sum(t);
+  }
+
+  // u = W v - before (nothing if null), t = W' u
+  void there_and_back(const V* v, const V* before, V* u, V* t) const {
+    const auto product = KXFAST_PICK(Fused, rows_and_back);
+    each([&](const T* w, int64_t height, int64_t row, V* part) {
+      std::fill(part, part + cols_, V{0});
+      product(w, height, cols_, v, before ? before + row : nullptr, u + row, part);
+    });
+    sum(t);
+  }
+
+ private:
+  using Plain = Product<T, V>;
+  using Fused = Both<T, V>;
+
+  template <class Body>
+  void each(Body&& body) const {
+    const auto task = [&](int64_t b) {
+      const int64_t row = b * height_;
+      V* part = const_cast<V*>(parts_.data()) + b * cols_;
+      body(w_ + row * cols_, std::min(height_, rows_ - row), row, part);
+    };
+    parallel_for(count_, task, threads_);
+  }
+  void sum(V* t) const {
+    constexpr int64_t kColumns = 1024;
+    const auto task = [&](int64_t c) {
+      const int64_t begin = c * kColumns, end = std::min(cols_, begin + kColumns);
+      const V* part = parts_.data();
+      std::copy(part + begin, part + end, t + begin);
+      for (int64_t b = 1; b < count_; ++b)
+        for (int64_t j = begin; j < end; ++j) t[j] += part[b * cols_ + j];
+    };
+    parallel_for((cols_ + kColumns - 1) / kColumns, task, count_ > 1 ? threads_ : 1);
+  }
+
+  const T* w_;
+  int64_t rows_, cols_, height_, count_;
+  int threads_;
+  Buffer<V> parts_;
+};
+
+}  // namespace kxfast::lipschitz

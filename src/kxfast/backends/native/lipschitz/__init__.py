@@ -1,0 +1,23 @@
+"""Spectral norms and residual blocks, compiled."""
+
+from kxfast._native.lipschitz import power_iteration
+from kxfast.backends.native.lipschitz.convolution import conv_power_iteration, conv_singular_values, conv_spectral_norm
+from kxfast.backends.native.lipschitz.network import forward, jvp, logdet_series, residual_inverse, vjp
+from kxfast.backends.native.lipschitz.norms import spectral_norm
+from kxfast.backends.native.lipschitz.training import spectral_normalize
+
+DTYPES = "fd"
+
+__all__ = [
+    "conv_power_iteration",
+    "conv_singular_values",
+    "conv_spectral_norm",
+    "forward",
+    "jvp",
+    "logdet_series",
+    "power_iteration",
+    "residual_inverse",
+    "spectral_norm",
+    "spectral_normalize",
+    "vjp",
+]
