@@ -98,6 +98,13 @@ def test_what_cannot_be_served_goes_to_torch() -> None:
     assert switch.counts().reasons == {"small": 1}
 
 
+def test_causal_calls_of_other_lengths_begin_at_the_first_key() -> None:
+    q, k = torch.randn(1, 2, 5, 4), torch.randn(1, 2, 9, 4)
+    with kt.install_sdpa(always=True) as switch:
+        close(F.scaled_dot_product_attention(q, k, k, is_causal=True), ORIGINAL(q, k, k, is_causal=True))
+    assert switch.counts().served == 1
+
+
 def test_grouped_heads() -> None:
     q, k = torch.randn(2, 6, 9, 4), torch.randn(2, 2, 9, 4)
     with kt.install_sdpa(always=True) as switch:

@@ -9,7 +9,9 @@
 // most of the work. Everything is in double: with floats, n^2 times the unit of rounding would be wider than
 // the intervals asked for.
 //
-// nothing depends on the number of threads. Where a factorisation fails, the norm is above the bound, and
+// Frequencies are taken in waves of fixed sizes, the largest Frobenius norms first, all of a wave against one
+// bound: nothing depends on the number of threads. Where a factorisation fails, the norm is above the bound,
+// and Lanczos on that block raises it for the next wave.
 #include "lipschitz/circular.hpp"
 
 #include <algorithm>

@@ -44,7 +44,7 @@ class Operator:
         def run(*arguments: Any) -> Any:
             return forward(*arguments)
 
-        run.__signature__ = ANY_SIGNATURE  # type: ignore[attr-defined]
+        run.__signature__ = ANY_SIGNATURE  # type: ignore[attr-defined]  # inspect reads it, functions do not declare it
         rules = {"forward": run, "setup_context": save, "backward": gradients, "vmap": vmap}
         methods = {each: staticmethod(rule) for each, rule in rules.items()}
         self.apply: Rule = type(name, (torch.autograd.Function,), methods).apply  # type: ignore[attr-defined]  # by torch

@@ -107,7 +107,7 @@ class _Eager(torch.autograd.Function):
         return found, (None,) * len(found)
 
 
-_Eager.forward.__signature__ = ANY_SIGNATURE  # type: ignore[attr-defined]
+_Eager.forward.__signature__ = ANY_SIGNATURE  # type: ignore[attr-defined]  # as in Operator
 
 
 def spectral_normalize(
