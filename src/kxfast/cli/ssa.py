@@ -41,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> int:
     """Simulate an ensemble, and write what was asked for."""
     net = read(chosen.model)
+    if not 0 < chosen.end < float("inf"):
+        raise ValueError(f"--end must be above 0; got {chosen.end:g}")
     if chosen.points < 2:
         raise ValueError(f"--points must be at least 2; got {chosen.points}")
     for name in chosen.species or ():
