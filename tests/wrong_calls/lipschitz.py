@@ -74,6 +74,8 @@ CALLS = [
      "grads[0] must have shape (3, 4) to match weights[0]; got (4, 3)"),
     (lambda: L.spectral_normalize_backward([W], [W], [U], [U], [1.0]), ValueError,
      "vs[0] must have shape (4,) to match weights[0]'s 4 columns; got (3,)"),
+    (lambda: L.spectral_normalize_backward([K1], [K1], [U], [V], [1.0], conv={"input_shape": (5,)}), ValueError,
+     "us[0] must have shape (2, 3) to match weights[0]; got (3,)"),
     (lambda: L.SpectralState([W], rank=0), ValueError, "rank must be at least 1; got 0"),
     (lambda: L.SpectralState([W]).step([W.T]), ValueError, "weights[0] must have shape (3, 4) as before; got (4, 3)"),
     (lambda: L.normalize_weight(W, variant="tf"), ValueError, "variant must be one of 'keras', 'pytorch', 'i-resnet'"),

@@ -191,30 +191,30 @@ def spectral_norm(
     Lower and upper ends, steps, u and v of each of a stack; upper: 0 none, 1 proof, 2 random.
     """
 
-@typing.overload
 def spectral_normalize(
-    weights: list[numpy.typing.NDArray[numpy.float32]],
-    us: list[numpy.typing.NDArray[numpy.float32]],
-    vs: list[numpy.typing.NDArray[numpy.float32]],
+    weights: list[typing.Any],
+    us: typing.Any,
+    vs: typing.Any,
     coeff: typing.SupportsFloat | typing.SupportsIndex,
     n_iter: typing.SupportsInt | typing.SupportsIndex,
     hard: bool,
-    outs: list[numpy.typing.NDArray[numpy.float32]] | None,
+    scaled: bool,
+    outs: typing.Any,
 ) -> typing.Any:
     """
-    Factors and sigmas of each layer; vectors and outs are updated in place if all sigmas are finite.
+    Factors, sigmas and new arrays; lists of arrays are updated if all sigmas are finite. None: convert them.
     """
 
-@typing.overload
-def spectral_normalize(
-    weights: list[numpy.typing.NDArray[numpy.float64]],
-    us: list[numpy.typing.NDArray[numpy.float64]],
-    vs: list[numpy.typing.NDArray[numpy.float64]],
+def spectral_normalize_backward(
+    grads: typing.Any,
+    weights: list[typing.Any],
+    us: typing.Any,
+    vs: typing.Any,
+    sigmas: numpy.typing.NDArray[numpy.float64],
     coeff: typing.SupportsFloat | typing.SupportsIndex,
-    n_iter: typing.SupportsInt | typing.SupportsIndex,
     hard: bool,
-    outs: list[numpy.typing.NDArray[numpy.float64]] | None,
+    extra: typing.SupportsFloat | typing.SupportsIndex,
 ) -> typing.Any:
     """
-    Factors and sigmas of each layer; vectors and outs are updated in place if all sigmas are finite.
+    Gradients for the weights, and the inner products of each with its gradient. None: convert the lists.
     """

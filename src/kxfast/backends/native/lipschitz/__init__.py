@@ -4,7 +4,7 @@ from kxfast._native.lipschitz import power_iteration
 from kxfast.backends.native.lipschitz.convolution import conv_power_iteration, conv_singular_values, conv_spectral_norm
 from kxfast.backends.native.lipschitz.network import forward, jvp, logdet_series, residual_inverse, vjp
 from kxfast.backends.native.lipschitz.norms import spectral_norm
-from kxfast.backends.native.lipschitz.training import spectral_normalize
+from kxfast.backends.native.lipschitz.training import spectral_normalize, spectral_normalize_backward
 
 DTYPES = "fd"
 
@@ -19,5 +19,6 @@ __all__ = [
     "residual_inverse",
     "spectral_norm",
     "spectral_normalize",
+    "spectral_normalize_backward",
     "vjp",
 ]
