@@ -21,6 +21,15 @@ class NetworkFloat32:
         """
         J t at x.
         """
+    def neumann(
+        self,
+        x: numpy.typing.NDArray[numpy.float32],
+        probe: numpy.typing.NDArray[numpy.float32],
+        terms: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        e' sum_k (-J)^k.
+        """
     def series(
         self,
         x: numpy.typing.NDArray[numpy.float32],
@@ -29,6 +38,16 @@ class NetworkFloat32:
     ) -> numpy.typing.NDArray[numpy.float64]:
         """
         sum_k (-1)^(k+1) factors[probe, k] / k e'J^k e, (probes, batch).
+        """
+    def trace(
+        self,
+        x: numpy.typing.NDArray[numpy.float32],
+        tangent: numpy.typing.NDArray[numpy.float32],
+        to_value: numpy.typing.NDArray[numpy.float32],
+        to_tangent: numpy.typing.NDArray[numpy.float32],
+    ) -> tuple[typing.Any, ...]:
+        """
+        Gradients of <to_value, g(x)> + to_tangent'J(x) tangent: for x, and for each weight (value, tangent, to_value, to_tangent).
         """
     def vjp(
         self, x: numpy.typing.NDArray[numpy.float32], cotangent: numpy.typing.NDArray[numpy.float32]
@@ -52,6 +71,15 @@ class NetworkFloat64:
         """
         J t at x.
         """
+    def neumann(
+        self,
+        x: numpy.typing.NDArray[numpy.float64],
+        probe: numpy.typing.NDArray[numpy.float64],
+        terms: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        e' sum_k (-J)^k.
+        """
     def residual_inverse(
         self,
         coarse: NetworkFloat32,
@@ -72,6 +100,16 @@ class NetworkFloat64:
     ) -> numpy.typing.NDArray[numpy.float64]:
         """
         sum_k (-1)^(k+1) factors[probe, k] / k e'J^k e, (probes, batch).
+        """
+    def trace(
+        self,
+        x: numpy.typing.NDArray[numpy.float64],
+        tangent: numpy.typing.NDArray[numpy.float64],
+        to_value: numpy.typing.NDArray[numpy.float64],
+        to_tangent: numpy.typing.NDArray[numpy.float64],
+    ) -> tuple[typing.Any, ...]:
+        """
+        Gradients of <to_value, g(x)> + to_tangent'J(x) tangent: for x, and for each weight (value, tangent, to_value, to_tangent).
         """
     def vjp(
         self, x: numpy.typing.NDArray[numpy.float64], cotangent: numpy.typing.NDArray[numpy.float64]
