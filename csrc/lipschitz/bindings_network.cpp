@@ -118,8 +118,7 @@ py::class_<Network<T>> bind(py::module_& m, const char* name) {
            "e' sum_k (-J)^k.")
       .def("trace", &trace<T>, py::arg("x").noconvert(), py::arg("tangent").noconvert(),
            py::arg("to_value").noconvert(), py::arg("to_tangent").noconvert(),
-           "Gradients of <to_value, g(x)> + to_tangent'J(x) tangent: for x, and for each weight "
-           "(value, tangent, to_value, to_tangent).");
+           "Gradients for x, and what each weight met: (value, tangent, to_value, to_tangent).");
   return network;
 }
 

@@ -47,7 +47,7 @@ class NetworkFloat32:
         to_tangent: numpy.typing.NDArray[numpy.float32],
     ) -> tuple[typing.Any, ...]:
         """
-        Gradients of <to_value, g(x)> + to_tangent'J(x) tangent: for x, and for each weight (value, tangent, to_value, to_tangent).
+        Gradients for x, and what each weight met: (value, tangent, to_value, to_tangent).
         """
     def vjp(
         self, x: numpy.typing.NDArray[numpy.float32], cotangent: numpy.typing.NDArray[numpy.float32]
@@ -109,7 +109,7 @@ class NetworkFloat64:
         to_tangent: numpy.typing.NDArray[numpy.float64],
     ) -> tuple[typing.Any, ...]:
         """
-        Gradients of <to_value, g(x)> + to_tangent'J(x) tangent: for x, and for each weight (value, tangent, to_value, to_tangent).
+        Gradients for x, and what each weight met: (value, tangent, to_value, to_tangent).
         """
     def vjp(
         self, x: numpy.typing.NDArray[numpy.float64], cotangent: numpy.typing.NDArray[numpy.float64]
