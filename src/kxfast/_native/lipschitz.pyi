@@ -122,8 +122,11 @@ def circular_norm(
     matrices: numpy.typing.NDArray[numpy.float64],
     places: numpy.typing.NDArray[numpy.int64],
     sides: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"],
+    twist: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"],
     value: typing.SupportsFloat | typing.SupportsIndex,
     tol: typing.SupportsFloat | typing.SupportsIndex,
+    rise: typing.SupportsFloat | typing.SupportsIndex,
+    limit: typing.SupportsFloat | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,
 ) -> tuple[typing.Any, ...]:
     """
