@@ -51,7 +51,7 @@ template <class T>
 Found run(const double* weight, const Moves& moves, const Wanted& wanted, uint64_t seed, Job& job, double* v,
           double noise) {
   Map<T> map(weight, moves);
-  Lanczos<Map<T>, T> lanczos(map, nullptr, Stream(seed, 0), noise);
+  Lanczos<Map<T>, T> lanczos(map, nullptr, Stream(seed, 0), noise, wanted.upper != Upper::none);
   double top;
   const auto none = [](double, bool) { return HUGE_VAL; };
   const Ritz ritz = enclose(lanczos, wanted, moves.cols(), job, none, top);

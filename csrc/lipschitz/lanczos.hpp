@@ -31,8 +31,11 @@ template <class Map, class Kept = double>
 class Lanczos : public Bidiagonal {
  public:
   // `start` (cols) is where it begins; random if null or 0. `noise`: roundings of an application.
-  Lanczos(Map& map, const double* start, Stream random, double noise)
+  // Without `whole` a vector is held against the two before it alone, which is enough until the largest value
+  // is found: what is lost then is that others are not found twice.
+  Lanczos(Map& map, const double* start, Stream random, double noise, bool whole = true)
       : map_(map),
+        whole_(whole),
         inputs_(map.cols()),
         outputs_(map.rows()),
         noise_(noise),
@@ -102,7 +105,7 @@ class Lanczos : public Bidiagonal {
     const double size = std::max(length(q_.data(), inputs_), std::max(largest_, alpha));
     double* x = v_.data();
     std::copy(q_.begin(), q_.end(), x);
-    for (int turn = 0; turn < kTurns; ++turn) orthogonalise(x, k);
+    for (int turn = 0; turn < (whole_ ? kTurns : 0); ++turn) orthogonalise(x, k);
     double beta = length(x, inputs_);
     if (beta > 64 * noise_ * size) {
       divide(x, inputs_, beta);
@@ -119,6 +122,7 @@ class Lanczos : public Bidiagonal {
   }
 
   Map& map_;
+  const bool whole_;
   const int64_t inputs_, outputs_;
   const double noise_;
   double largest_ = 0;
