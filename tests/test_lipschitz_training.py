@@ -103,6 +103,18 @@ def test_layers_of_all_kinds_in_one_call(rng, mode):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+@pytest.mark.parametrize("offset", [0, 3])
+def test_weights_larger_than_the_caches(rng, offset):
+    w, g = (rng.standard_normal((1100, 2101), np.float32) for _ in range(2))
+    out = np.zeros(w.size + 16, np.float32)[offset:][: w.size].reshape(w.shape)
+    u, v = rng.standard_normal(1100, np.float32), rng.standard_normal(2101, np.float32)
+    (scaled,), (sigma,) = L.spectral_normalize([w], [u], [v], out=[out])
+    np.testing.assert_allclose(scaled, w * np.float32(0.9 / sigma), rtol=1e-6)
+    (dw,) = L.spectral_normalize_backward([g], [w], [u], [v], [sigma])
+    (expected,) = L.spectral_normalize_backward([g], [w], [u], [v], [sigma], backend="reference")
+    np.testing.assert_allclose(dw, expected, rtol=1e-5, atol=1e-7)
+
+
 def test_infinite_gradients_pass_and_infinite_weights_do_not(rng):
     w, u, v = rng.standard_normal((4, 3)), rng.standard_normal(4), rng.standard_normal(3)
     g = np.full((4, 3), np.inf)

@@ -24,12 +24,13 @@ struct Extent {
 };
 
 // matvec.cpp: each adds to `t`, where it has one; rows_and_back also sets u = W v - before (none if null).
-// scaling.cpp: out = w by, and out = g by - weight u v' for a row-major g (rows, cols); out may be w or g.
+// scaling.cpp: out = w by, and out = g by - weight u v' for a row-major g (rows, cols); `past` the caches,
+// else out may be w or g.
 #define KXFAST_DECLARE_SCALING(T)                                                                        \
   double inner(const T* a, const T* b, int64_t n);                                                       \
-  void scaled(const T* w, int64_t n, T by, T* out);                                                      \
+  void scaled(const T* w, int64_t n, T by, T* out, bool past);                                           \
   void scaled_less_outer(const T* g, int64_t rows, int64_t cols, T by, const T* u, T weight, const T* v, \
-                         T* out);
+                         T* out, bool past);
 
 #define KXFAST_DECLARE_TYPES(T, V)                                                  \
   void rows_times_vector(const T* w, int64_t rows, int64_t cols, const V* v, V* u); \

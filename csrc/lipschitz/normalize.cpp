@@ -11,6 +11,12 @@ namespace kxfast::lipschitz {
 
 constexpr int64_t kPiece = 1 << 16;  // elements that one task scales
 
+// Whether a result is better written past the caches.
+template <class T>
+bool beyond_caches(int64_t size) {
+  return size * static_cast<int64_t>(sizeof(T)) >= (8 << 20);
+}
+
 template <class T>
 double normalize_step(const T* w, int64_t rows, int64_t cols, T* u, T* v, int64_t n_iter) {
   if (rows == 0 || cols == 0) {
@@ -42,11 +48,12 @@ double normalize_step(const T* w, int64_t rows, int64_t cols, T* u, T* v, int64_
 
 template <class T>
 void scale(const T* w, int64_t size, T factor, T* out) {
-  using Kernel = void (*)(const T*, int64_t, T, T*);
+  using Kernel = void (*)(const T*, int64_t, T, T*, bool);
   const auto kernel = KXFAST_PICK(Kernel, scaled);
+  const bool past = w != out && beyond_caches<T>(size);
   const auto task = [&](int64_t i) {
     const int64_t begin = i * kPiece;
-    kernel(w + begin, std::min(size - begin, kPiece), factor, out + begin);
+    kernel(w + begin, std::min(size - begin, kPiece), factor, out + begin, past);
   };
   parallel_for((size + kPiece - 1) / kPiece, task);
 }
@@ -82,12 +89,13 @@ double normalize_gradient(const T* g, const T* w, int64_t rows, int64_t cols, co
   }
   const double inner = product(g, w, size);
   const T by = static_cast<T>(1 / divisor), weight = static_cast<T>(slope * inner / (divisor * divisor));
-  using Kernel = void (*)(const T*, int64_t, int64_t, T, const T*, T, const T*, T*);
+  using Kernel = void (*)(const T*, int64_t, int64_t, T, const T*, T, const T*, T*, bool);
   const auto kernel = KXFAST_PICK(Kernel, scaled_less_outer);
   const int64_t height = std::max<int64_t>(1, kPiece / cols);
   const auto task = [&](int64_t i) {
     const int64_t row = i * height;
-    kernel(g + row * cols, std::min(rows - row, height), cols, by, u + row, weight, v, out + row * cols);
+    kernel(g + row * cols, std::min(rows - row, height), cols, by, u + row, weight, v, out + row * cols,
+           beyond_caches<T>(size));
   };
   parallel_for((rows + height - 1) / height, task);
   return inner;
