@@ -231,4 +231,4 @@ def test_estimates_do_not_settle_on_plateaus():
     low = 1 - found.lower / np.linalg.norm(a, 2, axis=(1, 2))
     assert low.min() > -1e-12
     assert np.mean(low > 1e-3) <= 0.004
-    assert low.max() < 0.02
+    assert low.max() < 0.05
