@@ -191,8 +191,8 @@ KXFAST_BINDINGS(conv) {
       py::arg("bias").noconvert(), py::arg("dilation"), py::arg("causal"), py::arg("skip"),
       py::arg("gate_first"), py::arg("mask_input"), py::arg("mask").noconvert(), py::arg("drop"),
       py::arg("seed"), py::arg("keep"),
-      "The same on the bits of bfloat16 where core.bf16_products(), for an even number of channels in; bias "
-      "and parts in float32.");
+      "The same on the bits of bfloat16 where core.bf16_products() and channels in are even; bias and parts "
+      "in float32.");
 #endif
   bind<float>(m, "LayerFloat32");
   bind<double>(m, "LayerFloat64");

@@ -116,7 +116,7 @@ def forward_bfloat16(
     keep: bool,
 ) -> tuple[typing.Any, ...]:
     """
-    The same on the bits of bfloat16 where core.bf16_products(), for an even number of channels in; bias and parts in float32.
+    The same on the bits of bfloat16 where core.bf16_products() and channels in are even; bias and parts in float32.
     """
 
 def match_features(
