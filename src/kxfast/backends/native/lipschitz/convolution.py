@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from kxfast._native import core
 from kxfast._native import lipschitz as native
-from kxfast.backends.native.lipschitz.norms import UNSEEN, UPPER, number, share, spectral_norm
+from kxfast.backends.native.lipschitz.norms import UPPER, number, share, spectral_norm
 from kxfast.backends.reference.lipschitz.convolution import Geometry, Shape, frequency_blocks, matrix, output_shape
-from kxfast.backends.reference.lipschitz.norms import WRITTEN_OUT, Ends, scaled_ends, torus_of
+from kxfast.backends.reference.lipschitz.norms import UNSEEN, WRITTEN_OUT, Ends, scaled_ends, torus_of
 
 Array = NDArray[Any]
 ROUND = 2.0**-53
