@@ -224,6 +224,16 @@ def test_log_determinant_of_the_exponential(rng):
     assert L.expm_logdet(np.zeros((0, 0))) == 0
 
 
+def test_estimates_do_not_settle_on_plateaus():
+    """By residuals, or by differences that shrink, two in a hundred of these were up to 16 % low."""
+    a = np.random.default_rng(4).standard_normal((500, 8, 20))
+    found = kx.lipschitz.spectral_norm(a, upper=None, tol=1e-3)
+    low = 1 - found.lower / np.linalg.norm(a, 2, axis=(1, 2))
+    assert low.min() > -1e-12
+    assert np.mean(low > 1e-3) <= 0.004
+    assert low.max() < 0.05
+
+
 @pytest.mark.skipif("native" not in kx.available(), reason="native is not built")
 @pytest.mark.parametrize("seed", range(12))
 def test_every_torus_encloses_a_convolution_with_zeros_around_it(seed):

@@ -15,7 +15,7 @@ from kxfast._native import lipschitz as native
 from kxfast.backends.native.lipschitz import tori
 from kxfast.backends.native.lipschitz.norms import UPPER, number, share, spectral_norm
 from kxfast.backends.reference.lipschitz.convolution import Geometry, Shape, frequency_blocks, matrix, output_shape
-from kxfast.backends.reference.lipschitz.norms import WRITTEN_OUT, Ends, scaled_ends, torus_of
+from kxfast.backends.reference.lipschitz.norms import UNSEEN, WRITTEN_OUT, Ends, scaled_ends, torus_of
 
 Array = NDArray[Any]
 ROUND = 2.0**-53
@@ -88,12 +88,13 @@ def conv_spectral_norm(
         top = inf if upper is None else top * (1 + 4 * ROUND)
         start = last(tori.wave(w, torus, reduced, best, inner))
     elif upper == "proof":
-        value, _, steps, start = native.conv_lanczos(given, way, tol / 2, 0, 0.0, seed)
+        value, _, steps, start = native.conv_lanczos(given, way, tol / 2, 0, share(size[1], UNSEEN), seed)
         stride = tuple(gcd(n, s) for n, s in zip(torus, geometry.stride, strict=True))
         seen = first(start, inner) if geometry.padding_mode == "zeros" else None
         top = tori.least_bound(w, torus, geometry._replace(stride=stride), seen, value, tol, seed)
         top *= factor * (1 + 4 * ROUND)
     else:
+        failure = UNSEEN if upper is None else failure
         _, top, steps, start = native.conv_lanczos(given, way, tol, UPPER[upper], share(size[1], failure), seed)
     lower, top, u, v = native.conv_ends(given, way, top, margin, start)
     lower, top = scaled_ends(lower, top, exponent)
