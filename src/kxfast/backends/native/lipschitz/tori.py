@@ -13,7 +13,7 @@ from kxfast._native import lipschitz as native
 from kxfast.backends.reference.lipschitz.convolution import Geometry, Shape, frequency_blocks
 
 Array = NDArray[Any]
-PATIENCE = 6  # tori tried in vain; each ends once it is worse than the best, mostly at once
+PATIENCE = 6  # tori tried in vain, fewer above 64 channels; each ends once it is worse than the best, mostly at once
 WIDER = 4  # sides tried beyond the smallest
 
 
@@ -65,15 +65,17 @@ def least_bound(
     Where another place is found that is too high, the next torus has to miss both.
     """
     spans = [d * (k - 1) // s for d, k, s in zip(geometry.dilation, w.shape[2:], geometry.stride, strict=True)]
-    if seen is None or any(span >= n // s for span, n, s in zip(spans, torus, geometry.stride, strict=True)):
-        return bound(w, torus, geometry, seed, Goal(value, tol, tol / 8))[0]
+    side = min(len(w) // geometry.groups, w.shape[1] * int(np.prod(geometry.stride)))
+    small = side > 128 and max(torus) < 24  # many hills, few frequencies: another torus costs and gains nothing
+    if seen is None or small or any(span >= n // s for span, n, s in zip(spans, torus, geometry.stride, strict=True)):
+        return bound(w, torus, geometry, seed, Goal(value, tol, tol))[0]
     choices = [
         [(n + more * s, twist) for more in range(WIDER) for twist in (0, 1)] if n > 1 else [(n, 0)]
         for n, s in zip(torus, geometry.stride, strict=True)
     ]
     left, peaks = list(product(*choices)), [_peak(seen, geometry.stride)]
     best, vain = inf, 0
-    while left and vain < PATIENCE:
+    while left and vain < max(1, min(PATIENCE, PATIENCE * 64 // side)):
         chosen = max(left, key=lambda each: min(_missed(peak, each, geometry.stride) for peak in peaks))
         left.remove(chosen)
         sides, twist = (tuple(each[k] for each in chosen) for k in (0, 1))
