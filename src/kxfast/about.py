@@ -42,7 +42,7 @@ def available(operation: str | None = None) -> tuple[str, ...]:
 
 
 def _serves_any(stem: str, backend: str) -> bool:
-    return not isinstance(dispatch.load(stem, backend), str)
+    return dispatch.unable(stem, backend) is None
 
 
 @dataclass(frozen=True)
