@@ -170,7 +170,7 @@ def cuda(session: nox.Session) -> None:
     tests = [str(path) for path in sorted(Path("tests").glob("test_cuda_*.py"))]
     environment = sanitized() | {"PYTHONPATH": "src", "KXFAST_EMULATION_FLAGS": flags}
     session.run(
-        *("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, "-k", "emulation or refilled or averages"),
+        *("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, "-k", "(emulation or refilled or averages) and not beside"),
         env=environment,
     )
 
