@@ -169,10 +169,8 @@ def cuda(session: nox.Session) -> None:
     flags = "-g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
     tests = [str(path) for path in sorted(Path("tests").glob("test_cuda_*.py"))]
     environment = sanitized() | {"PYTHONPATH": "src", "KXFAST_EMULATION_FLAGS": flags}
-    session.run(
-        *("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, "-k", "(emulation or refilled or averages) and not beside"),
-        env=environment,
-    )
+    which = "(emulation or refilled or averages or both_types) and not beside"
+    session.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, "-k", which, env=environment)
 
 
 @nox.session

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kxfast import dispatch
 from kxfast.backends.cuda import load, nvrtc
 
 ORDERS = 3
@@ -83,7 +84,7 @@ class EmulatedDevice:
         return copy
 
     def download(self, x):
-        return x.copy()
+        return (x if isinstance(x, np.ndarray) else x.memory).copy()
 
     def free_bytes(self):
         return self.free
@@ -94,9 +95,10 @@ class EmulatedDevice:
     def kernel(self, text, name):
         function = getattr(compile_for_host(text, self.flags), f"kx_launch_{name}")
 
-        def launch(blocks, threads, shared, arguments):
+        def launch(blocks, threads, shared, arguments, behind=()):
             self.launches += 1
             arrays = [x for x in arguments if isinstance(x, np.ndarray)]
+            arrays += [x if isinstance(x, np.ndarray) else x.memory for x in behind]
             before = [x.copy() for x in arrays]
             results = []
             for order in self.orders:
@@ -130,3 +132,39 @@ def emulated(**keywords):
         yield device
     finally:
         load.device, load.missing = found
+        dispatch._found.clear()  # what it has found there
+
+
+class GpuArray:
+    """Plays an array in the memory of a GPU: what its protocols say is true of host memory."""
+
+    def __init__(self, memory, number=0):
+        self.memory, self.number = memory, number
+
+    def __dlpack_device__(self):
+        return 2, self.number
+
+    @property
+    def device(self):
+        return f"cuda:{self.number}"
+
+    @property
+    def dtype(self):
+        return self.memory.dtype
+
+    @property
+    def __cuda_array_interface__(self):
+        strides = None if self.memory.flags.c_contiguous else self.memory.strides
+        return {
+            "shape": self.memory.shape, "typestr": self.memory.dtype.str, "strides": strides,
+            "data": (self.memory.ctypes.data, False), "version": 3,
+        }  # fmt: skip
+
+
+def empty_like(x):
+    """Do what the function of that name does in the libraries that have such arrays."""
+    return GpuArray(np.full_like(x.memory, np.nan), x.number)
+
+
+def ascontiguousarray(x):
+    return GpuArray(np.ascontiguousarray(x.memory), x.number)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kxfast import checks
+from kxfast import checks, devices
 from kxfast.dispatch import implementation
 from kxfast.lipschitz.geometry import from_mapping, kernel
 
@@ -36,7 +36,8 @@ def spectral_normalize(
     weights : sequence of arrays, shape (m, ...)
         Outputs first; more than two dimensions are taken as (m, rest).
     us, vs : sequences of NumPy arrays, shapes (m,) and (n,)
-        The state of each layer; updated in place.
+        The state of each layer; updated in place. All arrays may be CuPy's, or torch's on a GPU: then the step runs
+        there, on the current stream of their library, and the results are there too.
     coeff : float
         The norm wanted.
     n_iter : int
@@ -72,6 +73,10 @@ def spectral_normalize(
     ([[0.9, 0.0], [0.0, 0.3]], [3.0])
 
     """
+    if devices.wanted(arrays("weights", weights), backend):
+        from kxfast.lipschitz.device import normalize_there
+
+        return normalize_there(weights, us, vs, coeff=coeff, n_iter=n_iter, mode=mode, out=out)
     ws = [matrix_weight(f"weights[{i}]", w, finite=False) for i, w in enumerate(arrays("weights", weights))]
     same_count(weights=ws, us=arrays("us", us), vs=arrays("vs", vs))
     for i, (w, u, v) in enumerate(zip(ws, us, vs, strict=True)):

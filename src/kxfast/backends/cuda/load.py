@@ -6,9 +6,10 @@ another in its place that runs the same kernels on the host.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property
+from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,7 +21,14 @@ LEAST_CAPABILITY = 80
 LEAST_DRIVER = 13_000
 _MAX_DYNAMIC_SHARED, _MOST_WITHOUT_ASKING = 8, 48 * 1024
 
-Kernel = Callable[[int, int, int, Sequence[Any]], None]  # blocks, threads, bytes of shared memory, arguments
+
+class Kernel(Protocol):
+    """A kernel; `behind` are arrays whose addresses are in other arrays."""
+
+    def __call__(
+        self, blocks: int, threads: int, shared: int, arguments: Sequence[Any], behind: Sequence[Any] = ()
+    ) -> None:
+        """Launch it; `shared` is in bytes."""
 
 
 class Device(Protocol):
@@ -36,7 +44,7 @@ class Device(Protocol):
         """Return a copy of a NumPy array."""
 
     def download(self, x: Any) -> Any:
-        """Return a NumPy copy; waits for the kernels before it."""
+        """Return a NumPy copy of an array of any library there; waits for the kernels before it."""
 
     def free_bytes(self) -> int:
         """Return how much memory can be had."""
@@ -124,7 +132,7 @@ class CuPyDevice:
 
     def download(self, x: Any) -> Any:
         """See `Device`."""
-        return self._cp.asnumpy(x)
+        return self._cp.asnumpy(self._cp.asarray(x))
 
     def free_bytes(self) -> int:
         """See `Device`."""
@@ -154,28 +162,30 @@ class _Kernel:
     def __init__(self, cp: Any, function: Any) -> None:
         self._cp, self.function, self._granted = cp, function, _MOST_WITHOUT_ASKING
 
-    def __call__(self, blocks: int, threads: int, shared: int, arguments: Sequence[Any]) -> None:
+    def __call__(
+        self, blocks: int, threads: int, shared: int, arguments: Sequence[Any], behind: Sequence[Any] = ()
+    ) -> None:
         if shared > self._granted:
             self._cp.cuda.driver.funcSetAttribute(self.function.ptr, _MAX_DYNAMIC_SHARED, shared)
             self._granted = shared
         self.function((blocks, 1, 1), (threads, 1, 1), tuple(arguments), shared_mem=shared)
 
 
+def address(x: Any) -> int:
+    """Return where an array of the device lies."""
+    return int(x.ctypes.data if isinstance(x, np.ndarray) else x.data.ptr)
+
+
 @contextmanager
 def stream_of(example: Any) -> Iterator[None]:
-    """Run a block on the stream that the library of an array uses now, and on the array's device."""
-    if type(example).__module__.split(".")[0] != "torch":
-        with example.device if hasattr(example, "device") and not isinstance(example, np.ndarray) else _nothing():
+    """Run a block on an array's device, on the stream that its library uses there now."""
+    library = type(example).__module__.split(".")[0]
+    if library == "cupy":
+        with example.device:
             yield
-        return
-    import torch
-
-    cp = cupy()
-    stream = torch.cuda.current_stream(example.device)
-    with cp.cuda.Device(example.device.index), cp.cuda.ExternalStream(stream.cuda_stream):
+    elif library == "torch":
+        stream = import_module("torch").cuda.current_stream(example.device)
+        with cupy().cuda.Device(example.device.index), cupy().cuda.ExternalStream(stream.cuda_stream):
+            yield
+    else:
         yield
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
