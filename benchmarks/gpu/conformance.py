@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.gpu.plan import Step
+from kxfast.backends.cuda import load
+
 SOURCE = Path(__file__).with_suffix(".cu")
 _ROWS, _COLUMNS, _DEPTH = 96, 8, 80
 
@@ -116,3 +119,14 @@ def check(case: Case, device: Any, seed: int, text: str | None = None) -> float:
     if not error <= tolerance:
         raise AssertionError(f"{case.name} differs by {error:.3g}, at most {tolerance:.3g} is right; seed {seed}")
     return error
+
+
+def steps() -> list[Step]:
+    """Return the steps of this path."""
+
+    def step(case: Case) -> Step:
+        return Step(
+            "conformance", "conformance", case.name, lambda seed: {"error_found": check(case, load.device(), seed)}
+        )
+
+    return [step(case) for case in CASES]
