@@ -13,36 +13,17 @@
 // that the host can look for Ctrl-C between launches. Samples are laid out (samples, species, trajectories):
 // lanes that pass the same sample write side by side. Moments are sums of integers, which any order of
 // atomics adds up to the same: counts in 64 bits, squares in four sums of 32 bits of them.
-#include "common.cuh"
+#include "gillespie_ensemble.cuh"
 
 namespace kx::gillespie {
 
 constexpr int S = Network::kSpecies, R = Network::kReactions;
-constexpr double kLargest = 0x1.fffffffffffffp+1023, kLargestCount = 0x1p52;
-
-enum Status : i64 { kRunning, kBadPropensity, kNegativeCount, kTooLarge };
-enum Control { kNext, kFinished, kFailed, kSamples, kEvents };  // places in `control`
-
-struct Problem {
-  i64 n, first, samples, slots;
-  u64 seed;
-  double start;
-  const double *grid, *numbers, *initial;
-  const i64* starts;  // (n, species), or null: `initial`
-  u64* control;
-};
 
 // Counts and firings of each trajectory; area and area2 are null, or take integrals of x - initial and of its
 // square over the time from the first sample to the last.
 struct Samples {
   i64 *counts, *fired;
   double *area, *area2;
-};
-
-// Sums over trajectories of each cell (sample, species); `cells` is 0 or the number of bins and two more.
-struct Sums {
-  u64 *count, *square, *histogram;
-  i64 low, width, cells;
 };
 
 // The state between launches: (species, slots), (slots,), (4, slots) and so on.
@@ -64,20 +45,7 @@ __device__ inline void write_sample(const Problem& p, const Samples& out, const 
 }
 __device__ inline void write_sample(const Problem&, const Sums& out, const Walk& w) {
 #pragma unroll
-  for (int s = 0; s < S; ++s) {
-    const i64 cell = w.sample * S + s;
-    const u64 count = static_cast<u64>(w.x[s]);
-    const u64 words[2] = {count * count, __umul64hi(count, count)};
-    atomicAdd(out.count + cell, count);
-    for (int i = 0; i < 4; ++i)
-      if (const u64 word = words[i / 2] >> (i % 2 * 32) & 0xFFFFFFFFu)
-        atomicAdd(out.square + cell * 4 + i, word);
-    if (out.cells) {
-      const i64 above = out.cells - 1, off = static_cast<i64>(count) - out.low;
-      const i64 place = off < 0 ? 0 : off / out.width + 1;
-      atomicAdd(out.histogram + cell * out.cells + (place < above ? place : above), u64{1});
-    }
-  }
+  for (int s = 0; s < S; ++s) add_count(out, w.sample * S + s, static_cast<u64>(w.x[s]));
 }
 
 __device__ inline void keep_firings(const Problem& p, const Samples& out, Walk& w) {

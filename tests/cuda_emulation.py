@@ -73,8 +73,11 @@ class EmulatedDevice:
     def empty(self, shape, dtype):
         return self._guarded(shape, dtype)
 
+    def zeros(self, shape, dtype):
+        return self.upload(np.zeros(shape, dtype))
+
     def scratch(self, shape, dtype):
-        x = self.upload(np.zeros(shape, dtype))
+        x = self.zeros(shape, dtype)
         self._scratch.append(x)
         return x
 

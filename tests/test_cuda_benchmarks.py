@@ -118,6 +118,7 @@ def test_checks_pass_on_the_emulated_device():
         assert found["trajectories"] == 60
         assert found["compared"] > 60
         assert gillespie.in_law("immigration-death", 3)["largest_z"] > 0
+        assert gillespie.large_in_law(3, n=40)["largest_z"] > 0
         assert lipschitz.check("odd shapes", "f", 3, put=lambda x: GpuArray(x.copy()))["error"] < 1e-4
 
 

@@ -149,9 +149,11 @@ NOT_SERVED = {
         kx.gillespie.ReactionNetwork({"A": 1}, ["0 -> A @ 1 + sin(t)"]), {}),
     "rates that are Python functions run on the CPU": (
         kx.gillespie.ReactionNetwork({"A": 1}, [("0 -> A", lambda A: 1.0 + A)]), {}),
-    "it takes at most 32 reactions of 32 species; got 33 and 1": (
-        kx.gillespie.ReactionNetwork({"A": 1}, [f"0 -> A @ {i + 1}" for i in range(33)]), {}),
-    "a network without reactions runs on the CPU": (kx.gillespie.ReactionNetwork({"A": 1}, []), {}),
+    "rate expressions run there in at most 32 reactions of 32 species; got 33 and 1": (
+        kx.gillespie.ReactionNetwork({"A": 1}, [f"0 -> A @ {i + 1} * sqrt(A)" for i in range(33)]), {}),
+    "averages of networks of more than 32 reactions or 32 species run on the CPU": (
+        kx.gillespie.ReactionNetwork({"A": 1}, [f"0 -> A @ {i + 1}" for i in range(33)]), {"averages": True}),
+    "networks without reactions run on the CPU": (kx.gillespie.ReactionNetwork({"A": 1}, []), {}),
 }  # fmt: skip
 
 

@@ -102,6 +102,9 @@ T atomicMin(T* place, T value) {
 inline int __popc(unsigned x) {
   return __builtin_popcount(x);
 }
+inline int __clz(int x) {
+  return x ? __builtin_clz(static_cast<unsigned>(x)) : 32;
+}
 inline int __ffs(int x) {
   return __builtin_ffs(x);
 }

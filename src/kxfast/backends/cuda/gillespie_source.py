@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from kxfast.backends.cuda.gillespie_tables import MOST_SHARED, shared_bytes
 from kxfast.errors import BackendError
 
 MOST_REACTIONS, MOST_SPECIES = 32, 32  # registers hold no more
@@ -37,25 +38,38 @@ class Source(NamedTuple):
 def unserved(network: tuple[Any, ...]) -> str | None:
     """Say in a phrase what the backend cannot do in a network."""
     initial, _, _, rates, _, ops, _, control, functions = network
-    if functions:
-        return "rates that are Python functions run on the CPU"
-    if np.any(ops == _TIME):
-        return "rates that depend on the time run on the CPU"
-    if len(control[1]) > 1 or len(control[0]):
-        return "events and until run on the CPU"
-    if len(rates) > MOST_REACTIONS or len(initial) > MOST_SPECIES:
+    for what, there in (
+        ("rates that are Python functions", functions),
+        ("rates that depend on the time", np.any(ops == _TIME)),
+        ("events and until", len(control[1]) > 1 or len(control[0])),
+        ("networks without reactions", not len(rates)),
+    ):
+        if there:
+            return f"{what} run on the CPU"
+    if is_large(network) and len(ops):
         most = f"{MOST_REACTIONS} reactions of {MOST_SPECIES} species"
-        return f"it takes at most {most}; got {len(rates)} and {len(initial)}"
-    if not len(rates):
-        return "a network without reactions runs on the CPU"
+        return f"rate expressions run there in at most {most}; got {len(rates)} and {len(initial)}"
+    if is_large(network) and shared_bytes(len(initial), len(rates)) > MOST_SHARED:
+        return f"reactions and species must be about {MOST_SHARED // 8} at most; got {len(rates)} and {len(initial)}"
     return None
+
+
+def is_large(network: tuple[Any, ...]) -> bool:
+    """Return whether a trajectory is for a warp."""
+    return len(network[3]) > MOST_REACTIONS or len(network[0]) > MOST_SPECIES
+
+
+def check(network: tuple[Any, ...], *, averages: bool) -> None:
+    """Raise BackendError if the network cannot be served."""
+    why = unserved(network)
+    if averages and is_large(network):
+        why = f"averages of networks of more than {MOST_REACTIONS} reactions or {MOST_SPECIES} species run on the CPU"
+    if why:
+        raise BackendError(f"backend 'cuda' cannot serve the network: {why}")
 
 
 def generate(network: tuple[Any, ...], *, moments: bool, averages: bool) -> Source:
     """Return the source of a network for one kind of output."""
-    why = unserved(network)
-    if why:
-        raise BackendError(f"backend 'cuda' cannot serve the network: {why}")
     initial, reactants, _, rates, begin, ops, values, _, _ = network
     numbers: list[float] = []
     lines: list[str] = []

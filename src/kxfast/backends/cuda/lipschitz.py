@@ -38,8 +38,8 @@ def spectral_normalize(
     with load.stream_of(weights[0].owner):
         device = load.device()
         count = len(weights)
-        sigmas, factors = device.upload(np.zeros(count)), device.upload(np.ones(count))
-        arrived, bad = device.scratch(count, np.uint32), device.upload(np.zeros(1, np.uint32))
+        sigmas, factors = device.zeros(count, np.float64), device.upload(np.ones(count))
+        arrived, bad = device.scratch(count, np.uint32), device.zeros(1, np.uint32)
         groups = []
         for kind in "fd":
             which = [i for i, w in enumerate(weights) if w.dtype.char == kind and np.prod(w.shape)]

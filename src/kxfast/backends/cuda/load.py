@@ -37,6 +37,9 @@ class Device(Protocol):
     def empty(self, shape: Any, dtype: Any) -> Any:
         """Return an array with anything in it."""
 
+    def zeros(self, shape: Any, dtype: Any) -> Any:
+        """Return an array of zeros."""
+
     def scratch(self, shape: Any, dtype: Any) -> Any:
         """Return an array of zeros whose later contents may depend on the order in which threads run."""
 
@@ -121,6 +124,10 @@ class CuPyDevice:
     def empty(self, shape: Any, dtype: Any) -> Any:
         """See `Device`."""
         return self._cp.empty(shape, dtype)
+
+    def zeros(self, shape: Any, dtype: Any) -> Any:
+        """See `Device`."""
+        return self._cp.zeros(shape, dtype)
 
     def scratch(self, shape: Any, dtype: Any) -> Any:
         """See `Device`."""
