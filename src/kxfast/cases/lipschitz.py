@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,8 @@ def _same_ends(result: Any, expected: Any) -> float:
     if result.kind != expected.kind:
         return np.inf
     scale = np.max(expected.lower, initial=0.0) or 1.0
-    if result.kind == "estimate":
-        return float(np.max(np.abs(result.lower - expected.lower), initial=0.0) / scale)
+    if result.kind == "estimate":  # each is within the tolerance with some probability only: 50 times it, always
+        return float(np.max(np.abs(result.lower - expected.lower), initial=0.0) / scale) / 50
     gap = np.maximum(expected.lower - result.upper, result.lower - expected.upper)
     wide = (result.upper - result.lower) - (expected.upper - expected.lower)
     return float(max(0.0, np.max(gap, initial=0.0), np.max(wide, initial=0.0)) / scale)
@@ -69,8 +70,10 @@ def _power_iterations(rng: np.random.Generator, dtype: Any, tolerance: float) ->
     for m, n in (1, 1), (3, 70), (70, 3), (129, 257):
         w, u, v = _normal(rng, dtype, (m, n), (m,), (n,))
         for n_iter in 0, 3:
+            floor = 0.0 if n_iter else float(np.sqrt(m * n))  # u'Wv of random vectors may cancel
+            compare = partial(largest_difference, floor=floor)
             label = f"{m}x{n} {name} n_iter={n_iter}"
-            yield Case("lipschitz.power_iteration", label, (w, u, v, n_iter), {}, tolerance)
+            yield Case("lipschitz.power_iteration", label, (w, u, v, n_iter), {}, tolerance, compare)
 
 
 def _norms(rng: np.random.Generator, dtype: Any) -> Iterator[Case]:

@@ -14,7 +14,7 @@ from kxfast._native import core
 from kxfast._native import lipschitz as native
 from kxfast.backends.native.lipschitz.norms import UPPER, number, share, spectral_norm
 from kxfast.backends.reference.lipschitz.convolution import Geometry, Shape, frequency_blocks, matrix, output_shape
-from kxfast.backends.reference.lipschitz.norms import WRITTEN_OUT, Ends, scaled_ends, torus_of
+from kxfast.backends.reference.lipschitz.norms import UNSEEN, WRITTEN_OUT, Ends, scaled_ends, torus_of
 
 Array = NDArray[Any]
 ROUND = 2.0**-53
@@ -89,7 +89,7 @@ def conv_spectral_norm(
     if upper == "proof" or (upper is None and exact):  # the proof costs less than Lanczos on the whole operator
         value = 0.0
         if not exact:
-            value, _, steps, start = native.conv_lanczos(given, way, tol / 2, 0, 0.0, seed)
+            value, _, steps, start = native.conv_lanczos(given, way, tol / 2, 0, share(size[1], UNSEEN), seed)
         stride = tuple(gcd(n, s) for n, s in zip(torus, geometry.stride, strict=True))
         reduced = geometry._replace(stride=stride)
         top, *best = _circular(w, torus, reduced, value, tol, seed)
@@ -97,6 +97,7 @@ def conv_spectral_norm(
         if exact:
             start = last(_wave(w, torus, reduced, best, inner))
     else:
+        failure = UNSEEN if upper is None else failure
         _, top, steps, start = native.conv_lanczos(given, way, tol, UPPER[upper], share(size[1], failure), seed)
     lower, top, u, v = native.conv_ends(given, way, top, margin, start)
     lower, top = scaled_ends(lower, top, exponent)
