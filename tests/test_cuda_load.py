@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -164,6 +166,42 @@ def test_a_missing_compiler_is_said_in_one_line(monkeypatch):
         nvrtc.library()
 
 
+class Entered:
+    """A context that notes when it is entered and left."""
+
+    seen: ClassVar[list[str]] = []
+
+    def __init__(self, *facts):
+        self.facts = facts
+
+    def __enter__(self):
+        self.seen.append(f"in {self.facts}")
+
+    def __exit__(self, *_):
+        self.seen.append(f"out {self.facts}")
+
+
+def test_the_stream_is_the_one_of_the_arrays_library(monkeypatch):
+    device = Entered("device of the array")
+    device.index = 3
+    of = lambda library: type("Array", (), {"__module__": f"{library}.core", "device": device})()
+    torch = SimpleNamespace(cuda=SimpleNamespace(current_stream=lambda where: SimpleNamespace(cuda_stream=77)))
+    cp = SimpleNamespace(
+        cuda=SimpleNamespace(Device=partial(Entered, "device"), ExternalStream=partial(Entered, "stream"))
+    )
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setattr(load, "cupy", lambda: cp)
+    for library, expected in (
+        ("torch", ["in ('device', 3)", "in ('stream', 77)", "out ('stream', 77)", "out ('device', 3)"]),
+        ("cupy", ["in ('device of the array',)", "out ('device of the array',)"]),
+        ("numpy", []),
+    ):
+        Entered.seen.clear()
+        with load.stream_of(of(library)):
+            assert len(Entered.seen) == len(expected) // 2
+        assert Entered.seen == expected
+
+
 class FakeFunction:
     ptr = 7
 
@@ -211,5 +249,7 @@ def test_kernels_are_loaded_once_and_launched_with_the_shared_memory_they_need(f
     assert granted == [(7, 8, 60_000), (7, 8, 70_000)]
     assert function.launches[1] == ((3, 1, 1), (64, 1, 1), (np.int64(1),), {"shared_mem": 60_000})
     assert device.resident_blocks(kernel, 64, 0) == 8 * 132
+    assert device.resident_blocks(kernel, 64, 80_000) == 8 * 132
+    assert granted[-1] == (7, 8, 80_000)  # a kernel that may not have it counts as one that does not fit
     Device.compute_capability = "89"
     assert load.CuPyDevice(cp, 0).target == "compute_80"

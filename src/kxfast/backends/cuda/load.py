@@ -148,8 +148,9 @@ class CuPyDevice:
 
     def resident_blocks(self, kernel: Kernel, threads: int, shared: int) -> int:
         """See `Device`."""
-        function: Any = kernel.function  # type: ignore[attr-defined]  # a `_Kernel`
-        most = self._cp.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(function.ptr, threads, shared)
+        assert isinstance(kernel, _Kernel)
+        kernel.grant(shared)
+        most = self._cp.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(kernel.function.ptr, threads, shared)
         return int(most) * int(self._cp.cuda.Device().attributes["MultiProcessorCount"])
 
     def kernel(self, text: str, name: str) -> Kernel:
@@ -169,12 +170,16 @@ class _Kernel:
     def __init__(self, cp: Any, function: Any) -> None:
         self._cp, self.function, self._granted = cp, function, _MOST_WITHOUT_ASKING
 
-    def __call__(
-        self, blocks: int, threads: int, shared: int, arguments: Sequence[Any], behind: Sequence[Any] = ()
-    ) -> None:
+    def grant(self, shared: int) -> None:
+        """Allow launches with so much shared memory."""
         if shared > self._granted:
             self._cp.cuda.driver.funcSetAttribute(self.function.ptr, _MAX_DYNAMIC_SHARED, shared)
             self._granted = shared
+
+    def __call__(
+        self, blocks: int, threads: int, shared: int, arguments: Sequence[Any], behind: Sequence[Any] = ()
+    ) -> None:
+        self.grant(shared)
         self.function((blocks, 1, 1), (threads, 1, 1), tuple(arguments), shared_mem=shared)
 
 
