@@ -16,6 +16,7 @@ import tempfile
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -61,6 +62,9 @@ class EmulatedDevice:
     def __init__(self, blocks=2, free=2**30, flags="", orders=range(ORDERS)):
         self.blocks, self.free, self.flags, self.orders = blocks, free, flags, orders
         self.launches = 0
+        self._cp = SimpleNamespace(
+            **{name: getattr(np, name) for name in ("ones", "flatnonzero", "append")}, asnumpy=np.array
+        )
         self._scratch, self._margins = [], []
 
     def _guarded(self, shape, dtype):
@@ -88,6 +92,9 @@ class EmulatedDevice:
 
     def download(self, x):
         return (x if isinstance(x, np.ndarray) else x.memory).copy()
+
+    def runs(self, keys):
+        return load.CuPyDevice.runs(self, keys)
 
     def free_bytes(self):
         return self.free

@@ -12,7 +12,7 @@ import pytest
 from cuda_emulation import GpuArray, emulated
 
 from benchmarks.gpu import __main__ as command
-from benchmarks.gpu import child, conformance, gillespie, lipschitz, plan, timing
+from benchmarks.gpu import child, conformance, cooccurrence, gillespie, lipschitz, plan, timing
 from benchmarks.gpu import run as runner
 from kxfast.gillespie import example
 
@@ -119,6 +119,7 @@ def test_checks_pass_on_the_emulated_device():
         assert found["compared"] > 60
         assert gillespie.in_law("immigration-death", 3)["largest_z"] > 0
         assert gillespie.large_in_law(3, n=40)["largest_z"] > 0
+        assert cooccurrence.check(50, "harmonic", "symmetric", 3, tokens=500)["cells"] > 50
         assert lipschitz.check("odd shapes", "f", 3, put=lambda x: GpuArray(x.copy()))["error"] < 1e-4
 
 

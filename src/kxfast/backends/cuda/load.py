@@ -49,6 +49,9 @@ class Device(Protocol):
     def download(self, x: Any) -> Any:
         """Return a NumPy copy of an array of any library there; waits for the kernels before it."""
 
+    def runs(self, keys: Any) -> tuple[Any, Any]:
+        """Return NumPy arrays of the different values of an array, in order, and how often each is there."""
+
     def free_bytes(self) -> int:
         """Return how much memory can be had."""
 
@@ -140,6 +143,15 @@ class CuPyDevice:
     def download(self, x: Any) -> Any:
         """See `Device`."""
         return self._cp.asnumpy(self._cp.asarray(x))
+
+    def runs(self, keys: Any) -> tuple[Any, Any]:
+        """See `Device`; the array is sorted in place."""
+        keys.sort()
+        new = self._cp.ones(len(keys), bool)
+        new[1:] = keys[1:] != keys[:-1]
+        starts = self._cp.flatnonzero(new)
+        ends = self._cp.append(starts[1:], len(keys))
+        return self._cp.asnumpy(keys[starts]), self._cp.asnumpy(ends - starts)
 
     def free_bytes(self) -> int:
         """See `Device`."""
