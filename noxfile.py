@@ -169,7 +169,7 @@ def cuda(session: nox.Session) -> None:
     flags = "-g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
     tests = [str(path) for path in sorted(Path("tests").glob("test_cuda_*.py"))]
     environment = sanitized() | {"PYTHONPATH": "src", "KXFAST_EMULATION_FLAGS": flags}
-    which = "(emulation or refilled or averages or both_types or no_order or any_length) and not beside"
+    which = "(emulation or refilled or both_types or no_order) and not beside"
     session.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, "-k", which, env=environment)
 
 

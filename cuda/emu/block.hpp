@@ -187,6 +187,7 @@ inline void leave() {
   thread->live = false;
   warp.live &= ~(1u << thread->lane);
   --block->live, ++block->progress;
+  thread->fiber.finish();
 }
 
 inline void run_thread() {

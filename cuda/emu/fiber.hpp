@@ -10,6 +10,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <utility>
 
 #if !defined(__x86_64__)
@@ -35,7 +37,10 @@ class Stack {
   Stack() {
     void* const found =
         mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (found == MAP_FAILED) return;
+    if (found == MAP_FAILED) {
+      std::perror("no memory for the stack of an emulated thread");
+      std::abort();
+    }
     base_ = static_cast<char*>(found);
     mprotect(base_, static_cast<size_t>(sysconf(_SC_PAGESIZE)), PROT_NONE);
   }
@@ -118,16 +123,18 @@ class Fiber {
 #ifdef __SANITIZE_ADDRESS__
     // What an abandoned fiber left behind is no error of the next one.
     const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-    __asan_unpoison_memory_region(stack_.base() + page, Stack::kSize - page);
+    if (!finished_) __asan_unpoison_memory_region(stack_.base() + page, Stack::kSize - page);
 #endif
+    finished_ = false;
     context_.begin(stack_, body);
   }
-  bool has_stack() const { return stack_.base(); }
+  void finish() { finished_ = true; }
   Context& context() { return context_; }
 
  private:
   Stack stack_;
   Context context_;
+  bool finished_ = true;
 };
 
 }  // namespace kx_emu
