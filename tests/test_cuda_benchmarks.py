@@ -14,6 +14,7 @@ from cuda_emulation import GpuArray, emulated
 from benchmarks.gpu import __main__ as command
 from benchmarks.gpu import child, conformance, cooccurrence, gillespie, lipschitz, plan, timing
 from benchmarks.gpu import run as runner
+from kxfast import cases
 from kxfast.gillespie import example
 
 STEPS = [plan.Step("a", "check", str(i), lambda seed: {}) for i in range(3)] + [
@@ -121,6 +122,28 @@ def test_checks_pass_on_the_emulated_device():
         assert gillespie.large_in_law(3, n=40)["largest_z"] > 0
         assert cooccurrence.check(50, "harmonic", "symmetric", 3, tokens=500)["cells"] > 50
         assert lipschitz.check("odd shapes", "f", 3, put=lambda x: GpuArray(x.copy()))["error"] < 1e-4
+
+
+VERIFIED = [case for stem in ("gillespie", "cooccurrence") for case in cases.random_cases(7, stem)]
+
+
+@pytest.mark.parametrize("case", VERIFIED, ids=lambda case: f"{case.operation}-{case.label}")
+def test_what_verify_compares_on_a_gpu_agrees(case):
+    with emulated(orders=[0]) as device:
+        if "cuda" not in cases.backends(case):
+            assert case.operation not in ("gillespie.simulate", "gillespie.moments", "cooccurrence.count")
+            return
+        with cases.engine("cuda"):
+            result = case.run()
+        assert device.launches or case.operation == "cooccurrence.count"  # one without a pair needs none
+    with cases.engine("reference"):
+        assert case.compare(result, case.run()) <= case.tolerance
+
+
+def test_arrays_of_the_host_are_not_verified_on_a_gpu():
+    with emulated():
+        for case in cases.random_cases(7, "lipschitz"):
+            assert "cuda" not in cases.backends(case)
 
 
 def test_checks_fail_where_something_is_wrong(monkeypatch):

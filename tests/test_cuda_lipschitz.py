@@ -118,7 +118,7 @@ def test_nothing_is_written_if_something_is_not_finite(rng, which):
 
 WRONG = [
     (r"us\[1\] must be in the memory of a GPU, where backend 'cuda' works; got numpy", 1, 1, lambda x: x.memory),
-    (r"weights\[0\] must be in the memory of a GPU", 0, 0, lambda x: x.memory),
+    (r"weights\[1\] must be in host memory for this call; got", 0, 0, lambda x: x.memory),
     (r"weights\[1\] must be float32 or float64; got int64", 0, 1, lambda x: GpuArray(x.memory.astype(np.int64))),
     (
         r"weights\[1\] must have at least 2 dimensions; got shape \(5,\)",

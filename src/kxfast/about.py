@@ -90,7 +90,8 @@ def info() -> Info:
     backends = {}
     for backend in settings.BACKENDS:
         stems = [stem for stem in NAMESPACES if _serves_any(stem, backend)]
-        backends[backend] = ", ".join(stems) if stems else "serves nothing here"
+        why = dispatch.unable("gillespie", backend) if backend == "cuda" else None  # the same for every stem
+        backends[backend] = ", ".join(stems) if stems else f"serves nothing here{f': {why}' if why else ''}"
     return Info(
         version=__version__,
         python=platform.python_version(),

@@ -28,9 +28,9 @@ class DeviceArray(NamedTuple):
 
 
 def wanted(arrays: Sequence[Any], backend: str | None) -> bool:
-    """Return whether a call with these arrays is for a device: some are there, or the backend is named."""
+    """Return whether a call with these arrays is for a device: the first is there, or the backend is named."""
     chosen = backend if backend is not None else forced_backend.get()
-    return chosen == "cuda" or (chosen is None and any(map(on_device, arrays)))
+    return chosen == "cuda" or (chosen is None and len(arrays) > 0 and on_device(arrays[0]))
 
 
 def on_device(x: Any) -> bool:

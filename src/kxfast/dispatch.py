@@ -84,13 +84,16 @@ def load(stem: str, backend: str) -> ModuleType | str:
 def available(stem: str, name: str, *, devices: bool = False) -> tuple[str, ...]:
     """Return the names of the backends that serve ``stem.name`` or one of its variants ``name_…``, fastest first.
 
-    Devices are looked for only if asked for: arrays of the host never go there by themselves.
+    Devices are looked for only if asked for, and only in modules that say ``FROM_HOST``: the others take arrays that
+    are on a device already.
     """
     return tuple(backend for backend in (_ORDER if devices else _HOST_ORDER) if _serves_some(stem, name, backend))
 
 
 def _serves_some(stem: str, name: str, backend: str) -> bool:
     module = load(stem, backend)
+    if backend not in _HOST_ORDER and not getattr(module, "FROM_HOST", False):
+        return False
     names = () if isinstance(module, str) else dir(module)
     return any(each == name or each.startswith(name + "_") for each in names) and not unable(stem, backend)
 

@@ -18,6 +18,7 @@ KERNELS = {
     "clip_conv_norm": ("clip_conv_norm", "conv_spectral_norm"),
     "jacobian_norm": ("layer_jacobian", "spectral_norm"),
     "lipschitz_bounds": ("spectral_norm", "conv_spectral_norm", "operator_spectral_norm", "jvp", "vjp"),
+    "logdet_gradient": ("residual_backward",),
     "logdet_roulette": ("logdet_series", "roulette_coefficients"),
     "normalize_weight": ("power_iteration",),
     "residual_inverse": ("residual_inverse", "forward"),
@@ -146,6 +147,10 @@ def _networks(rng: np.random.Generator, dtype: Any, tolerance: float) -> Iterato
         yield Case("lipschitz.logdet_series", label, (g, x), {"probes": probes, "lipschitz": 0.9}, tail)
         yield Case("lipschitz.logdet_roulette", label, (g, x), {"seed": 1, "p": 0.5, "samples": 3}, tail)
         yield Case("lipschitz.logdet_gradient", label, (g, x), {"probes": probes, "terms": 6}, tail)
+        (grad,) = _normal(rng, dtype, x.shape)
+        given = {"logdet_grad": rng.standard_normal(len(x)), "probes": probes, "terms": 6}
+        yield Case("lipschitz.residual_backward", label, (grad, x, g), given, 10 * tail)
+        yield Case("lipschitz.residual_backward", f"{label}, values alone", (grad, x, g), {}, tail)
         yield Case("lipschitz.jacobian_norm", label, (g, x), {}, 1e-3, _same_ends)
         yield Case("lipschitz.lipschitz_bounds", label, (g, x.shape[1:]), {}, 1e-3, _same_ends)
         keywords = {"tol": 1e-5, "lipschitz": 0.9}

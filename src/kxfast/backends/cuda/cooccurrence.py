@@ -19,6 +19,7 @@ except ImportError:  # not compiled
 __all__ = ["Tokenizer", "missing", "pairs"]
 
 Array = np.ndarray[Any, Any]
+FROM_HOST = True
 _TEXT = '#include "cooccurrence.cuh"\n'
 _THREADS, _MOST_KEYS = 256, 2**30
 _WORKING = 6  # times the bytes of a slab's keys: sorting needs another array, its runs two more

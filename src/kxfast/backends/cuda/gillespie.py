@@ -18,6 +18,7 @@ from kxfast.backends.cuda.gillespie_tables import shared_bytes, tables
 from kxfast.errors import BackendError
 
 METHODS = ("direct",)
+FROM_HOST = True
 
 __all__ = ["METHODS", "missing", "moments", "simulate"]
 
