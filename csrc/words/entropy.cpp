@@ -39,19 +39,13 @@ struct Wanted {
 template <class Key>
 class Side {
  public:
-  Side(const Counted& corpus, int order, bool left) : corpus_(corpus), order_(order), left_(left) {}
+  Side(const Corpus& corpus, int order, bool left) : corpus_(corpus), order_(order), left_(left) {}
 
   void run(const std::vector<Wanted>& wanted, const std::vector<double*>& entropy, int threads,
            Job& job) const {
-    const uint32_t* ids = corpus_.ids.data();
-    const int64_t size = static_cast<int64_t>(corpus_.ids.size()) - kMaxOrder;
-    const auto accept = [&](int64_t i, Key* key) {
-      if (left_ ? !ids[i + 1] : i == 0 || !ids[i - 1]) return false;
-      if (key) *key = key_at(ids, i);
-      return true;
-    };
-    Buckets<Key> buckets(ids, size, static_cast<uint32_t>(corpus_.alphabet.code_of.size()), accept, threads,
-                         job);
+    // A position without the other neighbour is kept as one that has none on this side either.
+    const auto key_of = [](Key key, uint32_t other) { return other ? key : 0; };
+    Buckets<Key> buckets(corpus_, order_, left_, key_of, threads, job);
     const auto scan = [&](int64_t, uint32_t id, const Key* keys, int64_t count) {
       for (size_t t = 0; t < wanted.size(); ++t) find(wanted[t], id, keys, count, entropy[t]);
     };
@@ -59,20 +53,8 @@ class Side {
   }
 
  private:
-  // The ids behind position i in the direction of this side, as many as the highest order; 0 from a break on.
-  Key key_at(const uint32_t* ids, int64_t i) const {
-    Key key = 0;
-    bool inside = true;
-    for (int64_t k = 1; k <= order_; ++k) {
-      const int64_t at = left_ ? i - k : i + k;
-      inside = inside && at >= 0 && ids[at];
-      key = key << corpus_.alphabet.bits | (inside ? ids[at] : 0);
-    }
-    return key;
-  }
-
   void find(const Wanted& wanted, uint32_t id, const Key* keys, int64_t count, double* entropy) const {
-    const int bits = corpus_.alphabet.bits, n = wanted.order, shift = bits * (order_ - n);
+    const int bits = corpus_.bits, n = wanted.order, shift = bits * (order_ - n);
     const Key neighbor = (Key{1} << bits) - 1;
     std::vector<std::pair<Key, int64_t>> grams;  // the ids behind the first, and the row
     for (int64_t at = wanted.begin[id]; at < wanted.begin[id + 1]; ++at) {
@@ -103,7 +85,7 @@ class Side {
     return sum;
   }
 
-  const Counted& corpus_;
+  const Corpus& corpus_;
   int order_;
   bool left_;
 };
@@ -112,23 +94,20 @@ class Side {
 
 void neighbor_entropy(const uint32_t* codes, int64_t size, const std::vector<GramList>& lists, int threads,
                       Job& job) {
-  const Counted corpus = read_corpus(codes, size, 1, threads, job);
-  const std::vector<uint32_t>& code_of = corpus.alphabet.code_of;
-  std::vector<uint32_t> id_of(0x110000, 0);
-  for (size_t id = 1; id < code_of.size(); ++id) id_of[code_of[id]] = static_cast<uint32_t>(id);
+  const Corpus corpus(codes, size, 1, threads, job);
   int order = 1;
   for (const GramList& list : lists) order = std::max(order, list.order);
-  if (corpus.alphabet.bits * order > 128)
+  if (corpus.bits * order > 128)
     throw std::invalid_argument("n must be lower for a corpus of so many characters");
   for (const bool left : {true, false}) {
     std::vector<Wanted> wanted;
     std::vector<double*> entropy;
     for (const GramList& list : lists) {
-      wanted.emplace_back(list, id_of, code_of.size(), left);
+      wanted.emplace_back(list, corpus.id_of, corpus.ids(), left);
       entropy.push_back(left ? list.left : list.right);
       std::fill(entropy.back(), entropy.back() + list.rows, 0.0);
     }
-    if (corpus.alphabet.bits * order <= 64)
+    if (corpus.bits * order <= 64)
       Side<uint64_t>(corpus, order, left).run(wanted, entropy, threads, job);
     else
       Side<Wide>(corpus, order, left).run(wanted, entropy, threads, job);

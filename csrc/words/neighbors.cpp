@@ -8,8 +8,8 @@
 #include <cmath>
 
 #include "core/threads.hpp"
-#include "words/buckets.hpp"
 #include "words/discover.hpp"
+#include "words/radix.hpp"
 
 namespace kxfast::words {
 namespace {

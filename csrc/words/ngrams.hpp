@@ -10,30 +10,17 @@
 
 namespace kxfast::words {
 
-// The characters that occur, as ids 1 .. size in the order of their code points; 0 stays the break.
-struct Alphabet {
-  std::vector<uint32_t> code_of;  // by id; [0] is 0
-  int bits;                       // of an id
-};
-
 struct Table {
   Buffer<uint32_t> grams;  // n code points each, in lexicographic order
   Buffer<int64_t> counts;
 };
 
 struct Counted {
-  Alphabet alphabet;
-  Buffer<uint32_t> ids;       // the corpus
   std::vector<Table> tables;  // [n - 1]
   int64_t total = 0;          // of the kept 1-grams
 };
 
 constexpr int kMaxOrder = 8;
-
-// The corpus as ids, followed by kMaxOrder breaks so that no look-ahead tests for the end; no tables yet.
-// Characters that come less than min_count times become breaks: no n-gram with them comes more often
-// (Apriori).
-Counted read_corpus(const uint32_t* codes, int64_t size, int64_t min_count, int threads, Job& job);
 
 // Throws std::invalid_argument if max_order - 1 ids do not fit into 128 bits.
 Counted count_ngrams(const uint32_t* codes, int64_t size, int max_order, int64_t min_count, int threads,
