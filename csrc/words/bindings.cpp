@@ -59,6 +59,8 @@ void bind_reader(py::module_& m) {
             return self.feed(reinterpret_cast<const uint8_t*>(bytes), size);
           },
           py::arg("data"), "Read a chunk; the offset of the file's first bad byte, or -1.")
+      .def("append", &Reader::append, py::arg("other"), py::call_guard<py::gil_scoped_release>(),
+           "Add what another has read, behind a break.")
       .def("end_of_file", &Reader::end_of_file, "End a file; the offset of its first bad byte, or -1.")
       .def(
           "take_runs",

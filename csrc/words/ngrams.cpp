@@ -55,7 +55,7 @@ class Counter {
   Counter(int max_order, int64_t min_count, int bits)
       : order_(max_order), min_count_(min_count), bits_(bits) {
     for (int bit = 0; bit < static_cast<int>(8 * sizeof(Key)); ++bit)
-      equal_above_[bit] = std::max(0, order_ - 1 - bit / bits);
+      equal_above_[bit] = std::max(0, order_ - 1 - bit / bits), length_at_[bit] = order_ - bit / bits;
   }
 
   // visit(n, key, count) for the n-grams that begin with one id, given their sorted rests; those of an order
@@ -66,11 +66,28 @@ class Counter {
     for (int64_t i = 1; i <= count; ++i) {
       if (i < count && keys[i] == keys[i - 1]) continue;
       const int equal = i < count ? equal_above_[highest_bit(keys[i - 1] ^ keys[i])] : 0;
+      const int length = length_of(keys[i - 1]);
       for (int n = order_; n > equal; --n) {
-        if (i - begin[n] >= min_count_ && (n == 1 || id(keys[i - 1], n))) visit(n, keys[i - 1], i - begin[n]);
+        if (n <= length && i - begin[n] >= min_count_) visit(n, keys[i - 1], i - begin[n]);
         begin[n] = i;
       }
     }
+  }
+
+  // Adds to rows[n - 1] how many n-grams `scan` visits. Where none is rare they follow from how long the part
+  // is that two neighbours share, and how long each is, and no branch depends on what is in the keys.
+  void measure(const Key* keys, int64_t count, size_t* rows) const {
+    if (min_count_ > 1) return scan(keys, count, [&](int n, Key, int64_t) { ++rows[n - 1]; });
+    size_t pairs[kMaxOrder + 1][kMaxOrder + 1] = {};  // by the length shared with the next, and the length
+    for (int64_t i = 1; i < count; ++i) {
+      const Key differ = keys[i - 1] ^ keys[i];
+      const int equal = differ ? equal_above_[highest_bit(differ)] : order_;
+      ++pairs[equal][length_of(keys[i - 1])];
+    }
+    if (count) ++pairs[0][length_of(keys[count - 1])];
+    for (int equal = 0; equal <= order_; ++equal)
+      for (int length = equal + 1; length <= order_; ++length)
+        for (int n = equal; n < length; ++n) rows[n] += pairs[equal][length];
   }
 
   // Writes the code points and the count of an n-gram.
@@ -92,14 +109,17 @@ class Counter {
   }
 
  private:
+  // Of an n-gram that its run's end may cut off.
+  int length_of(Key key) const { return key ? length_at_[lowest_bit(key)] : 1; }
   uint32_t id(Key key, int n) const {
     return static_cast<uint32_t>(key >> bits_ * (order_ - n)) & ((1u << bits_) - 1);
   }
   int order_;
   int64_t min_count_;
   int bits_;
-  int equal_above_[8 *
-                   sizeof(Key)];  // ids before the highest bit in which two keys differ, the first among them
+  static constexpr int kBits = 8 * sizeof(Key);
+  int equal_above_[kBits];  // ids before the highest bit in which two keys differ, the first among them
+  int length_at_[kBits];    // ids up to the one that holds a key's lowest bit, the first among them
 };
 
 template <class Key>
@@ -115,8 +135,7 @@ void count_keys(Counted& out, const Corpus& corpus, int max_order, int64_t min_c
   const auto tasks = static_cast<size_t>(buckets.tasks()), orders = static_cast<size_t>(max_order);
   std::vector<std::vector<size_t>> rows(tasks, std::vector<size_t>(orders, 0));  // of each task, by order
   const auto measure = [&](int64_t task, uint32_t, const Key* keys, int64_t count) {
-    std::vector<size_t>& own = rows[static_cast<size_t>(task)];
-    counter.scan(keys, count, [&](int n, Key, int64_t) { ++own[static_cast<size_t>(n - 1)]; });
+    counter.measure(keys, count, rows[static_cast<size_t>(task)].data());
   };
   buckets.sort_each(measure, threads, job);
   if (job.stopped()) return;

@@ -26,10 +26,11 @@ inline int lowest_bit(Wide x) {
 
 // Sorts by the bits in which keys differ, least significant digits first; `spare` is as long as `keys`. The
 // passes are even in number, so the keys end where they were, and their digits as wide as pays: a pass costs
-// a step for each key and one for each value of the digit.
+// a step for each key and one for each value of the digit. The digits of all passes are counted in one.
 template <class Key>
 void sort_keys(Key* keys, Key* spare, int64_t count) {
-  constexpr int kWidest = 11;
+  constexpr int kBits = 8 * sizeof(Key), kWidest = 11, kMostPasses = kBits / kWidest + 1;
+  static_assert(kMostPasses % 2 == 0);
   if (count < 128 || count > UINT32_MAX) {
     std::sort(keys, keys + count);
     return;
@@ -40,21 +41,26 @@ void sort_keys(Key* keys, Key* spare, int64_t count) {
   const int low = lowest_bit(any ^ all), bits = highest_bit(any ^ all) + 1 - low;
   int passes = 0, width = 0;
   int64_t least = INT64_MAX;
-  for (int p = 2; p < bits + 2; p += 2) {
+  for (int p = 2; p <= kMostPasses; p += 2) {
     const int w = (bits + p - 1) / p;
     const int64_t cost = p * (count + (int64_t{1} << w));
     if (w <= kWidest && cost < least) passes = p, width = w, least = cost;
   }
-  const Key digit = (Key{1} << width) - 1;
-  uint32_t next[1 << kWidest];
+  const auto digits = static_cast<uint32_t>(1) << width;
+  const auto digit = [&](Key key, int pass) {  // beyond the highest bit all keys are alike, or the bit itself
+    return static_cast<uint32_t>(key >> std::min(low + pass * width, kBits - 1)) & (digits - 1);
+  };
+  uint32_t next[kMostPasses << kWidest];
+  std::fill(next, next + (passes << width), 0u);
+  for (int64_t i = 0; i < count; ++i)
+    for (int pass = 0; pass < passes; ++pass)
+      ++next[(static_cast<uint32_t>(pass) << width) + digit(keys[i], pass)];
   Key *from = keys, *to = spare;
   for (int pass = 0; pass < passes; ++pass) {
-    const int shift = std::min(low + pass * width, static_cast<int>(8 * sizeof(Key)) - 1);
-    std::fill(next, next + (1 << width), 0u);
-    for (int64_t i = 0; i < count; ++i) ++next[static_cast<uint32_t>(from[i] >> shift & digit)];
+    uint32_t* own = next + (pass << width);
     uint32_t sum = 0;
-    for (int d = 0; d < 1 << width; ++d) sum += std::exchange(next[d], sum);
-    for (int64_t i = 0; i < count; ++i) to[next[static_cast<uint32_t>(from[i] >> shift & digit)]++] = from[i];
+    for (uint32_t d = 0; d < digits; ++d) sum += std::exchange(own[d], sum);
+    for (int64_t i = 0; i < count; ++i) to[own[digit(from[i], pass)]++] = from[i];
     std::swap(from, to);
   }
 }

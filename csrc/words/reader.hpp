@@ -22,12 +22,15 @@ class Reader {
   int64_t feed(const uint8_t* bytes, int64_t size);
   int64_t end_of_file();  // what is left of a character that the end cuts off is reported likewise
 
+  void append(const Reader& other);  // what another has read of whole files or lines, behind a break
+
   int64_t size() const { return size_; }
   Buffer<uint32_t> take_runs();  // the code points up to the last break
   uint32_t* release();           // all of them, `size()`, in memory that std::free gives back
 
  private:
   void reserve(int64_t more);
+  const uint8_t* feed_usual(const uint8_t* at, const uint8_t* end);
   void put(uint32_t code);
   void bad(int64_t at) {
     if (bad_ < 0) bad_ = at;

@@ -12,6 +12,10 @@ class Utf8Runs:
     """
     def __init__(self, accepted: numpy.typing.NDArray[numpy.uint8], join: bool) -> None: ...
     def __len__(self) -> int: ...
+    def append(self, other: Utf8Runs) -> None:
+        """
+        Add what another has read, behind a break.
+        """
     def end_of_file(self) -> int:
         """
         End a file; the offset of its first bad byte, or -1.

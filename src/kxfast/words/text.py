@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -107,10 +111,44 @@ class Reading:
         parted = [part for block in blocks if len(block) for part in (gap, block)]
         return np.concatenate(parted[1:]) if parted else np.empty(0, np.uint32)
 
+    def together(self, pieces: Sequence[Lines], step: Any, threads: int) -> Codes:
+        """Return what `whole` does, from pieces of files that are read on several threads."""
+        amounts: deque[int] = deque()  # of bytes read: `step` is called by this thread alone
+        ended = Event()
+
+        def read(part: Sequence[Lines]) -> Any:
+            reader = self._reader()
+            for piece in part:
+                for data in self._fed(reader, piece):
+                    amounts.append(len(data))
+                    if ended.is_set():
+                        return reader
+            return reader
+
+        bounds = [len(pieces) * part // threads for part in range(threads + 1)]
+        with ThreadPoolExecutor(threads) as pool:
+            try:
+                futures = [pool.submit(read, pieces[a:b]) for a, b in pairwise(bounds)]
+                waiting = True
+                while waiting:
+                    waiting = bool(wait(futures, 0.05).not_done)
+                    while step and amounts:
+                        step(amounts.popleft())
+            finally:
+                ended.set()
+        first, *others = [future.result() for future in futures]  # of several errors, the first in the text
+        for other in others:
+            first.append(other)
+        codes: Codes = first.take_all()
+        return codes
+
+    def _reader(self) -> Any:
+        return implementation("words", "Utf8Runs", self.backend)(accepted(self.characters), self.join)
+
     def blocks(self, pieces: Iterable[Piece], size: int | None, step: Any = None) -> Iterator[Codes]:
         """Yield the runs in blocks of about `size` characters; `step(n)` hears of n bytes or characters read."""
         table = accepted(self.characters)
-        reader = implementation("words", "Utf8Runs", self.backend)(table, self.join)
+        reader = self._reader()
         runs = implementation("words", "runs", self.backend)
         for piece in pieces:
             if isinstance(piece, Documents):

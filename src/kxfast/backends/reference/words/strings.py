@@ -65,6 +65,9 @@ class Utf8Runs:
             return error.start
         return -1
 
+    def append(self, other: Utf8Runs) -> None:
+        self._lines += other._lines
+
     def take_runs(self) -> Codes:
         return np.empty(0, np.uint32)  # a reference keeps the text until all is read
 
