@@ -5,10 +5,10 @@
 // is sorted fits the cache, and the counted keys are sorted once more. The rows of the runs are (word, 0,
 // neighbour): the 0 keeps the rows of one word together, before those of longer words that begin with it.
 #include <algorithm>
-#include <cmath>
 
 #include "core/threads.hpp"
 #include "words/discover.hpp"
+#include "words/ngrams.hpp"
 #include "words/radix.hpp"
 
 namespace kxfast::words {
@@ -38,7 +38,7 @@ double entropy_of(const std::vector<int64_t>& counts) {
   double sum = 0;
   for (const int64_t count : counts) {
     const double p = static_cast<double>(count) / static_cast<double>(total);
-    sum -= p * std::log(p);
+    sum += p * (logarithm(total) - logarithm(count));
   }
   return sum;
 }

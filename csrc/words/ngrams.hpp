@@ -26,6 +26,13 @@ constexpr int kMaxOrder = 8;
 Counted count_ngrams(const uint32_t* codes, int64_t size, int max_order, int64_t min_count, int threads,
                      Job& job);
 
+// The same with the entropies of each n-gram's neighbours, as neighbor_entropy gives them, by one sort less.
+struct Entropies {
+  Buffer<double> left, right;
+};
+Counted count_with_entropies(const uint32_t* codes, int64_t size, int max_order, int64_t min_count,
+                             int threads, Job& job, std::vector<Entropies>& entropies);
+
 // The n-grams of the highest order, and the shorter ones at the ends of runs: their prefixes count all
 // orders. Parts to be written one after another.
 std::vector<Bytes> ngram_run(const uint32_t* codes, int64_t size, int order, int threads, Job& job);
@@ -39,6 +46,10 @@ std::vector<uint32_t> pad_runs(const uint32_t* codes, int64_t size, int order, J
 // Tables by KenLM's rules from merged runs of padded n-grams: rare rows are dropped, then every prefix of
 // what remains without the symbols is credited.
 Counted kenlm_tables_of_runs(std::vector<RunReader>& runs, int max_order, int64_t min_count, Job& job);
+
+// ln count, from a table where it is small: most neighbours come a few times. Entropies are sums of
+// p (ln total - ln count) in the order of the neighbours, the same whichever way they are found.
+double logarithm(int64_t count);
 
 // n-grams of one order as code points, in lexicographic order, and where their entropies are to be written.
 struct GramList {

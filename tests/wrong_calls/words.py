@@ -17,6 +17,7 @@ CALLS = [
     (lambda: count(TWO, max_order=2.0), TypeError, "max_order must be an int; got float 2.0"),
     (lambda: count(TWO, min_count=0), ValueError, "min_count must be at least 1; got 0"),
     (lambda: count(TWO, counts="some"), ValueError, "counts must be one of 'exact', 'kenlm'; got str 'some'"),
+    (lambda: count(TWO, entropies="both"), TypeError, "entropies must be True or False; got str 'both'"),
     (lambda: count(TWO, threads=0), ValueError, "threads must be at least 1; got 0"),
     (lambda: count(TWO, errors="ignore"), ValueError, "errors must be one of 'strict', 'replace'"),
     (lambda: count(TWO, backend="fast"), ValueError, "backend must be one of native, numba, cuda, reference; got 'fast'"),

@@ -103,6 +103,17 @@ def count_ngrams(
     Tables (grams (G, n), counts) of the orders 1 .. max_order, and the total of 1-grams.
     """
 
+def count_with_entropies(
+    codes: numpy.typing.NDArray[numpy.uint32],
+    max_order: typing.SupportsInt | typing.SupportsIndex,
+    min_count: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+    report: typing.Any,
+) -> tuple[typing.Any, ...]:
+    """
+    The same, and the entropies left and right of each n-gram by order.
+    """
+
 def entropies_of_runs(
     runs: collections.abc.Sequence[typing.Any],
     words: tuple[

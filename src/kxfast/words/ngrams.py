@@ -17,6 +17,7 @@ from kxfast.words.collect import Corpus, subfolder
 from kxfast.words.text import MAX_ORDER, NO_WORDS, Reading, Words, character_ranges
 
 Table = tuple[NDArray[np.uint32], NDArray[np.int64]]
+Sides = tuple[NDArray[np.float64], NDArray[np.float64]]  # entropies left and right
 
 
 class NGrams:
@@ -37,12 +38,18 @@ class NGrams:
     """
 
     def __init__(
-        self, tables: list[Table], total: int, min_count: int, backend: str | None, corpora: list[Corpus]
+        self,
+        tables: list[Table],
+        total: int,
+        min_count: int,
+        backend: str | None,
+        corpora: list[Corpus],
+        entropies: Sequence[Sides] = (),
     ) -> None:
         self._tables, self._backend, self._corpora = tables, backend, corpora
         self.total, self.min_count = total, min_count
         self.max_order = len(tables)
-        self._entropies: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
+        self._entropies = entropies
 
     def __len__(self) -> int:
         """Return the number of n-grams."""
@@ -99,7 +106,7 @@ class NGrams:
         ratios = implementation("words", "cohesion", self._backend)(self._tables, self.total, n)
         return cast("NDArray[np.float64]", np.log(ratios))
 
-    def entropies(self, n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def entropies(self, n: int) -> Sides:
         """Return the entropies (nats) of the characters left and right of each n-gram of one order.
 
         Only occurrences that have both neighbours within their run count. The first call finds those of all orders;
@@ -120,9 +127,7 @@ def _as_words(grams: NDArray[np.uint32]) -> Words:
     return grams.reshape(-1), np.arange(len(grams) + 1, dtype=np.int64) * grams.shape[1]
 
 
-def word_entropies(
-    corpora: list[Corpus], words: Words, backend: str | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def word_entropies(corpora: list[Corpus], words: Words, backend: str | None) -> Sides:
     """Return the entropies left and right of words in order of code points."""
     sides = []
     for left in (True, False):
@@ -155,6 +160,7 @@ def count_ngrams(
     max_order: int = 4,
     min_count: int = 1,
     counts: str = "exact",
+    entropies: bool = False,
     characters: str | Sequence[str] = "chinese",
     errors: str = "strict",
     memory_limit: int | None = None,
@@ -177,6 +183,9 @@ def count_ngrams(
     counts : {"exact", "kenlm"}
         ``"kenlm"`` gives the counts of the original pipeline: padded lines, rare rows dropped before shorter n-grams
         are summed from their prefixes.
+    entropies : bool
+        Whether ``entropies(n)`` will be asked for: with exact counts in memory they are then found by the sort that
+        counts, in less time. They may be asked for whatever this says.
     characters : {"chinese", "letters"} or sequence of str
         What runs consist of; everything else ends a run. ``"chinese"``: U+4E00 to U+9FA5, digits and Latin letters;
         ``"letters"``: letters, marks and numbers of all scripts; or characters and ranges such as ``["ก-๛", "0-9"]``.
@@ -222,8 +231,14 @@ def count_ngrams(
     kenlm = checks.choice("counts", counts, ("exact", "kenlm")) == "kenlm"
     reading = Reading(character_ranges(characters), False, errors, backend)
     source = Corpus(corpus, reading, checks.threads(threads), memory_limit, executor, progress)
+    together = checks.boolean("entropies", entropies) and source.in_memory and not kenlm
     source.expect(2 if source.in_memory else 1)
-    with scratch_folder() as folder:
-        tables, total = counted(source, max_order, min_count, kenlm, folder)
+    sides: list[Sides] = []
+    if together:
+        serve = implementation("words", "count_with_entropies", backend)
+        tables, total, sides = serve(source.codes(), max_order, min_count, source.threads, source.report())
+    else:
+        with scratch_folder() as folder:
+            tables, total = counted(source, max_order, min_count, kenlm, folder)
     source.finish()
-    return NGrams(tables, total, min_count, backend, [source])
+    return NGrams(tables, total, min_count, backend, [source], sides)
