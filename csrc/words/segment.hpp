@@ -28,9 +28,11 @@ class Segmenter {
   std::vector<int64_t> sample(const uint32_t* codes, int64_t size, double alpha, uint64_t seed) const;
 
  private:
+  static constexpr int64_t kAhead = 64;  // positions whose edges are fetched together
   struct Scratch {
     std::vector<double> best;
-    std::vector<uint32_t> link, node;  // by position: where the best word ends or begins, and its node
+    std::vector<uint32_t> link, node;     // by position: where the best word ends or begins, and its node
+    std::vector<uint32_t> first, second;  // nodes one and two characters from a position, or kNone
   };
   struct Output {
     std::vector<int64_t> ends, ids;
@@ -39,6 +41,10 @@ class Segmenter {
 
   template <class Visit>
   void words_from(const uint32_t* codes, int64_t at, int64_t size, Visit&& visit) const;
+  void look_ahead(const uint32_t* codes, int64_t begin, int64_t end, int64_t size, Scratch& scratch) const;
+  template <class Visit>
+  void words_seen(const uint32_t* codes, int64_t at, int64_t size, const Scratch& scratch,
+                  Visit&& visit) const;
   void cut(const uint32_t* codes, int64_t size, int64_t offset, Scratch& scratch, Output& out) const;
   void cut_longest_first(const uint32_t* codes, int64_t size, int64_t offset, Scratch& scratch,
                          Output& out) const;

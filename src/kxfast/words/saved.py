@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from kxfast.files import whole_file
 
-_MAGIC = b"kxfast words 1\n\0"
+_MAGIC = b"kxfast words 2\n\0"
 _HEADER = struct.Struct("<16sd?16s5Q")
 ARRAYS = {"codes": "<u4", "offsets": "<i8", "scores": "<f8", "edges": "<f8", "ids": "<i4"}
 
