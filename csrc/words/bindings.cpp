@@ -63,10 +63,10 @@ std::vector<std::pair<Array<double>, Array<double>>> entropies(const Codes& code
 
 void bind_reader(py::module_& m) {
   py::class_<Reader>(m, "Utf8Runs", "Bytes of UTF-8 to runs of accepted code points.")
-      .def(py::init([](const Array<uint8_t>& accepted, bool join) {
-             return std::make_unique<Reader>(accepted.data(), join);
+      .def(py::init([](const Array<uint8_t>& accepted, bool join, bool bytes) {
+             return std::make_unique<Reader>(accepted.data(), join, bytes);
            }),
-           py::arg("accepted").noconvert(), py::arg("join"), py::keep_alive<1, 2>())
+           py::arg("accepted").noconvert(), py::arg("join"), py::arg("as_bytes"), py::keep_alive<1, 2>())
       .def("__len__", &Reader::size)
       .def(
           "feed",

@@ -50,7 +50,8 @@ bool fill(const Strings& words, const double* scores, FrozenTrieData& out) {
 
 FrozenTrieData freeze(const Strings& words, const double* scores) {
   size_t size = 256;
-  while (size < 2 * static_cast<size_t>(words.offsets[words.count])) size *= 2;  // words share their beginnings
+  while (size < 2 * static_cast<size_t>(words.offsets[words.count]))
+    size *= 2;  // words share their beginnings
   FrozenTrieData out;
   do {
     out.edges.assign(size, Edge{FrozenTrie::kFree, 0, kNoWord});

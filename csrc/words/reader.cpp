@@ -67,6 +67,10 @@ void Reader::put(uint32_t code) {
 
 int64_t Reader::feed(const uint8_t* bytes, int64_t size) {
   reserve(2 * (size + 4));
+  if (bytes_) {
+    for (int64_t i = 0; i < size; ++i) put(bytes[i]);
+    return -1;
+  }
   const uint8_t *at = bytes, *end = bytes + size;
   uint8_t low, high;
   while (at < end || open_size_) {

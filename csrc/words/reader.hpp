@@ -12,7 +12,8 @@ class Reader {
  public:
   // accepted[c]: whether code point c belongs to runs, for all c < 0x110000. `join`: a break (0) between
   // lines only, else wherever another character stands.
-  Reader(const uint8_t* accepted, bool join) : accepted_(accepted), join_(join) {}
+  // `bytes`: bytes are taken as they are, each as a code point, and none is bad.
+  Reader(const uint8_t* accepted, bool join, bool bytes) : accepted_(accepted), join_(join), bytes_(bytes) {}
   ~Reader() { std::free(codes_); }
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
@@ -37,7 +38,7 @@ class Reader {
     gap_ = gap_ || !join_;
   }
   const uint8_t* accepted_;
-  bool join_, gap_ = false;
+  bool join_, bytes_, gap_ = false;
   uint32_t* codes_ = nullptr;
   int64_t size_ = 0, capacity_ = 0, break_ = 0;  // break_: behind the last break
   int64_t offset_ = 0, bad_ = -1;

@@ -37,6 +37,7 @@ _VARIANTS: tuple[dict[str, Any], ...] = (
     {"method": "cut"},
     {"method": "cut", "counts": "kenlm"},
     {"method": "cut", "include": ["空间的一是", "𠀀é", "他a"], "exclude": ["科学"], "characters": "letters"},
+    {"method": "cut", "characters": "bytes", "include": [b"\xe7\xa9", "\u7684".encode()]},
     {"method": "strict"},
     {"method": "pairs", "min_pmi": 0.5},
     {"method": "minimum_entropy", "min_pmi": 0.5, "min_proba": 0.001},

@@ -14,7 +14,7 @@ from kxfast import checks
 from kxfast.dispatch import implementation
 from kxfast.files import scratch_folder
 from kxfast.words.collect import Corpus, subfolder
-from kxfast.words.text import MAX_ORDER, NO_WORDS, Reading, Words, character_ranges
+from kxfast.words.text import MAX_ORDER, NO_WORDS, Reading, Words, character_ranges, shown, written
 
 Table = tuple[NDArray[np.uint32], NDArray[np.int64]]
 Sides = tuple[NDArray[np.float64], NDArray[np.float64]]  # entropies left and right
@@ -55,10 +55,17 @@ class NGrams:
         """Return the number of n-grams."""
         return sum(len(counts) for _, counts in self._tables)
 
-    def __getitem__(self, gram: str) -> int:
+    @property
+    def as_bytes(self) -> bool:
+        """Whether the n-grams are of bytes."""
+        return self._corpora[0].reading.as_bytes
+
+    def __getitem__(self, gram: str | bytes) -> int:
         """Return the count of one n-gram."""
-        if not isinstance(gram, str) or not 1 <= len(gram) <= self.max_order:
-            raise KeyError(f"gram must be a str of 1 to {self.max_order} characters; got {gram!r}")
+        kind = bytes if self.as_bytes else str
+        if not isinstance(gram, kind) or not 1 <= len(gram) <= self.max_order:
+            raise KeyError(f"gram must be {kind.__name__} of 1 to {self.max_order} characters; got {gram!r}")
+        gram = written(gram) if isinstance(gram, bytes) else gram
         grams, counts = self._tables[len(gram) - 1]
         low, high = 0, len(counts)
         for place, character in enumerate(gram):  # the rows that begin like the n-gram
@@ -80,6 +87,8 @@ class NGrams:
                 f"n-grams that are added must have one max_order; got {self.max_order} and {other.max_order}"
             )
         stage = partial(implementation, "words", backend=self._backend)
+        if other.as_bytes != self.as_bytes:
+            raise ValueError("n-grams that are added must be of characters, or of bytes; got one of each")
         tables = []
         for n, pair in enumerate(zip(self._tables, other._tables, strict=True), 1):
             runs = [stage("run_of_words")(_as_words(grams), counts) for grams, counts in pair]
@@ -87,11 +96,11 @@ class NGrams:
             tables.append((codes.reshape(-1, n), counts))
         return NGrams(tables, self.total + other.total, 1, self._backend, self._corpora + other._corpora)
 
-    def ngrams(self, n: int) -> tuple[list[str], NDArray[np.int64]]:
-        """Return the n-grams of one order, sorted by code points, and their counts."""
+    def ngrams(self, n: int) -> tuple[list[Any], NDArray[np.int64]]:
+        """Return the n-grams of one order (str, or bytes), sorted by code points, and their counts."""
         grams, counts = self.tables(n)
         listed: list[str] = implementation("words", "decode", self._backend)(*_as_words(grams))
-        return listed, counts
+        return shown(listed, self.as_bytes), counts
 
     def tables(self, n: int) -> Table:
         """Return the n-grams of one order as code points, shape (G, n), sorted, and their counts, shape (G,)."""
@@ -186,9 +195,10 @@ def count_ngrams(
     entropies : bool
         Whether ``entropies(n)`` will be asked for: with exact counts in memory they are then found by the sort that
         counts, in less time. They may be asked for whatever this says.
-    characters : {"chinese", "letters"} or sequence of str
+    characters : {"chinese", "letters", "bytes"} or sequence of str
         What runs consist of; everything else ends a run. ``"chinese"``: U+4E00 to U+9FA5, digits and Latin letters;
         ``"letters"``: letters, marks and numbers of all scripts; or characters and ranges such as ``["ก-๛", "0-9"]``.
+        ``"bytes"``: the bytes of the text's UTF-8 (of files any bytes) but 0 and line ends; n-grams are then ``bytes``.
     errors : {"strict", "replace"}
         What to do with bytes that are not UTF-8.
     memory_limit : int, optional

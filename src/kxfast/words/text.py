@@ -25,6 +25,7 @@ MAX_ORDER = 8
 CHARACTERS = {
     "chinese": ("\u4e00-\u9fa5", "0-9", "A-Z", "a-z"),  # what the published variants keep
     "letters": (),  # letters, marks and numbers of all scripts, by their Unicode category
+    "bytes": ("\1-\t", "\x0b-\f", "\x0e-\xff"),  # of UTF-8, each as a code point; none where a line ends
 }
 
 Codes = NDArray[np.uint32]
@@ -77,6 +78,17 @@ def accepted(characters: tuple[str, ...] | str) -> NDArray[np.uint8]:
     return table
 
 
+def written(text: str | bytes) -> str:
+    """Return bytes, or those of a text in UTF-8, as a string with a character for each, as the backends have them."""
+    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+    return data.decode("latin-1")
+
+
+def shown(words: list[str], as_bytes: bool) -> list[Any]:
+    """Return words as users have them: bytes where bytes were counted."""
+    return [word.encode("latin-1") for word in words] if as_bytes else words
+
+
 def encode_words(words: Sequence[str], backend: str | None) -> Words:
     """Return words as code points and offsets."""
     codes: Codes = implementation("words", "code_points", backend)("".join(words))
@@ -101,6 +113,11 @@ class Reading:
     join: bool
     errors: str
     backend: str | None
+
+    @property
+    def as_bytes(self) -> bool:
+        """Whether bytes are counted, and words are bytes."""
+        return self.characters == "bytes"
 
     def whole(self, pieces: Iterable[Piece], step: Any = None) -> Codes:
         """Return the runs of all pieces, with 0 between them."""
@@ -143,7 +160,7 @@ class Reading:
         return codes
 
     def _reader(self) -> Any:
-        return implementation("words", "Utf8Runs", self.backend)(accepted(self.characters), self.join)
+        return implementation("words", "Utf8Runs", self.backend)(accepted(self.characters), self.join, self.as_bytes)
 
     def blocks(self, pieces: Iterable[Piece], size: int | None, step: Any = None) -> Iterator[Codes]:
         """Yield the runs in blocks of about `size` characters; `step(n)` hears of n bytes or characters read."""
@@ -155,6 +172,8 @@ class Reading:
                 if len(reader):
                     yield reader.take_all()
                 members = [_checked(each) for each in piece.members]
+                if self.as_bytes:
+                    members = [written(each) for each in members]
                 yield runs(members, self.join, table)
                 if step:
                     step(sum(map(len, members)))
