@@ -53,20 +53,22 @@ class Utf8Runs:
 
     def feed(self, data: bytes) -> int:
         self._open += data
-        return -1
+        bad = self._first_bad()
+        return -1 if bad is None or bad.reason == "unexpected end of data" else bad.start
+
+    def _first_bad(self) -> UnicodeDecodeError | None:
+        try:
+            self._open.decode("latin-1" if self._as_bytes else "utf-8")
+        except UnicodeDecodeError as error:
+            return error
+        return None
 
     def end_of_file(self) -> int:
         """Return where the first byte of the file that is not UTF-8 is, or -1."""
-        data, self._open = self._open, b""
-        if self._as_bytes:
-            self._lines += data + b"\n"
-            return -1
-        self._lines += data.removeprefix(b"\xef\xbb\xbf") + b"\n"
-        try:
-            data.decode()
-        except UnicodeDecodeError as error:
-            return error.start
-        return -1
+        bad = self._first_bad()
+        self._lines += (self._open if self._as_bytes else self._open.removeprefix(b"\xef\xbb\xbf")) + b"\n"
+        self._open = b""
+        return -1 if bad is None else bad.start
 
     def append(self, other: Utf8Runs) -> None:
         self._lines += other._lines
