@@ -32,6 +32,8 @@ class Counter {
     }
   }
 
+  int64_t min_count() const { return min_count_; }
+
   // visit(n, key, count) for the n-grams that begin with one id, given their sorted rests; those of an order
   // go up.
   template <class Visit>
@@ -99,14 +101,31 @@ class Counter {
   int length_at_[kBits];    // ids up to the one that holds a key's lowest bit, the first among them
 };
 
+// What a task keeps of one order, where that is little: it is copied to its place, and no second scan is due.
+struct Gathered {
+  std::vector<uint32_t> grams;
+  std::vector<int64_t> counts;
+};
+constexpr int64_t kFew = 8;  // the least min_count of which this is so
+
 // Sorts buckets and writes the tables of all orders and the total.
 template <class Key>
 void count_buckets(Counted& out, Buckets<Key>& buckets, const Counter<Key>& counter, const uint32_t* code_of,
                    int threads, Job& job) {
   const auto tasks = static_cast<size_t>(buckets.tasks()), orders = out.tables.size();
   std::vector<std::vector<size_t>> rows(tasks, std::vector<size_t>(orders, 0));  // of each task, by order
-  const auto measure = [&](int64_t task, uint32_t, const Key* keys, int64_t count) {
-    counter.measure(keys, count, rows[static_cast<size_t>(task)].data());
+  const bool few = counter.min_count() >= kFew;
+  std::vector<Gathered> gathered(few ? tasks * orders : 0);
+  const auto measure = [&](int64_t task, uint32_t head, const Key* keys, int64_t count) {
+    std::vector<size_t>& own = rows[static_cast<size_t>(task)];
+    if (!few) return counter.measure(keys, count, own.data());
+    counter.scan(keys, count, [&](int n, Key key, int64_t times) {
+      const auto length = static_cast<size_t>(n);
+      Gathered& to = gathered[static_cast<size_t>(task) * orders + length - 1];
+      to.grams.resize(to.grams.size() + length), to.counts.push_back(0), ++own[length - 1];
+      Place place{to.grams.data() + to.grams.size() - length, &to.counts.back()};
+      counter.put(code_of, head, n, key, times, place);
+    });
   };
   buckets.sort_each(measure, threads, job);
   if (job.stopped()) return;
@@ -127,7 +146,16 @@ void count_buckets(Counted& out, Buckets<Key>& buckets, const Counter<Key>& coun
     for (size_t n = 0; n < orders; ++n)
       own[n] = static_cast<size_t>(places[n].count - out.tables[n].counts.data());
   };
-  buckets.each(fill, threads, job);
+  if (few) {
+    for (size_t part = 0; part < gathered.size(); ++part) {
+      const size_t n = part % orders, at = rows[part / orders][n];
+      const Gathered& from = gathered[part];
+      std::copy(from.grams.begin(), from.grams.end(), out.tables[n].grams.data() + at * (n + 1));
+      std::copy(from.counts.begin(), from.counts.end(), out.tables[n].counts.data() + at);
+    }
+  } else {
+    buckets.each(fill, threads, job);
+  }
   for (const int64_t count : out.tables[0].counts) out.total += count;
 }
 

@@ -43,7 +43,7 @@ class FrozenTrie {
   // Asks the memory for the edge, which `child` is to look at soon.
   void prefetch(uint32_t node, uint32_t code) const { __builtin_prefetch(&edges_[hash(node, code) & mask_]); }
   double score(uint32_t node) const { return edges_[node].score; }
-  int64_t word(uint32_t node) const { return words_[node]; }
+  int32_t word(uint32_t node) const { return words_[node]; }
 
   static uint32_t hash(uint32_t node, uint32_t code) {
     const uint64_t mixed = (uint64_t{node} << 21 ^ code) * 0x9E3779B97F4A7C15u;

@@ -141,7 +141,7 @@ void Segmenter::cut_as_jieba(const uint32_t* codes, int64_t size, int64_t offset
     while (end < size && in_jieba_block(codes[end])) ++end;
     if (end == i) {  // other characters stand alone, but a line end of two stays whole
       end += codes[i] == '\r' && i + 1 < size && codes[i + 1] == '\n' ? 2 : 1;
-      int64_t word = -1;
+      int32_t word = -1;
       words_from(codes, i, end, [&](int64_t last, uint32_t node, double) {
         if (last == end) word = id_of(node);
       });
@@ -162,7 +162,8 @@ void Segmenter::cut_as_jieba(const uint32_t* codes, int64_t size, int64_t offset
         continue;
       }
       letters = letter;
-      const int64_t last = out.ends[t], id = out.ids[t];
+      const auto last = out.ends[t];
+      const auto id = out.ids[t];
       out.ends[kept] = last, out.ids[kept++] = id;
     }
     out.ends.resize(kept), out.ids.resize(kept);
@@ -189,9 +190,9 @@ Tokens Segmenter::segment(const uint32_t* codes, const int64_t* offsets, int64_t
     for (int64_t d = begin; d < end; ++d) {
       const int64_t at = offsets[d], length = offsets[d + 1] - at;
       if (jieba_)
-        cut_as_jieba(codes + at, length, at, scratch, tokens);
+        cut_as_jieba(codes + at, length, at - offsets[begin], scratch, tokens);
       else
-        cut(codes + at, length, at, scratch, tokens);
+        cut(codes + at, length, at - offsets[begin], scratch, tokens);
       out.first[static_cast<size_t>(d) + 1] = static_cast<int64_t>(tokens.ends.size());
       if (!job.advance(length)) return;
     }
@@ -207,7 +208,9 @@ Tokens Segmenter::segment(const uint32_t* codes, const int64_t* offsets, int64_t
   out.ids = Buffer<int64_t>(static_cast<size_t>(start.back()));
   const auto copy_task = [&](int64_t task) {
     const Output& tokens = parts[static_cast<size_t>(task)];
-    std::copy(tokens.ends.begin(), tokens.ends.end(), out.ends.data() + start[static_cast<size_t>(task)]);
+    const int64_t base = offsets[bounds[static_cast<size_t>(task)]];
+    std::transform(tokens.ends.begin(), tokens.ends.end(), out.ends.data() + start[static_cast<size_t>(task)],
+                   [=](uint32_t end) { return base + end; });
     std::copy(tokens.ids.begin(), tokens.ids.end(), out.ids.data() + start[static_cast<size_t>(task)]);
   };
   if (!job.stopped()) parallel_for(static_cast<int64_t>(parts.size()), copy_task, threads, &job);
