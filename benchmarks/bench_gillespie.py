@@ -46,6 +46,8 @@ PART = {"gillespy2": 0.2, "bioscrape": 0.2, "copasi": 0.1, "roadrunner": 0.05}
 # On large networks these take minutes to get ready, or set the length of the run.
 ON_LARGE = ("rebop", "bngsim")
 SLOW = {("egfr", "rebop")}  # a fourteenth of the speed of bngsim
+MANY = ("birth_death", "schlogl", "toggle")  # also 100,000 trajectories, a tenth as long
+ON_MANY = ("rebop", "bngsim", "numba")
 Timed = dict[str, Callable[[], float]]  # each call returns its own seconds
 
 
@@ -104,6 +106,8 @@ def measure(file: Path, folder: Path, peers: dict[int, dict[str, Peer]], rounds:
     jobs = []
     if file.stem not in LARGE:
         jobs += [("ensemble", bench["n_ens"], bench["t_ens"], threads) for threads in (1, 2)]
+    if file.stem in MANY:
+        jobs.append(("ensemble of 100000", 100_000, bench["t_ens"] / 10, 2))
     if bench["t_long"] is not None:
         jobs.append(("long", 1, bench["t_long"] * LARGE.get(file.stem, 1), 1))
     for kind, n, end, threads in jobs:
@@ -115,6 +119,8 @@ def measure(file: Path, folder: Path, peers: dict[int, dict[str, Peer]], rounds:
         else:
             calls["auto"] = ours(net, t, n, threads, 0, result.method)
         for name, peer in peers[threads].items():
+            if n == 100_000 and name not in ON_MANY:
+                continue
             if (file.stem, name) not in SLOW and (file.stem not in LARGE or name in ON_LARGE):
                 calls[name] = partial(part_of, peer, PART.get(name, 1), file, sbml, n, end, points)
         job = f"{file.stem}, {kind}, threads {threads}" + (f", auto {result.method}" if n == 1 else "")

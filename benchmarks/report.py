@@ -98,13 +98,16 @@ def conv() -> str:
     for result in results("conv"):
         parts += [
             f"`python benchmarks/bench_conv.py` on {result['threads']} threads of an {result['processor']} "
-            f"({result['isa']}), float32; measured peak {result['peak_gflops']:.0f} GFLOP/s.",
+            f"({result['isa']}); measured peak {result['peak_gflops']:.0f} GFLOP/s in float32.",
             "",
             "| (B, L, C), dilation | what | ms | of the peak | best peer / kxfast | best peer | error |",
             "|---|---|--:|--:|--:|---|--:|",
         ]
         for row in result["rows"]:
-            label = f"{tuple(row['shape'])}, {row['dilation']}{', ragged' if row['ragged'] else ''}"
+            layers = row.get("layers", 1)
+            which = f"{row['dilation']}" if layers == 1 else f"{layers} layers"
+            half = ", bfloat16" if row.get("type", "float32") != "float32" else ""
+            label = f"{tuple(row['shape'])}, {which}{', ragged' if row['ragged'] else ''}{half}"
             ratio = f"{row['ratio']:.2f} | {row['best_peer']} | {row['error']:.0e}"
             share = f"{row['ms']['kxfast']:.3g} | {row['percent_of_peak']:.0f} %"
             parts.append(f"| {label} | {row['what']} | {share} | {ratio} |")

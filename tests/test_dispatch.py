@@ -20,6 +20,10 @@ def run(code, backend):
     return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
 
 
+def broken(name):
+    raise ImportError("undefined symbol: sort")
+
+
 def chosen(backend=None):
     return dispatch.implementation("lipschitz", "power_iteration", backend, "d").__module__
 
@@ -91,6 +95,15 @@ def test_arrays_of_other_libraries_come_back_as_their_kind():
     sigma, u, _ = kx.lipschitz.power_iteration(torch.eye(2), torch.ones(2), torch.ones(2))
     assert isinstance(u, torch.Tensor)
     assert float(sigma) == pytest.approx(1)
+
+
+def test_a_broken_compiled_module_is_told(monkeypatch):
+    """Such as one built for an older version of the package: slower is not the same as silent."""
+    monkeypatch.setattr(dispatch, "import_module", broken)
+    dispatch.load.cache_clear()
+    with pytest.warns(RuntimeWarning, match=r"backend 'native' cannot load words: undefined symbol: sort; other"):
+        assert dispatch.load("words", "native") == "undefined symbol: sort"
+    dispatch.load.cache_clear()
 
 
 def test_available():

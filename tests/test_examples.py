@@ -74,6 +74,40 @@ def test_torch(name, tmp_path):
     assert (tmp_path / f"torch_{name}.png").stat().st_size > 5000
 
 
+@pytest.mark.parametrize("name", ["2d", "digits"])
+def test_invertible_residual_networks(name, tmp_path):
+    if name == "digits":
+        pytest.importorskip("sklearn", reason="the digits are scikit-learn's")
+    out = run(f"plot_lipschitz_iresnet_{name}.py", "--steps", "2", "--output", str(tmp_path))
+    constants = re.search(r"proven Lipschitz constants: (.*)", out)
+    assert constants is not None
+    assert all(0 < float(each) < 1 for each in constants[1].split())
+    assert "kept aside: " in out
+    assert (tmp_path / f"lipschitz_iresnet_{name}.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("shape", [(2,), (4, 3, 4)])
+def test_the_flows_gradients_are_differences(monkeypatch, shape):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    from iresnet import Flow
+
+    flow = Flow(shape, blocks=2, width=5, terms=40)
+    x, d = np.random.default_rng(0).standard_normal((3, *shape)).astype("f"), int(np.prod(shape))
+    flow.start(x)
+    for _ in range(300):  # the gradient takes the vectors as constants: they are, where they have settled
+        flow.normalize()
+    units = np.sqrt(d) * np.broadcast_to(np.eye(d).reshape(d, 1, *shape), (d, *x.shape))
+    rng, (_, gradients) = np.random.default_rng(1), flow.loss(x, units)
+    for name, gradient in gradients.items():
+        direction, values = rng.standard_normal(gradient.shape).astype("f"), []
+        for step in (3e-3, -3e-3):
+            flow.weights[name] += step * direction
+            values.append(flow.loss(x, units)[0])
+            flow.weights[name] -= step * direction
+        difference = (values[0] - values[1]) / 6e-3
+        assert abs(np.sum(gradient * direction) - difference) < 0.01 * max(1, abs(difference)), name
+
+
 def test_the_transformers_gradients_are_differences(monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
     from transformer import Transformer

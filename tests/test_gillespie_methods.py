@@ -139,7 +139,7 @@ def test_a_weight_far_below_the_others_is_found(method):
     assert abs(left[:, 1].mean() - 40 * p) < 4.5 * np.sqrt(40 * p * (1 - p) / 2000)
 
 
-@every_method
+@pytest.mark.parametrize("method", [*native.METHODS, "tau_leaping"])
 def test_control_c_is_heard(method):
     setup = """
 import kxfast as kx

@@ -89,6 +89,51 @@ def test_gradient_through_convolutions(rng):
             assert dw[place] == pytest.approx((values[0] - values[1]) / (2 * h), abs=1e-6)
 
 
+@pytest.mark.parametrize("backend", ["native", "reference"])
+@pytest.mark.parametrize("kind", ["dense", "2-D", "groups", "1-D"])
+def test_gradients_of_a_block(rng, kind, backend):
+    """Both parts of a likelihood, for the input and all weights, are slopes of it."""
+    if backend not in kx.available():
+        pytest.skip("native is not built")
+    normal, even = rng.standard_normal, {"padding": 1, "padding_mode": "circular"}
+    layers, size = {
+        "dense": ([L.Linear(normal((6, 4)), normal(6)), L.Activation("lipswish"), L.Linear(normal((4, 6)))], (4,)),
+        "2-D": ([L.Conv2d(normal((3, 2, 3, 2)), normal(3), stride=(1, 2), padding=(1, 0)), L.Activation("softplus"),
+                 L.Conv2d(normal((4, 3, 1, 1))), L.Activation("sorting"),
+                 L.Conv2d(normal((2, 4, 1, 1)), padding=(0, 1))], (2, 2, 4)),
+        "groups": ([L.Conv2d(normal((4, 1, 3, 3)), groups=2, **even), L.Activation("tanh"),
+                    L.Conv2d(normal((2, 2, 3, 3)), dilation=2, padding=2, groups=2)], (2, 3, 3)),
+        "1-D": ([L.Activation("elu"), L.Conv1d(normal((2, 3, 3)), normal(2), **even), L.Activation("sigmoid"),
+                 L.Conv1d(normal((3, 2, 2)), dilation=2, padding=1)], (3, 4)),
+    }[kind]  # fmt: skip
+    for layer in layers:
+        if hasattr(layer, "weight"):
+            layer.weight[...] *= 0.6 / np.linalg.norm(layer.weight)
+    x, h, n = normal((3, *size)), 1e-6, int(np.prod(size))
+    grad, weights = normal(x.shape), normal(3)
+    units = np.sqrt(n) * np.broadcast_to(np.eye(n).reshape(n, 1, *size), (n, *x.shape))
+
+    def value():
+        return np.vdot(grad, x + run(layers, x)) + weights @ L.logdet_exact(layers, x).mean
+
+    options = {"logdet_grad": weights, "terms": 60, "probes": units, "backend": backend}
+    dx, found = L.residual_backward(grad, x, layers, **options)
+    owners = [layer for layer in layers if hasattr(layer, "weight")]
+    pairs = [(x, dx)]
+    for layer, (dw, db) in zip(owners, found, strict=True):
+        assert (db is None) == (layer.bias is None)
+        pairs += [(layer.weight, dw)] + ([] if db is None else [(layer.bias, db)])
+    for array, slope in pairs:
+        assert slope.shape == array.shape
+        for place in np.ndindex(*array.shape):
+            kept, values = array[place], []
+            for step in h, -h:
+                array[place] = kept + step
+                values.append(value())
+            array[place] = kept
+            assert slope[place] == pytest.approx((values[0] - values[1]) / (2 * h), rel=1e-5, abs=1e-7)
+
+
 @pytest.mark.parametrize("window", [0, 3, 5])
 def test_inverse_round_trip(rng, window):
     layers, x = contraction(rng, norm=0.95), rng.standard_normal((6, 4))

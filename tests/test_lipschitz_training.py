@@ -77,6 +77,63 @@ def test_gradient(rng, mode, scale, extra, conv):
         assert dw[place] == pytest.approx((loss(w + step) - loss(w - step)) / (2 * h), rel=1e-5, abs=1e-7)
 
 
+@pytest.mark.parametrize("mode", ["soft", "hard"])
+def test_layers_of_all_kinds_in_one_call(rng, mode):
+    """Both types, strides, byte orders, a layer that is most of the work, empty ones: as the definition has it."""
+    shapes = (5, 7), (300, 700), (8, 3, 3), (2, 0), (6, 4)
+    kinds = np.float32, np.float32, np.float64, np.float64, np.float32
+    made = [[rng.standard_normal(s).astype(k) for s, k in zip(shapes, kinds, strict=True)] for _ in range(2)]
+    grads, ws = made
+    us, vs = ([rng.standard_normal(n).astype(k) for n, k in zip(sizes, kinds, strict=True)]
+              for sizes in ((5, 300, 8, 2, 6), (7, 700, 9, 0, 4)))  # fmt: skip
+    grads[0], grads[4] = np.asfortranarray(grads[0]), grads[4].astype(">f8")
+    ws[0].flags.writeable = us[1].flags.writeable = False
+    sigmas = [2.0, 30.0, 0.5, 0.0, 1.5]
+    found = L.spectral_normalize_backward(grads, ws, us, vs, sigmas, mode=mode)
+    expected = L.spectral_normalize_backward(grads, ws, us, vs, sigmas, mode=mode, backend="reference")
+    for each, w, wanted in zip(found, ws, expected, strict=True):
+        assert each.dtype == wanted.dtype == w.dtype
+        np.testing.assert_allclose(each, wanted, rtol=1e-5 if w.dtype == np.float32 else 1e-13, atol=1e-5)
+    us, vs = ([x.astype(np.float64)[::-1] for x in xs] for xs in (us, vs))
+    copies = [[x.copy() for x in xs] for xs in (us, vs)]
+    found, sigmas = L.spectral_normalize(ws, us, vs, mode=mode, n_iter=2)
+    expected, same = L.spectral_normalize(ws, *copies, mode=mode, n_iter=2, backend="reference")
+    np.testing.assert_allclose(sigmas, same, rtol=1e-5)
+    for a, b in zip([*found, *us, *vs], [*expected, *copies[0], *copies[1]], strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_infinite_gradients_pass_and_infinite_weights_do_not(rng):
+    w, u, v = rng.standard_normal((4, 3)), rng.standard_normal(4), rng.standard_normal(3)
+    g = np.full((4, 3), np.inf)
+    (dw,) = L.spectral_normalize_backward([g], [w], [u], [v], [2.0])
+    assert not np.isfinite(dw).any()
+    w[1, 2] = np.nan
+    for backend in "native", "reference":
+        if backend in kx.available():
+            with pytest.raises(ValueError, match=r"weights\[0\] must be finite; got nan at index \(1, 2\)"):
+                L.spectral_normalize_backward([w], [w], [u], [v], [2.0], backend=backend)
+    fine = rng.standard_normal((4, 3))
+    before = fine.copy()
+    with pytest.raises(ValueError, match="must be finite"):  # nothing has changed
+        L.spectral_normalize([fine, w], [u, u.copy()], [v, v.copy()], out=[fine, w])
+    np.testing.assert_array_equal(fine, before)
+
+
+def test_gradients_do_not_depend_on_threads(rng):
+    for shapes in [(700, 900)], [(40, 60)] * 70:
+        gs, ws = ([rng.standard_normal(s).astype(np.float32) for s in shapes] for _ in range(2))
+        us, vs = ([rng.standard_normal(s[k]).astype(np.float32) for s in shapes] for k in (0, 1))
+        results = []
+        for n in 1, 2, 5:
+            kx.set_num_threads(n)
+            results.append(L.spectral_normalize_backward(gs, ws, us, vs, [2.0] * len(ws)))
+        kx.set_num_threads(None)
+        for other in results[1:]:
+            for a, b in zip(results[0], other, strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
 def test_gradient_of_the_regularised_norm_is_the_outer_product(rng):
     w, h = rng.standard_normal((3, 4)), 1e-6
     sigma, u, v = converged(w)

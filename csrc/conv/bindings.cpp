@@ -23,6 +23,10 @@ const T* pointer(const Maybe<T>& array) {
   return array ? array->data() : nullptr;
 }
 
+Skip skip_of(const std::string& name) {
+  return name == "gated" ? Skip::gated : (name == "add" ? Skip::add : Skip::none);
+}
+
 // A layer and the arrays that keep its pointers alive.
 template <class T>
 struct HeldLayer {
@@ -47,7 +51,7 @@ struct HeldLayer {
               weight.shape(2) / 2,
               dilation,
               causal ? reach : reach / 2,
-              skip == "gated" ? Skip::gated : (skip == "add" ? Skip::add : Skip::none),
+              skip_of(skip),
               gate_first,
               mask_input,
               pointer(shortcut),
@@ -90,6 +94,35 @@ py::tuple forward(const Array<T>& x, const HeldLayer<T>& held, const Maybe<bool>
   }
   return py::make_tuple(y, parts);
 }
+
+#ifdef KXFAST_X86
+// Arrays of bfloat16 come as their bits.
+py::tuple forward_bfloat16(const Array<uint16_t>& x, const Array<uint16_t>& weight, const Maybe<float>& bias,
+                           int64_t dilation, bool causal, const std::string& skip, bool gate_first,
+                           bool mask_input, const Maybe<bool>& mask, double drop, uint64_t seed, bool keep) {
+  const auto bits = [](const Array<uint16_t>& array) {
+    return reinterpret_cast<const Bfloat16*>(array.data());
+  };
+  const int64_t reach = (weight.shape(0) - 1) * dilation, out = weight.shape(2) / 2;
+  Layer<Bfloat16> layer{};
+  layer.weight = bits(weight), layer.bias = pointer(bias);
+  layer.taps = weight.shape(0), layer.in = weight.shape(1), layer.out = out;
+  layer.dilation = dilation, layer.left = causal ? reach : reach / 2;
+  layer.skip = skip_of(skip), layer.gate_first = gate_first, layer.mask_input = mask_input;
+  layer.drop = drop, layer.seed = seed;
+  const Input<Bfloat16> in{bits(x), pointer(mask), x.shape(0), x.shape(1)};
+  Array<uint16_t> y = new_array<uint16_t>({in.batch, in.length, out});
+  Maybe<float> parts;
+  if (keep) parts = new_array<float>({in.batch, in.length, 2 * out});
+  {
+    auto* to = reinterpret_cast<Bfloat16*>(y.mutable_data());
+    float* kept = target(parts);
+    py::gil_scoped_release nogil;
+    conv::forward(layer, in, to, kept);
+  }
+  return py::make_tuple(y, parts);
+}
+#endif
 
 template <class T>
 Maybe<T> alike(const Maybe<T>& array) {
@@ -152,6 +185,15 @@ Array<double> match(const Array<int64_t>& question, const Array<int64_t>& passag
 KXFAST_BINDINGS(conv) {
   m.def("match_features", &match, py::arg("question").noconvert(), py::arg("passage").noconvert(),
         py::arg("tokens"), "(L, 3): token match, Jaccard similarity and relative edit distance of windows.");
+#ifdef KXFAST_X86
+  m.def(
+      "forward_bfloat16", &forward_bfloat16, py::arg("x").noconvert(), py::arg("weight").noconvert(),
+      py::arg("bias").noconvert(), py::arg("dilation"), py::arg("causal"), py::arg("skip"),
+      py::arg("gate_first"), py::arg("mask_input"), py::arg("mask").noconvert(), py::arg("drop"),
+      py::arg("seed"), py::arg("keep"),
+      "The same on the bits of bfloat16 where core.bf16_products() and channels in are even; bias and parts "
+      "in float32.");
+#endif
   bind<float>(m, "LayerFloat32");
   bind<double>(m, "LayerFloat64");
 }

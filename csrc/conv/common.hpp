@@ -16,6 +16,20 @@ template <class T>
 Tiling tiling() {
   return KXFAST_PICK(Tiling (*)(T), tiling)(T{});
 }
+template <class T>
+GatedKernel<T> forward_kernel() {
+  return KXFAST_PICK(GatedKernel<T>, gated_forward);
+}
+#ifdef KXFAST_X86
+template <>
+inline Tiling tiling<Bfloat16>() {
+  return avx512_bf16::tiling(Bfloat16{});
+}
+template <>
+inline GatedKernel<Bfloat16> forward_kernel() {
+  return avx512_bf16::gated_forward;
+}
+#endif
 
 template <class T>
 Buffer<T> zeros(int64_t count) {
@@ -44,21 +58,21 @@ Source<T> skipped(const Layer<T>& layer, const Input<T>& input, const T* zero) {
 
 // 0 for dropped gates and 1/(1 - rate) for kept ones, by row number; none without dropout.
 template <class T>
-Buffer<T> gate_scales(const Layer<T>& layer, const Input<T>& input, const Rows& rows) {
+Buffer<Wide<T>> gate_scales(const Layer<T>& layer, const Input<T>& input, const Rows& rows) {
   if (layer.drop == 0) return {};
-  Buffer<T> scale(static_cast<size_t>(rows.all * layer.out));
+  Buffer<Wide<T>> scale(static_cast<size_t>(rows.all * layer.out));
   const auto limit = static_cast<uint64_t>(std::nearbyint(layer.drop * 0x1p32));
-  const T kept = static_cast<T>(1 / (1 - layer.drop));
+  const auto kept = static_cast<Wide<T>>(1 / (1 - layer.drop));
   constexpr int64_t kBlock = 64;
   const auto task = [&](int64_t block) {
     for (int64_t i = block * kBlock; i < std::min(rows.count, (block + 1) * kBlock); ++i) {
       const int64_t row = *rows.number(i);
-      T* to = scale.data() + row * layer.out;
+      Wide<T>* to = scale.data() + row * layer.out;
       for (int64_t o = 0; o < layer.out; o += 4) {
         const Philox random(layer.seed, static_cast<uint64_t>(input.first + row),
                             static_cast<uint64_t>(o / 4));
         for (int64_t k = 0; k < std::min<int64_t>(4, layer.out - o); ++k)
-          to[o + k] = random.word[k] < limit ? T{0} : kept;
+          to[o + k] = random.word[k] < limit ? 0 : kept;
       }
     }
   };
@@ -124,9 +138,10 @@ void aim(GatedBlock<T>& block, const Rows& rows, int64_t row, int64_t first) {
   block.number = rows.number(row);
   if (block.skipped) block.skipped += row;
   block.skipped_offset = first;
-  for (const T** place : {&block.scale, &block.dy, &block.parts})
+  if (block.y) block.y += first;
+  for (const Wide<T>** place : {&block.scale, &block.dy, &block.parts})
     if (*place) *place += first;
-  for (T** place : {&block.y, &block.kept, &block.dskip})
+  for (Wide<T>** place : {&block.kept, &block.dskip})
     if (*place) *place += first;
   if (block.dz) block.dz += 2 * first;
 }

@@ -1,20 +1,25 @@
 // One layer forward: rows that a mask leaves, in blocks, by panels of channels; each panel is finished in
 // registers. A block also clears the masked rows around its own, so that no pass over y is made for them.
+#include <type_traits>
+
 #include "conv/common.hpp"
 #include "conv/norm.hpp"
 
 namespace kxfast::conv {
 
 template <class T>
-void forward(const Layer<T>& layer, const Input<T>& input, T* y, T* kept) {
+void forward(const Layer<T>& layer, const Input<T>& input, T* y, Wide<T>* kept) {
+  constexpr bool kUsual = std::is_same_v<T, Wide<T>>;
   const Rows rows(layer.skip == Skip::add ? nullptr : input.mask, input.batch, input.length);
   if (rows.count == 0) {
     std::fill(y, y + rows.all * layer.out, T{0});
-    if (kept) std::fill(kept, kept + rows.all * 2 * layer.out, T{0});
+    if (kept) std::fill(kept, kept + rows.all * 2 * layer.out, Wide<T>{0});
     return;
   }
-  const Buffer<T> zero = zeros<T>(std::max(layer.in, layer.out)), scale = gate_scales(layer, input, rows);
-  const Buffer<T> projected = project(layer, input, rows, zero.data());
+  const Buffer<T> zero = zeros<T>(std::max(layer.in, layer.out));
+  const Buffer<Wide<T>> scale = gate_scales(layer, input, rows);
+  Buffer<T> projected;
+  if constexpr (kUsual) projected = project(layer, input, rows, zero.data());
   const Buffer<const T*> skip = skip_rows(layer, input, rows, projected, zero.data());
   const GatedWeight<T> weight(layer, tiling<T>(), rows.count);
   GatedBlock<T> common{};
@@ -25,17 +30,20 @@ void forward(const Layer<T>& layer, const Input<T>& input, T* y, T* kept) {
   common.skipped = skip.data();
   common.y = y;
   common.kept = kept;
-  const auto kernel = KXFAST_PICK(GatedKernel<T>, gated_forward);
-  gated_pass(kernel, rows, layer, convolved(layer, input, zero.data()), weight, common,
+  gated_pass(forward_kernel<T>(), rows, layer, convolved(layer, input, zero.data()), weight, common,
              [&](int64_t begin, int64_t end) {
                if (rows.count == rows.all) return;
                rows.clear_others(y, layer.out, begin, end);
                if (kept) rows.clear_others(kept, 2 * layer.out, begin, end);
              });
-  if (layer.gamma) normalize(layer, rows, skip.data(), y);
+  if constexpr (kUsual)
+    if (layer.gamma) normalize(layer, rows, skip.data(), y);
 }
 
 template void forward(const Layer<float>&, const Input<float>&, float*, float*);
+#ifdef KXFAST_X86
+template void forward(const Layer<Bfloat16>&, const Input<Bfloat16>&, Bfloat16*, float*);
+#endif
 template void forward(const Layer<double>&, const Input<double>&, double*, double*);
 
 }  // namespace kxfast::conv

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "core/half.hpp"
 #include "core/isa.hpp"
 
 namespace kxfast::conv {
@@ -24,25 +25,30 @@ struct Products {
   int64_t stride, count, taps, channels;
 };
 
+// How many channels in stand together in weights, so that their products are made in one instruction.
+template <class T>
+constexpr int64_t kTogether = sizeof(Wide<T>) / sizeof(T);
+
 // What becomes of candidates and gates; pointers stand at the panel's first channel.
 template <class T>
 struct GatedBlock {
   Products<T> in;
-  const T *candidate, *gate;  // weights: `step` elements from one channel in to the next
+  const T *candidate, *gate;  // weights: `step` elements from kTogether channels in to the next
   int64_t step;
-  const T *candidate_bias, *gate_bias;  // or null
-  int64_t width;                        // channels of the panel
-  int64_t channels;                     // of all panels: the stride of scale, y and dy
+  const Wide<T>*candidate_bias, *gate_bias;  // or null
+  int64_t width;                             // channels of the panel
+  int64_t channels;                          // of all panels: the stride of scale, y and dy
   Skip skip;
-  T sign;                   // -1: the gate keeps the input
-  const T* scale;           // of gate logits, by row number; or null
+  Wide<T> sign;             // -1: the gate keeps the input
+  const Wide<T>* scale;     // of gate logits, by row number; or null
   const int64_t* number;    // of each row
   const T* const* skipped;  // by row of the block; offset by skipped_offset
   int64_t skipped_offset;
-  T *y, *kept;     // kept: candidates and, `channels` further, open shares, by row number; or null
-  const T* parts;  // the same, read
-  const T* dy;
-  T *dz, *dskip;  // dskip may be null
+  T* y;
+  Wide<T>* kept;         // candidates and, `channels` further, open shares, by row number; or null
+  const Wide<T>* parts;  // the same, read
+  const Wide<T>* dy;
+  Wide<T>*dz, *dskip;  // dskip may be null
   int64_t dz_stride, dskip_stride;
 };
 
@@ -85,6 +91,12 @@ struct OuterBlock {
   KXFAST_DECLARE_TYPE(double) \
   }
 KXFAST_EACH_ISA(KXFAST_DECLARE)
+#ifdef KXFAST_X86
+namespace avx512_bf16 {
+Tiling tiling(Bfloat16);
+void gated_forward(const GatedBlock<Bfloat16>& block);
+}  // namespace avx512_bf16
+#endif
 #undef KXFAST_DECLARE
 #undef KXFAST_DECLARE_TYPE
 

@@ -10,19 +10,20 @@ namespace kxfast::conv {
 // Row-major arrays; null where there is none.
 template <class T>
 struct Layer {
-  const T *weight, *bias;  // (taps, in, 2 out), (2 out)
+  const T* weight;      // (taps, in, 2 out)
+  const Wide<T>* bias;  // (2 out)
   int64_t taps, in, out, dilation, left;
   Skip skip;
   bool gate_first, mask_input;
   const T *shortcut, *shortcut_bias;  // (in, out), (out)
   const T *gamma, *beta;
-  T alpha;
+  Wide<T> alpha;
   double drop;
   uint64_t seed;
 
   int64_t candidates() const { return gate_first ? out : 0; }  // first column of candidates
   int64_t gates() const { return gate_first ? 0 : out; }
-  T sign() const { return skip == Skip::gated && gate_first ? T{-1} : T{1}; }
+  Wide<T> sign() const { return skip == Skip::gated && gate_first ? -1 : 1; }
 };
 
 template <class T>
@@ -30,8 +31,8 @@ struct Input {
   const T* x;        // (batch, length, in)
   const bool* mask;  // (batch, length) or null
   int64_t batch, length;
-  int64_t first = 0;         // number of row 0 in the whole batch
-  const T* parts = nullptr;  // (batch, length, 2 out): what the forward pass has kept; or null
+  int64_t first = 0;               // number of row 0 in the whole batch
+  const Wide<T>* parts = nullptr;  // (batch, length, 2 out): what the forward pass has kept; or null
 };
 
 template <class T>
@@ -40,8 +41,9 @@ struct Gradients {
 };
 
 // `kept` (batch, length, 2 out) takes candidates and the open shares of gates, for `backward`; or null.
+// A layer in Bfloat16 needs bf16_products(), an even `in`, and no shortcut and no gamma.
 template <class T>
-void forward(const Layer<T>& layer, const Input<T>& input, T* y, T* kept);
+void forward(const Layer<T>& layer, const Input<T>& input, T* y, Wide<T>* kept);
 template <class T>
 void backward(const Layer<T>& layer, const Input<T>& input, const T* dy, const Gradients<T>& gradients);
 

@@ -1,19 +1,22 @@
 // Weights in the order in which kernels read them.
 #pragma once
 
+#include <cstring>
+
 #include "conv/blocks.hpp"
 #include "conv/layer.hpp"
 
 namespace kxfast::conv {
 
-// Panels of candidates and gates, side by side. For few rows full panels are read where they are.
+// Panels of candidates and gates, side by side; kTogether channels in of a column stand together. For few
+// rows full panels are read where they are, if each channel stands alone.
 template <class T>
 class GatedWeight {
  public:
   GatedWeight(const Layer<T>& layer, const Tiling& tiling, int64_t rows)
       : panels(Panels::gated(tiling, layer.out)), layer_(layer), depth_(layer.taps * layer.in) {
     constexpr int64_t kFew = 256, kWide = 512;  // a stride of 4 KB falls into one set of the cache
-    if (rows <= kFew && layer.out < kWide)
+    if (kTogether<T> == 1 && rows <= kFew && layer.out < kWide)
       while (in_place_ < panels.count() && panels.width(in_place_) == panels.padded(in_place_)) ++in_place_;
     if (in_place_ == panels.count()) return;
     packed_ = Buffer<T>(static_cast<size_t>(2 * depth_ * (panels.padded_total() - panels.first(in_place_))));
@@ -31,8 +34,8 @@ class GatedWeight {
     block.width = panels.width(p);
     if (p >= in_place_) {
       block.candidate = packed_.data() + 2 * depth_ * (first - panels.first(in_place_));
-      block.gate = block.candidate + panels.padded(p);
-      block.step = 2 * panels.padded(p);
+      block.gate = block.candidate + kTogether<T> * panels.padded(p);
+      block.step = 2 * kTogether<T> * panels.padded(p);
     } else {
       block.candidate = layer_.weight + c;
       block.gate = layer_.weight + g;
@@ -49,13 +52,26 @@ class GatedWeight {
     const int64_t first = panels.first(p), width = panels.width(p), padded = panels.padded(p);
     const int64_t end = std::min(begin + kPiece, depth_);
     T* to = packed_.data() + 2 * (depth_ * (first - panels.first(in_place_)) + begin * padded);
-    for (int64_t k = begin; k < end; ++k)
+    constexpr int64_t kEach = kTogether<T>;
+    for (int64_t k = begin; k < end; k += kEach)
       for (const int64_t column : {layer_.candidates(), layer_.gates()}) {
         const T* from = layer_.weight + k * 2 * layer_.out + column + first;
-        std::copy(from, from + width, to);
-        std::fill(to + width, to + padded, T{0});
-        to += padded;
+        interleave(from, from + (kEach - 1) * 2 * layer_.out, width, to);
+        to += kEach * width;
+        std::fill(to, to + kEach * (padded - width), T{0});
+        to += kEach * (padded - width);
       }
+  }
+
+  static void interleave(const T* a, const T* b, int64_t count, T* to) {
+    if constexpr (kTogether<T> == 1) {
+      std::copy(a, a + count, to);
+    } else {
+      for (int64_t n = 0; n < count; ++n) {
+        const uint32_t pair = a[n].bits | uint32_t{b[n].bits} << 16;
+        std::memcpy(to + 2 * n, &pair, 4);
+      }
+    }
   }
 
   const Layer<T>& layer_;

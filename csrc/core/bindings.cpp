@@ -48,6 +48,7 @@ KXFAST_BINDINGS(core) {
   m.def("narrowed", &narrowed, py::arg("x").noconvert(), py::arg("bfloat16"),
         "Float32 numbers as the bits of float16 or bfloat16, rounded to the nearest.");
   m.def("isa", [] { return std::string(isa_name(isa())); }, "Name of the instruction set in use.");
+  m.def("bf16_products", &bf16_products, "Whether the set in use multiplies bfloat16 faster than float32.");
   m.def("isas", &supported_isas, "Names of the instruction sets this processor can run.");
   m.def("use_isa", &use_isa, py::arg("name"), "Use this instruction set from now on; '' for the best.");
   m.def("get_num_threads", &num_threads, "Threads that a call uses when it is not told.");

@@ -76,6 +76,15 @@ bool isa_supported(Isa which) {
 #endif
 }
 
+bool bf16_products() {
+#ifdef KXFAST_X86
+  __builtin_cpu_init();
+  return isa() == Isa::avx512 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_is("amd");
+#else
+  return false;
+#endif
+}
+
 std::vector<std::string> supported_isas() {
   std::vector<std::string> names;
   for (int i = 0; i < kIsaCount; ++i)

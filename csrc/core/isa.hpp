@@ -17,6 +17,9 @@ Isa isa();  // the one in use; throws std::invalid_argument if KXFAST_ISA names 
 const char* isa_name(Isa which);
 bool isa_supported(Isa which);
 std::vector<std::string> supported_isas();
+// Whether AVX-512 is in use on a processor that multiplies pairs of bfloat16 at twice the rate of floats:
+// those of AMD that have the instruction; Intel's take two steps for it, so that floats are as fast there.
+bool bf16_products();
 void use_isa(const std::string& name);  // "" goes back to the choice at first use
 
 template <class Function>

@@ -51,12 +51,12 @@ py::tuple ends(const Array<double>& weight, const py::tuple& geometry, double to
 }
 
 py::tuple circular(const Array<double>& matrices, const Array<int64_t>& places, const Pair& sides,
-                   double value, double tol, uint64_t seed) {
-  const Torus torus{{sides[0], sides[1]}, matrices.shape(0), matrices.shape(1), matrices.shape(2),
-                    matrices.shape(3),    places.data(),     matrices.data()};
+                   const Pair& twist, double value, double tol, double rise, double limit, uint64_t seed) {
+  const Torus torus{{sides[0], sides[1]}, {twist[0], twist[1]}, matrices.shape(0), matrices.shape(1),
+                    matrices.shape(2),    matrices.shape(3),    places.data(),     matrices.data()};
   Peak peak;
   PythonJob job(0, py::none());
-  job.run([&] { peak = circular_norm(torus, value, tol, seed, job); });
+  job.run([&] { peak = circular_norm(torus, {value, tol, rise, limit}, seed, job); });
   const auto n = static_cast<py::ssize_t>(peak.vector.size() / 2);
   return py::make_tuple(peak.top, py::make_tuple(peak.frequency[0], peak.frequency[1]), peak.group,
                         Array<double>({py::ssize_t{2}, n}, peak.vector.data()));
@@ -111,7 +111,8 @@ void bind_conv(py::module_& m) {
   m.def("conv_ends", &ends, py::arg("weight").noconvert(), py::arg("geometry"), py::arg("top"),
         py::arg("margin"), py::arg("v").noconvert(), "Lower and upper end at a vector, and u and v.");
   m.def("circular_norm", &circular, py::arg("matrices").noconvert(), py::arg("places").noconvert(),
-        py::arg("sides"), py::arg("value"), py::arg("tol"), py::arg("seed"),
+        py::arg("sides"), py::arg("twist"), py::arg("value"), py::arg("tol"), py::arg("rise"),
+        py::arg("limit"), py::arg("seed"),
         "Proven upper end; frequency, group and vector of the largest norm seen.");
   bind<float>(m);
   bind<double>(m);

@@ -63,6 +63,33 @@ Array<double> series(const Network<T>& self, const Array<T>& x, const Array<T>& 
   return estimates;
 }
 
+template <class T>
+Array<T> neumann(const Network<T>& self, const Array<T>& x, const Array<T>& probe, int64_t terms) {
+  Buffer<T> sum;
+  PythonJob job(0, py::none());
+  job.run([&] {
+    typename Network<T>::Point point;
+    self.forward(x.data(), x.shape(0), &point);
+    sum = self.neumann(point, probe.data(), x.shape(0), terms, job);
+  });
+  return shaped(std::move(sum), x.shape(0));
+}
+
+template <class T>
+py::tuple trace(const Network<T>& self, const Array<T>& x, const Array<T>& tangent, const Array<T>& to_value,
+                const Array<T>& to_tangent) {
+  typename Network<T>::Traces made;
+  const int64_t batch = x.shape(0);
+  PythonJob job(0, py::none());
+  job.run(
+      [&] { made = self.trace(x.data(), tangent.data(), to_value.data(), to_tangent.data(), batch, job); });
+  py::list layers;
+  for (auto& [value, push, to, back] : made.layers)
+    layers.append(py::make_tuple(shaped(std::move(value), batch), shaped(std::move(push), batch),
+                                 shaped(std::move(to), batch), shaped(std::move(back), batch)));
+  return py::make_tuple(shaped(std::move(made.to_input), batch), layers);
+}
+
 py::tuple inverse(const Network<double>& self, const Network<float>& coarse, const Array<double>& y,
                   double lipschitz, double tol, int64_t max_steps, int64_t window) {
   const int64_t batch = y.shape(0);
@@ -86,8 +113,12 @@ py::class_<Network<T>> bind(py::module_& m, const char* name) {
       .def("vjp", &derivative<T, false>, py::arg("x").noconvert(), py::arg("cotangent").noconvert(),
            "J'g at x.")
       .def("series", &series<T>, py::arg("x").noconvert(), py::arg("probes").noconvert(),
-           py::arg("factors").noconvert(),
-           "sum_k (-1)^(k+1) factors[probe, k] / k e'J^k e, (probes, batch).");
+           py::arg("factors").noconvert(), "sum_k (-1)^(k+1) factors[probe, k] / k e'J^k e, (probes, batch).")
+      .def("neumann", &neumann<T>, py::arg("x").noconvert(), py::arg("probe").noconvert(), py::arg("terms"),
+           "e' sum_k (-J)^k.")
+      .def("trace", &trace<T>, py::arg("x").noconvert(), py::arg("tangent").noconvert(),
+           py::arg("to_value").noconvert(), py::arg("to_tangent").noconvert(),
+           "Gradients for x, and what each weight met: (value, tangent, to_value, to_tangent).");
   return network;
 }
 

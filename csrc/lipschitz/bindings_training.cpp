@@ -1,4 +1,8 @@
-// The training step: kxfast._native.lipschitz.spectral_normalize
+// The training step and its gradient: kxfast._native.lipschitz.spectral_normalize, ..._backward
+//
+// A call has a list of arrays for each of its arguments, and 64 small layers are 200 arrays and more: they
+// are looked at once, here. Lists with arrays of several types, or in pieces, give None; Python converts
+// them.
 #include <cmath>
 
 #include "lipschitz/bindings.hpp"
@@ -7,19 +11,60 @@
 namespace kxfast::lipschitz {
 namespace {
 
-// One layer; its vectors are worked on in copies, so that nothing is changed if a norm is not finite.
+// The arrays of a list or tuple, kept alive, if the kernels can work on all of them.
 template <class T>
-struct Layer {
-  Array<T> weight, out;
-  Buffer<T> u, v;
-  double sigma = 0;
+class Arrays {
+ public:
+  explicit Arrays(const py::object& list) {
+    if (!PyList_Check(list.ptr()) && !PyTuple_Check(list.ptr())) throw py::type_error("not a list of arrays");
+    const auto size = PySequence_Fast_GET_SIZE(list.ptr());
+    PyObject** items = PySequence_Fast_ITEMS(list.ptr());
+    arrays_.reserve(static_cast<size_t>(size));
+    for (Py_ssize_t i = 0; i < size; ++i) {
+      if (!Array<T>::check_(items[i])) return;
+      auto array = py::reinterpret_borrow<Array<T>>(items[i]);
+      if (!(array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_)) return;
+      arrays_.push_back(std::move(array));
+    }
+    usable_ = true;
+  }
+  bool usable() const { return usable_; }
+  size_t size() const { return arrays_.size(); }
+  // Whether what is written to may be so was checked in Python.
+  T* data(size_t i) const { return const_cast<T*>(arrays_[i].data()); }
+  int64_t rows(size_t i) const { return arrays_[i].shape(0); }
+  int64_t cols(size_t i) const { return arrays_[i].shape(1); }
+  int64_t count(size_t i) const { return arrays_[i].size(); }
+
+ private:
+  std::vector<Array<T>> arrays_;
+  bool usable_ = false;
 };
 
+// New arrays like the weights, as a list and as addresses.
 template <class T>
-Buffer<T> copied(const Array<T>& from) {
-  Buffer<T> to(static_cast<size_t>(from.size()));
-  std::copy(from.data(), from.data() + from.size(), to.begin());
-  return to;
+py::list like(const Arrays<T>& weights, std::vector<T*>& data) {
+  py::list made(weights.size());
+  for (size_t i = 0; i < weights.size(); ++i) {
+    auto array = new_array<T>({weights.rows(i), weights.cols(i)});
+    data[i] = array.mutable_data();
+    made[i] = std::move(array);
+  }
+  return made;
+}
+
+// Layers are the tasks, unless one is most of the work: its rows are, then.
+template <class T, class Body>
+void each_layer(const Arrays<T>& weights, Body&& body) {
+  int64_t most = 0, all = 0;
+  for (size_t i = 0; i < weights.size(); ++i)
+    most = std::max(most, weights.count(i)), all += weights.count(i);
+  const auto one = [&](int64_t i) { body(static_cast<size_t>(i)); };
+  const auto count = static_cast<int64_t>(weights.size());
+  if (2 * most > all)
+    for (int64_t i = 0; i < count; ++i) one(i);
+  else
+    parallel_for(count, one, all < (1 << 16) ? 1 : 0);
 }
 
 double factor_of(double sigma, double coeff, bool hard) {
@@ -27,68 +72,122 @@ double factor_of(double sigma, double coeff, bool hard) {
   return hard ? coeff / sigma : std::fmin(1.0, coeff / sigma);
 }
 
-// All weights and vectors of one type; `outs` is null where only factors are wanted.
+// Vectors are worked on in copies, so that nothing is changed if a norm is not finite.
 template <class T>
-py::object spectral_normalize(const std::vector<Array<T>>& weights, std::vector<Array<T>> us,
-                              std::vector<Array<T>> vs, double coeff, int64_t n_iter, bool hard,
-                              const std::optional<std::vector<Array<T>>>& outs) {
+py::object step(const Arrays<T>& weights, const Arrays<T>& us, const Arrays<T>& vs, double coeff,
+                int64_t n_iter, bool hard, bool scaled, const std::optional<Arrays<T>>& outs) {
   const size_t count = weights.size();
-  std::vector<Layer<T>> layers(count);
-  for (size_t i = 0; i < count; ++i) {
-    layers[i].weight = weights[i];
-    layers[i].u = copied(us[i]), layers[i].v = copied(vs[i]);
-    if (outs) layers[i].out = (*outs)[i];
-  }
+  std::vector<T*> targets(count, nullptr), state(count);
+  py::object made = py::none();
+  bool in_place = false;
+  if (outs)
+    for (size_t i = 0; i < count; ++i)
+      targets[i] = outs->data(i), in_place = in_place || targets[i] == weights.data(i);
+  else if (scaled)
+    made = like(weights, targets);
   Array<double> factors(static_cast<py::ssize_t>(count)), sigmas(static_cast<py::ssize_t>(count));
-  std::vector<T*> targets(count, nullptr);
-  std::vector<const T*> from(count);
-  int64_t most = 0, all = 0;
-  for (size_t i = 0; i < count; ++i) {
-    if (outs) targets[i] = layers[i].out.mutable_data();
-    from[i] = layers[i].weight.data();
-    most = std::max<int64_t>(most, layers[i].weight.size());
-    all += layers[i].weight.size();
-  }
   double *factor = factors.mutable_data(), *sigma = sigmas.mutable_data();
-  std::vector<int64_t> rows(count), cols(count);
-  for (size_t i = 0; i < count; ++i) rows[i] = layers[i].weight.shape(0), cols[i] = layers[i].weight.shape(1);
-  {
-    py::gil_scoped_release nogil;
-    const auto one = [&](int64_t number) {
-      const auto i = static_cast<size_t>(number);
-      Layer<T>& layer = layers[i];
-      sigma[i] = normalize_step(from[i], rows[i], cols[i], layer.u.data(), layer.v.data(), n_iter);
-      factor[i] = factor_of(sigma[i], coeff, hard);
-      if (targets[i] && std::isfinite(sigma[i]))
-        scale(from[i], rows[i] * cols[i], static_cast<T>(factor[i]), targets[i]);
-    };
-    // Layers are the tasks, unless one is most of the work: its rows are, then.
-    if (2 * most > all)
-      for (size_t i = 0; i < count; ++i) one(static_cast<int64_t>(i));
-    else
-      parallel_for(static_cast<int64_t>(count), one, all < (1 << 16) ? 1 : 0);
+  int64_t size = 0;
+  for (size_t i = 0; i < count; ++i) size += us.count(i) + vs.count(i);
+  Buffer<T> vectors(static_cast<size_t>(size));
+  T* next = vectors.data();
+  for (size_t i = 0; i < count; ++i) {
+    state[i] = next;
+    next = std::copy_n(vs.data(i), vs.count(i), std::copy_n(us.data(i), us.count(i), next));
   }
   bool finite = true;
-  for (size_t i = 0; i < count; ++i) finite = finite && std::isfinite(sigma[i]);
-  for (size_t i = 0; i < count && finite; ++i) {
-    std::copy(layers[i].u.begin(), layers[i].u.end(), us[i].mutable_data());
-    std::copy(layers[i].v.begin(), layers[i].v.end(), vs[i].mutable_data());
+  {
+    py::gil_scoped_release nogil;
+    const auto write = [&](size_t i) {
+      if (targets[i] && std::isfinite(sigma[i]))
+        scale(weights.data(i), weights.count(i), static_cast<T>(factor[i]), targets[i]);
+    };
+    const auto one = [&](size_t i) {
+      T *u = state[i], *v = u + us.count(i);
+      sigma[i] = normalize_step(weights.data(i), weights.rows(i), weights.cols(i), u, v, n_iter);
+      factor[i] = factor_of(sigma[i], coeff, hard);
+      if (!in_place) write(i);  // while the weight is in the cache
+    };
+    each_layer(weights, one);
+    for (size_t i = 0; i < count; ++i) finite = finite && std::isfinite(sigma[i]);
+    if (in_place && finite) each_layer(weights, write);
   }
-  return py::make_tuple(factors, sigmas);
+  for (size_t i = 0; i < count && finite; ++i) {
+    std::copy_n(state[i], us.count(i), us.data(i));
+    std::copy_n(state[i] + us.count(i), vs.count(i), vs.data(i));
+  }
+  return py::make_tuple(factors, sigmas, made);
+}
+
+template <class T>
+py::object spectral_normalize(const py::object& weights, const py::object& us, const py::object& vs,
+                              double coeff, int64_t n_iter, bool hard, bool scaled, const py::object& outs) {
+  const Arrays<T> a(weights), b(us), c(vs);
+  std::optional<Arrays<T>> d;
+  if (!outs.is_none()) d.emplace(outs);
+  if (!(a.usable() && b.usable() && c.usable() && (!d || d->usable()))) return py::none();
+  return step(a, b, c, coeff, n_iter, hard, scaled, d);
+}
+
+template <class T>
+py::object spectral_normalize_backward(const py::object& grads, const py::object& weights,
+                                       const py::object& us, const py::object& vs,
+                                       const Array<double>& sigmas, double coeff, bool hard, double extra) {
+  const Arrays<T> g(grads), w(weights), u(us), v(vs);
+  if (!(g.usable() && w.usable() && u.usable() && v.usable())) return py::none();
+  std::vector<T*> targets(w.size());
+  py::list made = like(w, targets);
+  Array<double> inners(static_cast<py::ssize_t>(w.size()));
+  double* inner = inners.mutable_data();
+  const double* sigma = sigmas.data();
+  {
+    py::gil_scoped_release nogil;
+    each_layer(w, [&](size_t i) {
+      const bool active = sigma[i] > 0 && (hard || sigma[i] > coeff);
+      const double divisor = (active ? sigma[i] / coeff : 1) + extra, slope = active ? 1 / coeff : 0;
+      inner[i] = normalize_gradient(g.data(i), w.data(i), w.rows(i), w.cols(i), u.data(i), v.data(i), divisor,
+                                    slope, targets[i]);
+    });
+  }
+  return py::make_tuple(made, inners);
+}
+
+// f(T{}) for the type of the first array of a list; float64 for a list without one.
+template <class Body>
+py::object by_type(const py::object& list, Body&& body) {
+  const bool any = PySequence_Fast_GET_SIZE(list.ptr()) > 0;
+  return any && Array<float>::check_(PySequence_Fast_GET_ITEM(list.ptr(), 0)) ? body(float{})
+                                                                              : body(double{});
 }
 
 }  // namespace
 
 void bind_training(py::module_& m) {
-  const char* doc =
-      "Factors and sigmas of each layer; vectors and outs are updated in place if all sigmas are finite.";
-  const auto bind = [&](auto function) {
-    m.def("spectral_normalize", function, py::arg("weights").noconvert(), py::arg("us").noconvert(),
-          py::arg("vs").noconvert(), py::arg("coeff"), py::arg("n_iter"), py::arg("hard"),
-          py::arg("outs").noconvert(), doc);
-  };
-  bind(&spectral_normalize<float>);
-  bind(&spectral_normalize<double>);
+  m.def(
+      "spectral_normalize",
+      [](const py::list& weights, const py::object& us, const py::object& vs, double coeff, int64_t n_iter,
+         bool hard, bool scaled, const py::object& outs) {
+        return by_type(weights, [&](auto type) {
+          return spectral_normalize<decltype(type)>(weights, us, vs, coeff, n_iter, hard, scaled, outs);
+        });
+      },
+      py::arg("weights"), py::arg("us"), py::arg("vs"), py::arg("coeff"), py::arg("n_iter"), py::arg("hard"),
+      py::arg("scaled"), py::arg("outs"),
+      "Factors, sigmas and new arrays; lists of arrays are updated if all sigmas are finite. None: convert "
+      "them.");
+  m.def(
+      "spectral_normalize_backward",
+      [](const py::object& grads, const py::list& weights, const py::object& us, const py::object& vs,
+         const Array<double>& sigmas, double coeff, bool hard, double extra) {
+        return by_type(weights, [&](auto type) {
+          return spectral_normalize_backward<decltype(type)>(grads, weights, us, vs, sigmas, coeff, hard,
+                                                             extra);
+        });
+      },
+      py::arg("grads"), py::arg("weights"), py::arg("us"), py::arg("vs"), py::arg("sigmas").noconvert(),
+      py::arg("coeff"), py::arg("hard"), py::arg("extra"),
+      "Gradients for the weights, and the inner products of each with its gradient. None: convert the "
+      "lists.");
 }
 
 }  // namespace kxfast::lipschitz

@@ -9,6 +9,11 @@
 // most of the work. Everything is in double: with floats, n^2 times the unit of rounding would be wider than
 // the intervals asked for.
 //
+// A convolution with zeros around it is a corner of one on a torus, plain or twisted (what goes around comes
+// back negated, a phase that the corner never meets). Both bound it from above, at frequencies that differ by
+// half a step: a bound is the nearer to the norm the farther its frequencies are from where the symbol is
+// largest, as the lowest state of a box lies half a wave off it too.
+//
 // Frequencies are taken in waves of fixed sizes, the largest Frobenius norms first, all of a wave against one
 // bound: nothing depends on the number of threads. Where a factorisation fails, the norm is above the bound,
 // and Lanczos on that block raises it for the next wave.
@@ -53,10 +58,14 @@ class Sums {
 
   std::vector<Frequency> frequencies() const {
     std::vector<Frequency> all;
+    const auto conjugate = [&](int64_t i, int k) {
+      return (2 * torus_.sides[k] - i - torus_.twist[k]) % torus_.sides[k];
+    };
     for (int64_t g = 0; g < torus_.groups; ++g)
       for (int64_t i = 0; i < torus_.sides[0]; ++i)
-        for (int64_t j = 0; j <= torus_.sides[1] / 2; ++j) {
-          if (2 * j % torus_.sides[1] == 0 && i > torus_.sides[0] / 2) continue;  // the conjugate of another
+        for (int64_t j = 0; j < torus_.sides[1]; ++j) {
+          const int64_t across = conjugate(j, 1);
+          if (j > across || (j == across && i > conjugate(i, 0))) continue;
           all.push_back({{i, j}, g, 0.0});
           double factors[2];
           for (size_t d = 0; d < at_.size(); ++d) {
@@ -103,8 +112,9 @@ class Sums {
   void angle(const Frequency& f, size_t d, double (&factors)[2]) const {
     double turns = 0;
     for (int k = 0; k < 2; ++k) {
-      const int64_t side = torus_.sides[k];
-      turns += static_cast<double>(f.at[k] * at_[d].at[k] % side) / static_cast<double>(side);
+      const int64_t by = torus_.twist[k] + 1, around = by * torus_.sides[k];
+      turns += static_cast<double>((by * f.at[k] + torus_.twist[k]) * at_[d].at[k] % around) /
+               static_cast<double>(around);
     }
     factors[0] = std::cos(kTurn * turns);
     factors[1] = at_[d].alone ? 0.0 : std::sin(kTurn * turns);
@@ -116,9 +126,9 @@ class Sums {
       for (int64_t q = 0; q < torus_.taps; ++q) {
         int64_t at[2], opposite[2];
         for (int k = 0; k < 2; ++k) {
-          const int64_t side = torus_.sides[k];
-          at[k] = ((torus_.places[2 * q + k] - torus_.places[2 * p + k]) % side + side) % side;
-          opposite[k] = (side - at[k]) % side;
+          const int64_t around = (torus_.twist[k] + 1) * torus_.sides[k];  // twisted: twice for the same sign
+          at[k] = (torus_.places[2 * q + k] - torus_.places[2 * p + k] + around) % around;
+          opposite[k] = (around - at[k]) % around;
         }
         if (at[0] > opposite[0] || (at[0] == opposite[0] && at[1] > opposite[1])) continue;
         size_t d = 0;
@@ -196,20 +206,20 @@ class Sums {
 
 }  // namespace
 
-Peak circular_norm(const Torus& torus, double value, double tol, uint64_t seed, Job& job) {
+Peak circular_norm(const Torus& torus, Goal goal, uint64_t seed, Job& job) {
   const Sums sums(torus, job);
   const int64_t n = sums.side(), plane = sums.stride(), stride = odd_lines(2 * plane), each = n * stride;
   std::vector<Frequency> all = sums.frequencies();
   std::vector<size_t> left(all.size());
   for (size_t i = 0; i < left.size(); ++i) left[i] = left.size() - 1 - i;  // the next ones are at the end
   Peak peak;
-  peak.value = value;
+  peak.value = goal.value;
   const double size = static_cast<double>(n);
   const auto slack = [&](double squared, const Frequency& f) {
     const double trace = std::fmax(size * squared - f.frobenius, 0) + 8 * size * kRound * squared;
     return sums.error(f.group) + 8 * kRound * ((size + 2) * trace + 4 * squared);
   };
-  for (size_t wave = value > 0 ? 32 : 4; !left.empty() && job.advance(0);
+  for (size_t wave = goal.value > 0 ? 32 : 4; !left.empty() && job.advance(0);
        wave = std::min<size_t>(2 * wave, 64)) {
     const size_t count = std::min(wave, left.size());
     std::vector<size_t> now(left.end() - static_cast<std::ptrdiff_t>(count), left.end());
@@ -222,7 +232,7 @@ Peak circular_norm(const Torus& torus, double value, double tol, uint64_t seed, 
         runs.back().second = i + 1;
       else
         runs.push_back({i, i + 1});
-    const double bound = peak.value * (1 + 0.75 * tol);
+    const double bound = std::fmax(goal.value * (1 + 0.75 * goal.tol), peak.value * (1 + 0.75 * goal.rise));
     std::vector<double> found(now.size(), -1.0), proven(now.size(), 0.0);
     std::vector<std::vector<double>> vectors(now.size());
     const auto task = [&](int64_t number) {
@@ -250,7 +260,8 @@ Peak circular_norm(const Torus& torus, double value, double tol, uint64_t seed, 
         } else {
           const Planes planes{const_cast<double*>(from), stride, plane};
           found[i] =
-              hermitian_lanczos(planes, n, std::fmax(tol / 4, 1e-15), Stream(seed, now[i]), vectors[i]).value;
+              hermitian_lanczos(planes, n, std::fmax(goal.rise / 4, 1e-15), Stream(seed, now[i]), vectors[i])
+                  .value;
         }
       }
     };
@@ -270,7 +281,11 @@ Peak circular_norm(const Torus& torus, double value, double tol, uint64_t seed, 
       peak.vector = std::move(vectors[i]);
     }
     // Where nothing larger was found, less was asked for than the roundings allow to prove.
-    if (failed && peak.value <= before * (1 + tol / 8)) tol *= 2;
+    if (failed && peak.value <= before * (1 + goal.rise / 8)) goal.tol *= 2, goal.rise *= 2;
+    if (peak.value > goal.limit) {
+      peak.top = HUGE_VAL;
+      break;
+    }
   }
   return peak;
 }

@@ -9,9 +9,10 @@
 namespace kxfast::lipschitz {
 
 // A kernel of stride 1 on a torus, in polyphase form: places (taps, 2) on it, matrices (groups, taps, rows,
-// cols).
+// cols). Where `twist` is 1 what goes once around comes back negated: frequencies are between those of the
+// plain torus.
 struct Torus {
-  int64_t sides[2], groups, taps, rows, cols;
+  int64_t sides[2], twist[2], groups, taps, rows, cols;
   const int64_t* places;
   const double* matrices;
 };
@@ -22,7 +23,11 @@ struct Peak {
   std::vector<double> vector;  // of the shorter side there (2, n)
 };
 
-// Proves an upper end at most (1 + tol) times the largest norm, or `value` where that is larger.
-Peak circular_norm(const Torus& torus, double value, double tol, uint64_t seed, Job& job);
+// Proves an upper end at most (1 + rise) times the largest norm, or (1 + tol) `value` where that is larger;
+// infinity where a norm above `limit` is found.
+struct Goal {
+  double value, tol, rise, limit;
+};
+Peak circular_norm(const Torus& torus, Goal goal, uint64_t seed, Job& job);
 
 }  // namespace kxfast::lipschitz

@@ -24,6 +24,13 @@ struct Extent {
 };
 
 // matvec.cpp: each adds to `t`, where it has one; rows_and_back also sets u = W v - before (none if null).
+// scaling.cpp: out = w by, and out = g by - weight u v' for a row-major g (rows, cols); out may be w or g.
+#define KXFAST_DECLARE_SCALING(T)                                                                        \
+  double inner(const T* a, const T* b, int64_t n);                                                       \
+  void scaled(const T* w, int64_t n, T by, T* out);                                                      \
+  void scaled_less_outer(const T* g, int64_t rows, int64_t cols, T by, const T* u, T weight, const T* v, \
+                         T* out);
+
 #define KXFAST_DECLARE_TYPES(T, V)                                                  \
   void rows_times_vector(const T* w, int64_t rows, int64_t cols, const V* v, V* u); \
   void add_weighted_rows(const T* w, int64_t rows, int64_t cols, const V* u, V* t); \
@@ -35,6 +42,8 @@ struct Extent {
   KXFAST_DECLARE_TYPES(float, float)                                                                    \
   KXFAST_DECLARE_TYPES(double, double)                                                                  \
   KXFAST_DECLARE_TYPES(float, double)                                                                   \
+  KXFAST_DECLARE_SCALING(float)                                                                         \
+  KXFAST_DECLARE_SCALING(double)                                                                        \
   void activate(Curve curve, const float* z, int64_t n, float* y, float* slope);                        \
   void activate(Curve curve, const double* z, int64_t n, double* y, double* slope);                     \
   void multiply_by(float* x, const float* y, int64_t n);                                                \
@@ -55,6 +64,7 @@ struct Extent {
 KXFAST_EACH_ISA(KXFAST_DECLARE)
 #undef KXFAST_DECLARE
 #undef KXFAST_DECLARE_TYPES
+#undef KXFAST_DECLARE_SCALING
 
 constexpr int64_t kTogether = 4;  // frequencies that combine() computes at a time
 

@@ -133,26 +133,16 @@ enum class Upper : int { none, proof, random };
 struct Wanted {
   double tol;
   Upper upper;
-  double delta;  // of random_upper
+  double delta;  // of the Lanczos polynomial; 0: the start was no random one, residuals are trusted
 };
 
-// How far the last of some values is from their limit if they go on as they came: by differences over six
-// steps that shrink by a factor; inf where they do not. Twelve times that is taken for the error: differences
-// over four steps, taken twice, stopped on plateaus half a percent low, as four times did.
-inline double extrapolated(const std::vector<double>& values) {
-  const size_t n = values.size(), window = 6;
-  if (n < 2 * window + 1) return HUGE_VAL;
-  const double middle = values[n - 1 - window], now = values[n - 1] - middle;
-  const double before = middle - values[n - 1 - 2 * window], factor = now / before;
-  return before > 0 && factor < 0.6 ? 12 * now * factor / (1 - factor) : HUGE_VAL;
-}
-
-// Steps until the ends meet; without an upper end, until the value has settled. `prove(value, last)` returns
-// a proven upper end, or inf if there is none.
+// Steps until the ends meet; without an upper end, until a norm above value (1 + tol) would have shown,
+// unless the start had a share below delta of its vector. (How the value moves does not tell: by residuals,
+// or by differences that shrink, one in ten estimates of random matrices ended on a plateau, up to 16 % low.)
+// `prove(value, last)` returns a proven upper end, or inf if there is none.
 template <class Process, class Prove>
 Ritz enclose(Process& process, const Wanted& wanted, int64_t inputs, Job& job, Prove&& prove, double& top) {
   int64_t check = process.steps();
-  std::vector<double> values;
   Ritz ritz;
   top = HUGE_VAL;
   while (job.advance(0)) {
@@ -162,8 +152,11 @@ Ritz enclose(Process& process, const Wanted& wanted, int64_t inputs, Job& job, P
     check = process.steps() + (wanted.upper == Upper::none ? 1 : std::max<int64_t>(1, process.steps() / 8));
     ritz = largest_ritz(process);
     if (wanted.upper == Upper::none) {
-      values.push_back(ritz.value);
-      if (std::min(ritz.error, extrapolated(values)) <= wanted.tol * ritz.value || last) break;
+      const double end = ritz.value * (1 + wanted.tol);
+      const bool settled = wanted.delta > 0
+                               ? process.invariant() || lanczos_polynomial(process, end) >= 1 / wanted.delta
+                               : ritz.error <= wanted.tol * ritz.value;
+      if (settled || last) break;
     } else if (wanted.upper == Upper::random) {
       top = random_upper(process, ritz.value, wanted.delta, inputs);
       if (top <= ritz.value * (1 + wanted.tol) || last || process.invariant()) break;

@@ -29,6 +29,21 @@ class Network {
   void series(const T* x, int64_t batch, const T* probes, int64_t count, const double* factors, int64_t terms,
               double* estimates, Job& job) const;
 
+  // gradients.cpp: probe' sum over k = 0 .. terms of (-J)^k.
+  Buffer<T> neumann(const Point& point, const T* probe, int64_t batch, int64_t terms, Job& job) const;
+
+  // Gradients of <to_value, g(x)> + to_tangent' J(x) tangent: for x, and for each layer with a weight what it
+  // was applied to, the value and the tangent, and the gradients for what came out of it.
+  struct Trace {
+    Buffer<T> value, tangent, to_value, to_tangent;
+  };
+  struct Traces {
+    Buffer<T> to_input;
+    std::vector<Trace> layers;
+  };
+  Traces trace(const T* x, const T* tangent, const T* to_value, const T* to_tangent, int64_t batch,
+               Job& job) const;
+
  private:
   struct Layer {
     std::unique_ptr<Convolution<T>> convolution;

@@ -9,9 +9,14 @@
 
 namespace kxfast::lipschitz {
 
+constexpr int64_t kPiece = 1 << 16;  // elements that one task scales
+
 template <class T>
 double normalize_step(const T* w, int64_t rows, int64_t cols, T* u, T* v, int64_t n_iter) {
-  if (rows == 0 || cols == 0) return 0;
+  if (rows == 0 || cols == 0) {
+    if (n_iter > 0) std::fill_n(u, rows, T{0}), std::fill_n(v, cols, T{0});  // W v and W'u
+    return 0;
+  }
   constexpr T kLeast = static_cast<T>(1e-12);
   const Blocks<T, T> blocks(w, rows, cols, 0);
   if (n_iter == 0) {
@@ -37,17 +42,64 @@ double normalize_step(const T* w, int64_t rows, int64_t cols, T* u, T* v, int64_
 
 template <class T>
 void scale(const T* w, int64_t size, T factor, T* out) {
-  constexpr int64_t kPiece = 1 << 16;
+  using Kernel = void (*)(const T*, int64_t, T, T*);
+  const auto kernel = KXFAST_PICK(Kernel, scaled);
   const auto task = [&](int64_t i) {
-    const int64_t begin = i * kPiece, end = std::min(size, begin + kPiece);
-    for (int64_t k = begin; k < end; ++k) out[k] = w[k] * factor;
+    const int64_t begin = i * kPiece;
+    kernel(w + begin, std::min(size - begin, kPiece), factor, out + begin);
   };
   parallel_for((size + kPiece - 1) / kPiece, task);
+}
+
+namespace {
+
+// <a, b>: sums of pieces, in their order, so that the number of threads does not matter.
+template <class T>
+double product(const T* a, const T* b, int64_t size) {
+  using Kernel = double (*)(const T*, const T*, int64_t);
+  const auto kernel = KXFAST_PICK(Kernel, inner);
+  if (size <= kPiece) return kernel(a, b, size);
+  Buffer<double> sums(static_cast<size_t>((size + kPiece - 1) / kPiece));
+  const auto task = [&](int64_t i) {
+    const int64_t begin = i * kPiece;
+    sums[static_cast<size_t>(i)] = kernel(a + begin, b + begin, std::min(size - begin, kPiece));
+  };
+  parallel_for(static_cast<int64_t>(sums.size()), task);
+  double sum = 0;
+  for (const double each : sums) sum += each;
+  return sum;
+}
+
+}  // namespace
+
+template <class T>
+double normalize_gradient(const T* g, const T* w, int64_t rows, int64_t cols, const T* u, const T* v,
+                          double divisor, double slope, T* out) {
+  const int64_t size = rows * cols;
+  if (slope == 0 || size == 0) {
+    scale(g, size, static_cast<T>(1 / divisor), out);
+    return 0;
+  }
+  const double inner = product(g, w, size);
+  const T by = static_cast<T>(1 / divisor), weight = static_cast<T>(slope * inner / (divisor * divisor));
+  using Kernel = void (*)(const T*, int64_t, int64_t, T, const T*, T, const T*, T*);
+  const auto kernel = KXFAST_PICK(Kernel, scaled_less_outer);
+  const int64_t height = std::max<int64_t>(1, kPiece / cols);
+  const auto task = [&](int64_t i) {
+    const int64_t row = i * height;
+    kernel(g + row * cols, std::min(rows - row, height), cols, by, u + row, weight, v, out + row * cols);
+  };
+  parallel_for((rows + height - 1) / height, task);
+  return inner;
 }
 
 template double normalize_step(const float*, int64_t, int64_t, float*, float*, int64_t);
 template double normalize_step(const double*, int64_t, int64_t, double*, double*, int64_t);
 template void scale(const float*, int64_t, float, float*);
 template void scale(const double*, int64_t, double, double*);
+template double normalize_gradient(const float*, const float*, int64_t, int64_t, const float*, const float*,
+                                   double, double, float*);
+template double normalize_gradient(const double*, const double*, int64_t, int64_t, const double*,
+                                   const double*, double, double, double*);
 
 }  // namespace kxfast::lipschitz

@@ -13,4 +13,10 @@ double normalize_step(const T* w, int64_t rows, int64_t cols, T* u, T* v, int64_
 template <class T>
 void scale(const T* w, int64_t size, T factor, T* out);
 
+// out = g / divisor - slope <g, w> / divisor^2 u v', for w / divisor; returns <g, w>, or 0 without a slope,
+// where w, u and v are not read.
+template <class T>
+double normalize_gradient(const T* g, const T* w, int64_t rows, int64_t cols, const T* u, const T* v,
+                          double divisor, double slope, T* out);
+
 }  // namespace kxfast::lipschitz

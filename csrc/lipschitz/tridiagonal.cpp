@@ -122,25 +122,26 @@ Ritz largest_ritz(const Bidiagonal& b) {
   return found;
 }
 
+double lanczos_polynomial(const Bidiagonal& b, double sigma) {
+  double before = 0, now = 1, coupling = 0, old_beta = 0;
+  for (size_t i = 0; i < b.alphas.size(); ++i) {
+    const double alpha = b.alphas[i], beta = b.betas[i], scale = alpha * beta;
+    const double following =
+        ((sigma * sigma - alpha * alpha - old_beta * old_beta) * now - coupling * before) / scale;
+    before = now, now = following, coupling = scale, old_beta = beta;
+    if (now > 1e200) break;  // above its roots the sequence grows
+  }
+  return now;
+}
+
 double random_upper(const Bidiagonal& b, double value, double delta, int64_t inputs) {
   const double roundings = 1 + 64 * static_cast<double>(inputs) * 0x1p-53;
   if (b.invariant()) return value * roundings;  // all that the start knows has been seen
-  const auto polynomial = [&](double sigma) {
-    double before = 0, now = 1, coupling = 0, old_beta = 0;
-    for (size_t i = 0; i < b.alphas.size(); ++i) {
-      const double alpha = b.alphas[i], beta = b.betas[i], scale = alpha * beta;
-      const double following =
-          ((sigma * sigma - alpha * alpha - old_beta * old_beta) * now - coupling * before) / scale;
-      before = now, now = following, coupling = scale, old_beta = beta;
-      if (now > 1e200) break;  // above its roots the sequence grows
-    }
-    return now;
-  };
   double low = value, high = 2 * value;
-  while (polynomial(high) < 1 / delta) low = high, high *= 2;
+  while (lanczos_polynomial(b, high) < 1 / delta) low = high, high *= 2;
   while (high - low > 1e-13 * high) {
     const double middle = 0.5 * (low + high);
-    (polynomial(middle) < 1 / delta ? low : high) = middle;
+    (lanczos_polynomial(b, middle) < 1 / delta ? low : high) = middle;
   }
   return high * roundings;
 }

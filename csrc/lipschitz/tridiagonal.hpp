@@ -24,6 +24,10 @@ Ritz largest_ritz(const Bidiagonal& b);
 // an eigenvalue.
 Ritz largest_eigenvalue(const std::vector<double>& diagonal, const std::vector<double>& beside);
 
+// The Lanczos polynomial at sigma, beyond its last root: the norm is below sigma unless the start had a share
+// below its reciprocal of the leading vector.
+double lanczos_polynomial(const Bidiagonal& b, double sigma);
+
 // What the norm exceeds only if the start had a share below `delta` of the leading vector.
 double random_upper(const Bidiagonal& b, double value, double delta, int64_t inputs);
 

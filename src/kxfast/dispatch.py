@@ -8,6 +8,7 @@ passed over.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
@@ -74,7 +75,8 @@ def load(stem: str, backend: str) -> ModuleType | str:
         return (
             f"{missing.split('.')[0] if not missing.startswith('kxfast') else 'the compiled module'} is not installed"
         )
-    except ImportError as error:
+    except ImportError as error:  # it is there, but broken or older than the Python around it
+        warnings.warn(f"backend {backend!r} cannot load {stem}: {error}; other backends serve", RuntimeWarning, 2)
         return str(error)
 
 

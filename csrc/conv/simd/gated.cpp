@@ -10,37 +10,10 @@
 // Weights of a panel stream from the L2 cache at a third of its bandwidth. Up to 256 rows, full panels are
 // read from the weight as it is, since packing would be (estimated) a twentieth of the work. A division in
 // the sigmoid lost to an estimate and a Newton step by 2 %.
-#include "conv/simd/tile.hpp"
+#include "conv/simd/gated.hpp"
 
 namespace kxfast::conv::KXFAST_ISA {
 namespace {
-
-// One register of candidates and gates of one row.
-template <class T>
-struct Gated {
-  Vector<T> candidate, opens, keeps, scale;
-};
-
-// What a gate's logit is multiplied by.
-template <class T>
-KXFAST_INLINE Vector<T> scale(const GatedBlock<T>& block, int64_t row, int64_t at, int64_t count) {
-  const Vector<T> sign = all(block.sign);
-  return block.scale ? sign * load(block.scale + block.number[row] * block.channels + at, count) : sign;
-}
-
-template <class T>
-KXFAST_INLINE Gated<T> open(const GatedBlock<T>& block, Vector<T> c, Vector<T> g, int64_t row, int64_t at,
-                            int64_t count) {
-  Gated<T> result;
-  if (block.candidate_bias) {
-    c += load(block.candidate_bias + at, count);
-    g += load(block.gate_bias + at, count);
-  }
-  result.scale = scale(block, row, at, count);
-  result.candidate = c;
-  sigmoids<T>(g * result.scale, result.opens, result.keeps);
-  return result;
-}
 
 // The same from what a forward pass has kept.
 template <class T>
@@ -49,23 +22,6 @@ KXFAST_INLINE Gated<T> reopen(const GatedBlock<T>& block, int64_t row, int64_t a
   const Vector<T> opens = load(parts + block.channels, count);
   return {load(parts, count), opens, all(T{1}) - opens, scale(block, row, at, count)};
 }
-
-struct Forward {
-  template <class T>
-  static KXFAST_INLINE void finish(const GatedBlock<T>& block, const Gated<T>& s, int64_t row, int64_t at,
-                                   int64_t count, int64_t) {
-    Vector<T> y = s.candidate * s.opens;
-    if (block.skip != Skip::none) {
-      const Vector<T> x = load(block.skipped[row] + block.skipped_offset + at, count);
-      y = block.skip == Skip::gated ? fma(x, s.keeps, y) : x + y;
-    }
-    store(block.y + block.number[row] * block.channels + at, y, count);
-    if (!block.kept) return;
-    T* kept = block.kept + 2 * block.number[row] * block.channels + at;
-    store(kept, s.candidate, count);
-    store(kept + block.channels, s.opens, count);
-  }
-};
 
 struct Backward {
   template <class T>
@@ -96,25 +52,6 @@ struct Parts {
   }
 };
 
-template <class Mode, class T, int VECTORS>
-void panel(const GatedBlock<T>& block) {
-  constexpr int kLanes = Lanes<T>::kWidth, kGates = VECTORS * kLanes;
-  by_tiles(block.in.count, [&](int64_t row, auto rows) {
-    constexpr int kRows = decltype(rows)::value;
-    Tile<T, kRows, 2 * VECTORS> tile;
-    tile.multiply(block.in, row, block.candidate, block.gate, block.step);
-#pragma GCC unroll 6
-    for (int i = 0; i < kRows; ++i)
-#pragma GCC unroll 2
-      for (int j = 0; j < VECTORS; ++j) {
-        const int64_t at = j * kLanes, left = block.width - at;
-        const int64_t count = left < kLanes ? left : kLanes;
-        const Gated<T> s = open(block, tile.sum[i][j], tile.sum[i][j + VECTORS], row + i, at, count);
-        Mode::finish(block, s, row + i, at, count, kGates);
-      }
-  });
-}
-
 template <class Mode, class T>
 void run_kept(const GatedBlock<T>& block) {
   constexpr int kLanes = Lanes<T>::kWidth;
@@ -124,14 +61,6 @@ void run_kept(const GatedBlock<T>& block) {
       const int64_t left = block.width - at, count = left < kLanes ? (left > 0 ? left : 0) : kLanes;
       Mode::finish(block, reopen(block, row, at, count), row, at, count, gates);
     }
-}
-
-template <class Mode, class T>
-void run(const GatedBlock<T>& block) {
-  if (block.width <= Lanes<T>::kWidth)
-    panel<Mode, T, 1>(block);
-  else
-    panel<Mode, T, kVectors>(block);
 }
 
 }  // namespace

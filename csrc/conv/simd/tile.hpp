@@ -11,25 +11,26 @@ namespace {
 
 template <class T, int ROWS, int VECTORS>
 struct Tile {
-  Vector<T> sum[ROWS][VECTORS];
+  Vector<Wide<T>> sum[ROWS][VECTORS];
 
   KXFAST_INLINE void clear() {
 #pragma GCC unroll 6
     for (int i = 0; i < ROWS; ++i)
 #pragma GCC unroll 4
-      for (int j = 0; j < VECTORS; ++j) sum[i][j] = Vector<T>{};
+      for (int j = 0; j < VECTORS; ++j) sum[i][j] = Vector<Wide<T>>{};
   }
 
   // sum[i] += a[i] b, the first half of b's registers at `low` and the second at `high`
   KXFAST_INLINE void add(const T* const (&a)[ROWS], int64_t k, const T* low, const T* high) {
-    constexpr int kLanes = Lanes<T>::kWidth, kHalf = (VECTORS + 1) / 2;
-    Vector<T> b[VECTORS];
+    constexpr int kLanes = kBytes / static_cast<int>(sizeof(T)), kHalf = (VECTORS + 1) / 2;
+    using Each = Operand<T>;
+    typename Each::Type b[VECTORS];
 #pragma GCC unroll 4
     for (int j = 0; j < VECTORS; ++j)
-      b[j] = j < kHalf ? load(low + j * kLanes) : load(high + (j - kHalf) * kLanes);
+      b[j] = j < kHalf ? Each::load(low + j * kLanes) : Each::load(high + (j - kHalf) * kLanes);
 #pragma GCC unroll 6
     for (int i = 0; i < ROWS; ++i) {
-      const Vector<T> value = all(a[i][k]);
+      const typename Each::Type value = Each::all(a[i] + k);
 #pragma GCC unroll 4
       for (int j = 0; j < VECTORS; ++j) sum[i][j] = fma(value, b[j], sum[i][j]);
     }
@@ -41,7 +42,7 @@ struct Tile {
       const T* a[ROWS];
 #pragma GCC unroll 6
       for (int i = 0; i < ROWS; ++i) a[i] = in.rows[tap * in.stride + row + i];
-      for (int64_t k = 0; k < in.channels; ++k, low += step, high += step) add(a, k, low, high);
+      for (int64_t k = 0; k < in.channels; k += kTogether<T>, low += step, high += step) add(a, k, low, high);
     }
   }
 };

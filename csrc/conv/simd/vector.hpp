@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "core/half.hpp"
+
 #if defined(__AVX2__)
 #include <immintrin.h>
 #endif
@@ -87,6 +89,39 @@ KXFAST_INLINE Vector<double> reciprocal(Vector<double> v) {
 template <class V>
 KXFAST_INLINE V reciprocal(V v) {
   return 1 / v;
+}
+#endif
+
+// What kTogether channels are multiplied as.
+template <class T>
+struct Operand {
+  using Type = Vector<T>;
+  static KXFAST_INLINE Type load(const T* from) { return KXFAST_ISA::load(from); }
+  static KXFAST_INLINE Type all(const T* from) { return KXFAST_ISA::all(*from); }
+};
+#if defined(__AVX512BF16__)
+template <>
+struct Operand<Bfloat16> {
+  using Type = __m512bh;
+  static KXFAST_INLINE Type load(const Bfloat16* from) {
+    return reinterpret_cast<Type>(_mm512_loadu_si512(from));
+  }
+  static KXFAST_INLINE Type all(const Bfloat16* from) {
+    int32_t pair;
+    std::memcpy(&pair, from, 4);
+    return reinterpret_cast<Type>(_mm512_set1_epi32(pair));
+  }
+};
+KXFAST_INLINE Vector<float> fma(__m512bh a, __m512bh b, Vector<float> c) {
+  return _mm512_dpbf16_ps(c, a, b);
+}
+KXFAST_INLINE Vector<float> load(const Bfloat16* from, int64_t count) {
+  const __m256i half = _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << count) - 1), from);
+  return _mm512_castsi512_ps(_mm512_maskz_slli_epi32(0xFFFF, _mm512_maskz_cvtepu16_epi32(0xFFFF, half), 16));
+}
+KXFAST_INLINE void store(Bfloat16* to, Vector<float> v, int64_t count) {
+  const __m256i half = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v));
+  _mm256_mask_storeu_epi16(to, static_cast<__mmask16>((1u << count) - 1), half);
 }
 #endif
 

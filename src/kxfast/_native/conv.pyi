@@ -101,6 +101,24 @@ def forward(
     One dilated gated convolution, into `out` if given; candidates and open shares too, or None.
     """
 
+def forward_bfloat16(
+    x: numpy.typing.NDArray[numpy.uint16],
+    weight: numpy.typing.NDArray[numpy.uint16],
+    bias: numpy.typing.NDArray[numpy.float32] | None,
+    dilation: typing.SupportsInt | typing.SupportsIndex,
+    causal: bool,
+    skip: str,
+    gate_first: bool,
+    mask_input: bool,
+    mask: numpy.typing.NDArray[numpy.bool] | None,
+    drop: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    keep: bool,
+) -> tuple[typing.Any, ...]:
+    """
+    The same on the bits of bfloat16 where core.bf16_products() and channels in are even; bias and parts in float32.
+    """
+
 def match_features(
     question: numpy.typing.NDArray[numpy.int64],
     passage: numpy.typing.NDArray[numpy.int64],

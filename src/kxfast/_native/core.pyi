@@ -5,6 +5,11 @@ import typing
 import numpy
 import numpy.typing
 
+def bf16_products() -> bool:
+    """
+    Whether the set in use multiplies bfloat16 faster than float32.
+    """
+
 def get_num_threads() -> int:
     """
     Threads that a call uses when it is not told.

@@ -21,6 +21,15 @@ class NetworkFloat32:
         """
         J t at x.
         """
+    def neumann(
+        self,
+        x: numpy.typing.NDArray[numpy.float32],
+        probe: numpy.typing.NDArray[numpy.float32],
+        terms: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        e' sum_k (-J)^k.
+        """
     def series(
         self,
         x: numpy.typing.NDArray[numpy.float32],
@@ -29,6 +38,16 @@ class NetworkFloat32:
     ) -> numpy.typing.NDArray[numpy.float64]:
         """
         sum_k (-1)^(k+1) factors[probe, k] / k e'J^k e, (probes, batch).
+        """
+    def trace(
+        self,
+        x: numpy.typing.NDArray[numpy.float32],
+        tangent: numpy.typing.NDArray[numpy.float32],
+        to_value: numpy.typing.NDArray[numpy.float32],
+        to_tangent: numpy.typing.NDArray[numpy.float32],
+    ) -> tuple[typing.Any, ...]:
+        """
+        Gradients for x, and what each weight met: (value, tangent, to_value, to_tangent).
         """
     def vjp(
         self, x: numpy.typing.NDArray[numpy.float32], cotangent: numpy.typing.NDArray[numpy.float32]
@@ -52,6 +71,15 @@ class NetworkFloat64:
         """
         J t at x.
         """
+    def neumann(
+        self,
+        x: numpy.typing.NDArray[numpy.float64],
+        probe: numpy.typing.NDArray[numpy.float64],
+        terms: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        e' sum_k (-J)^k.
+        """
     def residual_inverse(
         self,
         coarse: NetworkFloat32,
@@ -73,6 +101,16 @@ class NetworkFloat64:
         """
         sum_k (-1)^(k+1) factors[probe, k] / k e'J^k e, (probes, batch).
         """
+    def trace(
+        self,
+        x: numpy.typing.NDArray[numpy.float64],
+        tangent: numpy.typing.NDArray[numpy.float64],
+        to_value: numpy.typing.NDArray[numpy.float64],
+        to_tangent: numpy.typing.NDArray[numpy.float64],
+    ) -> tuple[typing.Any, ...]:
+        """
+        Gradients for x, and what each weight met: (value, tangent, to_value, to_tangent).
+        """
     def vjp(
         self, x: numpy.typing.NDArray[numpy.float64], cotangent: numpy.typing.NDArray[numpy.float64]
     ) -> numpy.typing.NDArray[numpy.float64]:
@@ -84,8 +122,11 @@ def circular_norm(
     matrices: numpy.typing.NDArray[numpy.float64],
     places: numpy.typing.NDArray[numpy.int64],
     sides: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"],
+    twist: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"],
     value: typing.SupportsFloat | typing.SupportsIndex,
     tol: typing.SupportsFloat | typing.SupportsIndex,
+    rise: typing.SupportsFloat | typing.SupportsIndex,
+    limit: typing.SupportsFloat | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,
 ) -> tuple[typing.Any, ...]:
     """
@@ -191,30 +232,30 @@ def spectral_norm(
     Lower and upper ends, steps, u and v of each of a stack; upper: 0 none, 1 proof, 2 random.
     """
 
-@typing.overload
 def spectral_normalize(
-    weights: list[numpy.typing.NDArray[numpy.float32]],
-    us: list[numpy.typing.NDArray[numpy.float32]],
-    vs: list[numpy.typing.NDArray[numpy.float32]],
+    weights: list[typing.Any],
+    us: typing.Any,
+    vs: typing.Any,
     coeff: typing.SupportsFloat | typing.SupportsIndex,
     n_iter: typing.SupportsInt | typing.SupportsIndex,
     hard: bool,
-    outs: list[numpy.typing.NDArray[numpy.float32]] | None,
+    scaled: bool,
+    outs: typing.Any,
 ) -> typing.Any:
     """
-    Factors and sigmas of each layer; vectors and outs are updated in place if all sigmas are finite.
+    Factors, sigmas and new arrays; lists of arrays are updated if all sigmas are finite. None: convert them.
     """
 
-@typing.overload
-def spectral_normalize(
-    weights: list[numpy.typing.NDArray[numpy.float64]],
-    us: list[numpy.typing.NDArray[numpy.float64]],
-    vs: list[numpy.typing.NDArray[numpy.float64]],
+def spectral_normalize_backward(
+    grads: typing.Any,
+    weights: list[typing.Any],
+    us: typing.Any,
+    vs: typing.Any,
+    sigmas: numpy.typing.NDArray[numpy.float64],
     coeff: typing.SupportsFloat | typing.SupportsIndex,
-    n_iter: typing.SupportsInt | typing.SupportsIndex,
     hard: bool,
-    outs: list[numpy.typing.NDArray[numpy.float64]] | None,
+    extra: typing.SupportsFloat | typing.SupportsIndex,
 ) -> typing.Any:
     """
-    Factors and sigmas of each layer; vectors and outs are updated in place if all sigmas are finite.
+    Gradients for the weights, and the inner products of each with its gradient. None: convert the lists.
     """

@@ -128,7 +128,9 @@ class _Compiler:
             if self.time:
                 return Step(TIME)
             raise ValueError(f"{self.name} must not depend on the time t")
-        raise ValueError(f"{self.name} must name species and parameters; got {name!r}")
+        known = [*self.species, *self.parameters]
+        some = ", ".join(known[:8]) + (" …" if len(known) > 8 else "") if known else "there are none"
+        raise ValueError(f"{self.name} must name species and parameters ({some}); got {name!r}")
 
     def _call(self, name: str, arguments: list[ast.expr]) -> list[Step]:
         op, count = (_BINARY[ast.Pow], 2) if name == "pow" else _FUNCTIONS.get(name, (-1, 0))

@@ -8,9 +8,10 @@ from kxfast.lipschitz.convolutions import (
     conv_spectral_norm,
 )
 from kxfast.lipschitz.flows import actnorm, actnorm_init, injective_pad, injective_unpad, squeeze, unsqueeze
+from kxfast.lipschitz.gradients import logdet_gradient, residual_backward
 from kxfast.lipschitz.interval import Interval
 from kxfast.lipschitz.layers import Activation, Conv1d, Conv2d, Layer, Linear
-from kxfast.lipschitz.logdet import LogDet, logdet_exact, logdet_gradient, logdet_roulette, logdet_series
+from kxfast.lipschitz.logdet import LogDet, logdet_exact, logdet_roulette, logdet_series
 from kxfast.lipschitz.norms import operator_spectral_norm, power_iteration, spectral_norm
 from kxfast.lipschitz.residual import Inverse, residual_inverse
 from kxfast.lipschitz.state import SpectralState
@@ -46,6 +47,7 @@ __all__ = [
     "normalize_weight",
     "operator_spectral_norm",
     "power_iteration",
+    "residual_backward",
     "residual_inverse",
     "spectral_norm",
     "spectral_normalize",

@@ -34,13 +34,14 @@ class LogDet:
     truncation_bound: Any
 
 
-def _sample(x: Any) -> checks.Array:
+def sample(x: Any) -> checks.Array:
+    """Return samples in double."""
     a = checks.floating("x", x)
     checks.finite("x", a)
     return a.astype(np.float64)
 
 
-def _draw(probes: Any, x: checks.Array, seed: Any) -> checks.Array:
+def draw(probes: Any, x: checks.Array, seed: Any) -> checks.Array:
     """Return probes (n, B, ...): those given, or Rademacher ones (their variance is the smaller)."""
     if np.ndim(probes) == 0 and not hasattr(probes, "__dlpack__"):
         n = checks.integer("probes", probes, low=1)
@@ -122,10 +123,10 @@ def logdet_series(
     True
 
     """
-    a = _sample(x)
+    a = sample(x)
     g = block(layers, a, "x")
     terms = checks.integer("terms", terms, low=0)
-    drawn = _draw(probes, a, seed)
+    drawn = draw(probes, a, seed)
     bound = _tail(_constant(g, a, lipschitz), terms, int(np.prod(a.shape[1:])))
     dtype = working_type(g, np.asarray(x))
     run = implementation("lipschitz", "logdet_series", backend, dtype.char)
@@ -164,7 +165,7 @@ def logdet_exact(layers: Any, x: Any, *, backend: str | None = None) -> LogDet:
     [0.405465]
 
     """
-    a = _sample(x)
+    a = sample(x)
     g = block(layers, a, "x")
     mean = implementation("lipschitz", "logdet_exact", backend, "d")(specs(g), a)
     return LogDet(mean, np.zeros(len(a)), np.zeros(len(a)))
@@ -225,7 +226,7 @@ def logdet_roulette(
     True
 
     """
-    a = _sample(x)
+    a = sample(x)
     g = block(layers, a, "x")
     n_exact, samples = checks.integer("n_exact", n_exact, low=0), checks.integer("samples", samples, low=1)
     if p is None:
@@ -242,59 +243,3 @@ def logdet_roulette(
         probe = (rng.integers(0, 2, (1, *a.shape)) * 2.0 - 1.0).astype(dtype)
         estimates.append(run(plain, a, probe, factors(int(n), n_exact, p)[None])[0])
     return _summary(np.array(estimates), 0.0)
-
-
-def logdet_gradient(
-    layers: Any, x: Any, *, terms: int = 10, probes: Any = 1, seed: Any = None, backend: str | None = None
-) -> list[tuple[Any, Any]]:
-    """Estimate the gradients of ``log det(I + J)``, summed over the batch, for every weight and bias.
-
-    The Neumann form: the vector ``e' sum (-J)^k`` is a constant, and the last product ``J e`` is differentiated. The
-    value of that product is not the log-determinant; only its gradient is.
-
-    Parameters
-    ----------
-    layers : list of layers
-        The g of the block ``x + g(x)``.
-    x : array, shape (B, ...)
-    terms : int
-        The largest k.
-    probes : int, or array, shape (n, B, ...)
-        How many Rademacher probes to draw, or the probes themselves.
-    seed : int, SeedSequence or Generator, optional
-        Of the probes.
-    backend : str, optional
-        See `kxfast.use_backend`.
-
-    Returns
-    -------
-    list of (dweight, dbias)
-        One pair for each layer that has a weight; dbias is None where there is no bias.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument has the wrong type, shape or range, or is not finite.
-
-    Notes
-    -----
-    Source: Residual Flows, arXiv:1906.02735, appendix on the Neumann gradient.
-
-    Examples
-    --------
-    >>> import numpy as np, kxfast as kx
-    >>> ((dw, _),) = kx.lipschitz.logdet_gradient([kx.lipschitz.Linear([[0.5]])], np.zeros((1, 1)), terms=50, seed=0)
-    >>> dw.round(6).tolist()
-    [[0.666667]]
-
-    """
-    a = _sample(x)
-    g = block(layers, a, "x")
-    terms = checks.integer("terms", terms, low=0)
-    drawn = _draw(probes, a, seed)
-    found = implementation("lipschitz", "logdet_gradient", backend, "d")(specs(g), a, drawn, terms)
-    owners: list[Any] = [layer for layer in g if hasattr(layer, "weight")]
-    return [
-        (dw.astype(layer.weight.dtype), None if db is None else db.astype(layer.bias.dtype))
-        for (dw, db), layer in zip(found, owners, strict=True)
-    ]

@@ -111,7 +111,8 @@ def spectral_norm(
         Width asked for, relative to the norm. Below about ``4 n^2 2^-53`` (n the shorter side) a proof is as narrow as
         roundings allow.
     upper : {"proof", "random", None}
-        How the upper end is obtained; None leaves it out.
+        How the upper end is obtained. None leaves it out: Lanczos then ends when a norm above ``lower * (1 + tol)``
+        would have shown but with probability 0.1; begun at `start`, when the residual is below `tol`.
     failure : float
         Probability with which a "random" upper end may be wrong, for each matrix.
     start : array, shape (..., n), optional

@@ -52,7 +52,7 @@ class SpectralState:
     def __init__(self, weights: Sequence[Any], rank: int = 4, *, seed: Any = 0) -> None:
         rank = checks.integer("rank", rank, low=1)
         self._weights = list(arrays("weights", weights))
-        shapes = [matrix_weight(f"weights[{i}]", w).reshape(len(w), -1).shape for i, w in enumerate(self._weights)]
+        shapes = [_finite(i, w).reshape(len(w), -1).shape for i, w in enumerate(self._weights)]
         rng = np.random.default_rng(checks.seed(seed))
         self._blocks = [np.linalg.qr(rng.standard_normal((n, min(rank, m, n))))[0] for m, n in shapes]
         self.us = [np.zeros(m) for m, _ in shapes]
@@ -96,7 +96,7 @@ class SpectralState:
         checks.choice("mode", mode, ("soft", "hard"))
         new = self._weights if weights is None else list(arrays("weights", weights))
         same_count(blocks=self._blocks, weights=new)
-        ws = [matrix_weight(f"weights[{i}]", w) for i, w in enumerate(new)]
+        ws = [_finite(i, w) for i, w in enumerate(new)]
         flat = [w.reshape(len(w), -1).astype(np.float64) for w in ws]
         for i, (w, u, v) in enumerate(zip(flat, self.us, self.vs, strict=True)):
             checks.shape(f"weights[{i}]", w, (u.size, v.size), f"({u.size}, {v.size})", "as before")
@@ -111,3 +111,9 @@ class SpectralState:
         sigma = np.array([each.lower if upper is None else each.upper for each in intervals])
         factor = np.where(sigma > 0, coeff / np.where(sigma > 0, sigma, 1.0), 1.0)
         return factor if mode == "hard" else np.minimum(1.0, factor), intervals
+
+
+def _finite(i: int, weight: Any) -> checks.Array:
+    w = matrix_weight("weights", i, weight)
+    checks.finite(f"weights[{i}]", w)
+    return w

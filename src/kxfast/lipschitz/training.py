@@ -9,9 +9,10 @@ import numpy as np
 
 from kxfast import checks
 from kxfast.dispatch import implementation
-from kxfast.lipschitz.geometry import from_mapping, kernel
+from kxfast.lipschitz.geometry import from_mapping, kernel, output_size
 
 MODES = ("soft", "hard", "scale_only")
+_F4, _F8 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def spectral_normalize(
@@ -72,27 +73,35 @@ def spectral_normalize(
     ([[0.9, 0.0], [0.0, 0.3]], [3.0])
 
     """
-    ws = [matrix_weight(f"weights[{i}]", w, finite=False) for i, w in enumerate(arrays("weights", weights))]
+    ws = [matrix_weight("weights", i, w) for i, w in enumerate(arrays("weights", weights))]
     same_count(weights=ws, us=arrays("us", us), vs=arrays("vs", vs))
-    for i, (w, u, v) in enumerate(zip(ws, us, vs, strict=True)):
-        _state("us", i, u, len(w), "rows")
-        _state("vs", i, v, w.size // len(w) if len(w) else 0, "columns")
-    coeff, n_iter = checks.number("coeff", coeff, above=0), checks.integer("n_iter", n_iter, low=0)
-    checks.choice("mode", mode, MODES)
-    targets = None if mode == "scale_only" else _outputs(out, ws)
-    run = implementation("lipschitz", "spectral_normalize", backend)
     flat = [w if w.ndim == 2 else w.reshape(len(w), -1) for w in ws]
-    factors, sigmas = run(flat, us, vs, coeff, n_iter, mode == "hard", targets)
+    for i, (w, u, v) in enumerate(zip(flat, us, vs, strict=True)):
+        m, n = w.shape
+        _state("us", i, u, m, "rows")
+        _state("vs", i, v, n, "columns")
+    coeff, n_iter = checks.number("coeff", coeff, above=0), checks.integer("n_iter", n_iter, low=0)
+    scaled = checks.choice("mode", mode, MODES) != "scale_only"
+    targets = None if out is None or not scaled else _outputs(out, ws)
+    run = implementation("lipschitz", "spectral_normalize", backend)
+    factors, sigmas, made = run(flat, us, vs, coeff, n_iter, mode == "hard", scaled, targets)
     if not np.isfinite(sigmas).all():  # found on the way, with nothing changed
         for name, given in ("weights", ws), ("us", us), ("vs", vs):
             for i, x in enumerate(given):
                 checks.finite(f"{name}[{i}]", x)
         raise ValueError(f"weights must have norms that their types hold; got {sigmas.max()}")
-    if mode == "scale_only":
+    if not scaled:
         return factors, sigmas
-    if out is not None:
-        return list(out), sigmas
-    return [checks.like(target, w) for target, w in zip(targets or (), weights, strict=True)], sigmas
+    return list(out) if out is not None else _like(made, ws, weights), sigmas
+
+
+def _like(made: Sequence[Any], ws: Sequence[Any], givens: Sequence[Any]) -> list[Any]:
+    """Return results in the shapes of `ws` and as what was given."""
+    results: list[Any] = []
+    for x, w, given in zip(made, ws, givens, strict=True):
+        shaped = x if w.ndim == 2 else x.reshape(w.shape)
+        results.append(shaped if w is given else checks.like(shaped, given))
+    return results
 
 
 def arrays(name: str, value: Any) -> Sequence[Any]:
@@ -110,18 +119,18 @@ def same_count(**named: Sequence[Any]) -> None:
             raise ValueError(f"{name} must have {len(members)} entries to match {first}; got {len(value)}")
 
 
-def matrix_weight(name: str, value: Any, finite: bool = True) -> checks.Array:
+def matrix_weight(name: str, i: int, w: Any) -> checks.Array:
     """Return a canonical weight (m, ...)."""
-    w = checks.floating(name, value)
-    if w.ndim < 2:
-        raise ValueError(f"{name} must have at least 2 dimensions; got shape {w.shape}")
-    if finite:
-        checks.finite(name, w)
-    return w
+    if type(w) is np.ndarray and w.ndim >= 2 and (w.dtype is _F4 or w.dtype is _F8) and w.flags.carray:
+        return w  # the usual case: a call has many
+    x = checks.floating(f"{name}[{i}]", w)
+    if x.ndim < 2:
+        raise ValueError(f"{name}[{i}] must have at least 2 dimensions; got shape {x.shape}")
+    return x
 
 
 def _state(name: str, i: int, value: Any, size: int, what: str) -> None:
-    if not isinstance(value, np.ndarray) or value.dtype.char not in "fd":
+    if not isinstance(value, np.ndarray) or (value.dtype is not _F4 and value.dtype.char not in "fd"):
         got = checks.place(value)
         raise TypeError(f"{name}[{i}] must be a NumPy array of float32 or float64, to be updated; got {got}")
     if value.shape != (size,):
@@ -131,13 +140,11 @@ def _state(name: str, i: int, value: Any, size: int, what: str) -> None:
 
 
 def _outputs(out: Any, ws: Sequence[checks.Array]) -> list[Any]:
-    """Return the arrays for the scaled weights, new ones where none are given."""
-    if out is None:
-        return [np.empty_like(w) for w in ws]
+    """Return the arrays for the scaled weights."""
     targets = list(arrays("out", out))
     same_count(weights=ws, out=targets)
     for i, (target, w) in enumerate(zip(targets, ws, strict=True)):
-        if not isinstance(target, np.ndarray) or target.dtype != w.dtype:
+        if not isinstance(target, np.ndarray) or (target.dtype is not w.dtype and target.dtype != w.dtype):
             got = target.dtype if isinstance(target, np.ndarray) else type(target).__name__
             raise TypeError(f"out[{i}] must be a NumPy array of {w.dtype} like weights[{i}]; got {got}")
         if target.shape != w.shape:
@@ -193,7 +200,7 @@ def spectral_normalize_backward(
     Raises
     ------
     TypeError, ValueError
-        If an argument has the wrong type, shape or range, or is not finite.
+        If an argument has the wrong type, shape or range, or a weight that was scaled is not finite.
 
     Notes
     -----
@@ -207,26 +214,40 @@ def spectral_normalize_backward(
     [[-0.1111, 0.3333], [0.3333, 0.3333]]
 
     """
-    ws = [matrix_weight(f"weights[{i}]", w) for i, w in enumerate(arrays("weights", weights))]
-    gs, us, vs = (list(arrays(name, x)) for name, x in (("grads", grads), ("us", us), ("vs", vs)))
+    ws = [matrix_weight("weights", i, w) for i, w in enumerate(arrays("weights", weights))]
     s = checks.floating("sigmas", sigmas, ndim=1).astype(np.float64)
     checks.finite("sigmas", s)
-    same_count(weights=ws, grads=gs, us=us, vs=vs, sigmas=list(s))
+    same_count(weights=ws, grads=arrays("grads", grads), us=arrays("us", us), vs=arrays("vs", vs), sigmas=list(s))
     coeff, extra = checks.number("coeff", coeff, above=0), checks.number("extra", extra, low=0)
-    mode = "soft" if checks.choice("mode", mode, MODES) == "scale_only" else mode
+    hard = checks.choice("mode", mode, MODES) == "hard"
+    gs = [_matching("grads", i, g, w.shape, "") for i, (g, w) in enumerate(zip(grads, ws, strict=True))]
+    moves = None
+    if conv is None:
+        flat = [w if w.ndim == 2 else w.reshape(len(w), -1) for w in ws]
+        flat_gs = [g if g.ndim == 2 else g.reshape(len(g), -1) for g in gs]
+        us = [_matching("us", i, u, w.shape[:1], "rows") for i, (u, w) in enumerate(zip(us, flat, strict=True))]
+        vs = [_matching("vs", i, v, w.shape[1:], "columns") for i, (v, w) in enumerate(zip(vs, flat, strict=True))]
+    else:
+        flat, flat_gs = ws, gs
+        pairs = []
+        for i, (w, u, v) in enumerate(zip(ws, us, vs, strict=True)):
+            size, moves = from_mapping(kernel(w, f"weights[{i}]"), conv)
+            after, before = (len(w), *output_size(w, size, moves)), (w.shape[1] * moves.groups, *size)
+            pairs.append((_matching("us", i, u, after, ""), _matching("vs", i, v, before, "")))
+        us, vs = ([pair[k] for pair in pairs] for k in (0, 1))
     run = implementation("lipschitz", "spectral_normalize_backward", backend)
-    results = []
-    for i, (w, old_g) in enumerate(zip(ws, gs, strict=True)):
-        g, u, v = checks.floating(f"grads[{i}]", old_g), checks.floating("u", us[i]), checks.floating("v", vs[i])
-        checks.shape(f"grads[{i}]", g, w.shape, str(w.shape), f"to match weights[{i}]")
-        if conv is None:
-            checks.shape(f"us[{i}]", u, (len(w),), f"({len(w)},)", f"to match weights[{i}]'s {len(w)} rows")
-            columns = int(np.prod(w.shape[1:]))
-            checks.shape(f"vs[{i}]", v, (columns,), f"({columns},)", f"to match weights[{i}]'s {columns} columns")
-            flat = (x.reshape(len(w), columns) for x in (g, w))
-            dw = run(*flat, u, v, float(s[i]), coeff, mode, extra, None).reshape(w.shape)
-        else:
-            _, moves = from_mapping(kernel(w, f"weights[{i}]"), conv)
-            dw = run(g, w, u, v, float(s[i]), coeff, mode, extra, moves)
-        results.append(checks.like(dw.astype(w.dtype), old_g))
-    return results
+    made, inners = run(flat_gs, flat, us, vs, s, coeff, hard, extra, moves)
+    if not np.isfinite(inners).all():  # a gradient may be infinite: who scales losses looks for that
+        for i, w in enumerate(ws):
+            checks.finite(f"weights[{i}]", w)
+    return _like(made, ws, grads)
+
+
+def _matching(name: str, i: int, value: Any, shape: tuple[int, ...], what: str) -> checks.Array:
+    """Return a canonical array of this shape."""
+    if type(value) is np.ndarray and value.shape == shape and (value.dtype is _F4 or value.dtype is _F8):
+        return value if value.flags.c_contiguous and value.flags.aligned else checks.canonical(value)
+    x = checks.floating(f"{name}[{i}]", value)
+    reason = f"to match weights[{i}]" + (f"'s {shape[0]} {what}" if what else "")
+    checks.shape(f"{name}[{i}]", x, shape, str(shape), reason)
+    return x

@@ -25,6 +25,8 @@ def rounded(x: Any, kind: np.dtype[Any]) -> Any:
         return x
     if isinstance(x, (tuple, list)):
         return type(x)(rounded(each, kind) for each in x)
+    if x.dtype is kind:
+        return x
     if not isinstance(x, np.ndarray) or x.dtype.char != "f":
         return x.astype(kind)
     return core.narrowed(np.ascontiguousarray(x), kind.char != "e").view(kind)

@@ -2,9 +2,10 @@
 
 from kxfast._native.lipschitz import power_iteration
 from kxfast.backends.native.lipschitz.convolution import conv_power_iteration, conv_singular_values, conv_spectral_norm
+from kxfast.backends.native.lipschitz.gradients import residual_backward
 from kxfast.backends.native.lipschitz.network import forward, jvp, logdet_series, residual_inverse, vjp
 from kxfast.backends.native.lipschitz.norms import spectral_norm
-from kxfast.backends.native.lipschitz.training import spectral_normalize
+from kxfast.backends.native.lipschitz.training import spectral_normalize, spectral_normalize_backward
 
 DTYPES = "fd"
 
@@ -16,8 +17,10 @@ __all__ = [
     "jvp",
     "logdet_series",
     "power_iteration",
+    "residual_backward",
     "residual_inverse",
     "spectral_norm",
     "spectral_normalize",
+    "spectral_normalize_backward",
     "vjp",
 ]

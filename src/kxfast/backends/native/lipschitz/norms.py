@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv
 
 from kxfast._native import lipschitz as native
+from kxfast.backends.reference.lipschitz.norms import UNSEEN
 
 Array = NDArray[Any]
 UPPER = {None: 0, "proof": 1, "random": 2}
@@ -23,6 +24,8 @@ def spectral_norm(
     a: Array, tol: float, upper: str | None, failure: float, start: Array | None, key: Any
 ) -> tuple[Array, ...]:
     """See the reference."""
+    if upper is None:
+        failure = UNSEEN if start is None else 0.0
     return native.spectral_norm(a, tol, UPPER[upper], share(a.shape[2], failure), start, number(key))
 
 

@@ -22,8 +22,8 @@ from kxfast.backends.reference.lipschitz.products import expm_logdet, jacobian_p
 from kxfast.backends.reference.lipschitz.residual import (
     layer_jacobian,
     logdet_exact,
-    logdet_gradient,
     logdet_series,
+    residual_backward,
     residual_inverse,
     roulette_coefficients,
 )
@@ -44,10 +44,10 @@ __all__ = [
     "jvp",
     "layer_jacobian",
     "logdet_exact",
-    "logdet_gradient",
     "logdet_series",
     "operator_spectral_norm",
     "power_iteration",
+    "residual_backward",
     "residual_inverse",
     "roulette_coefficients",
     "spectral_norm",

@@ -32,7 +32,7 @@ def output_shape(input_shape: Shape, kernel: Shape, geometry: Geometry) -> Shape
     )
 
 
-def _windows(kernel: Shape, out: Shape, geometry: Geometry) -> Iterator[tuple[Any, Any]]:
+def windows(kernel: Shape, out: Shape, geometry: Geometry) -> Iterator[tuple[Any, Any]]:
     """Yield each tap of the kernel with the part of the padded input it is multiplied with."""
     for tap in np.ndindex(*kernel):
         starts = [t * d for t, d in zip(tap, geometry.dilation, strict=True)]
@@ -56,7 +56,7 @@ def convolve(x: Array, weight: Array, geometry: Geometry) -> Array:
     padded = padded.reshape(x.shape[0], groups, -1, *padded.shape[2:]) if x.size else np.zeros_like(padded)
     y = np.zeros((x.shape[0], groups, w.shape[1], int(np.prod(out))), np.result_type(x, weight))
     if x.size:
-        for tap, part in _windows(kernel, out, geometry):
+        for tap, part in windows(kernel, out, geometry):
             y += w[(..., *tap)] @ padded[part].reshape(*y.shape[:2], -1, y.shape[3])
     return y.reshape(x.shape[0], weight.shape[0], *out)
 
@@ -69,7 +69,7 @@ def adjoint(y: Array, weight: Array, input_shape: Shape, geometry: Geometry) -> 
     x = np.zeros((batch, groups, w.shape[1], *wide), np.result_type(y, weight))
     if y.size:
         columns = y.reshape(batch, groups, w.shape[2], -1)
-        for tap, part in _windows(kernel, out, geometry):
+        for tap, part in windows(kernel, out, geometry):
             x[part] += (w[(..., *tap)] @ columns).reshape(*x.shape[:3], *out)
     x = x.reshape(batch, groups * w.shape[1], *wide)
     for axis, (n, p) in enumerate(zip(input_shape, geometry.padding, strict=True), start=2):
@@ -92,7 +92,7 @@ def weight_gradient(x: Array, grad: Array, shape: Shape, geometry: Geometry) -> 
     padded = padded.reshape(x.shape[0], groups, -1, *padded.shape[2:])
     columns = grad.reshape(x.shape[0], groups, shape[0] // groups, -1)
     result = np.zeros((groups, shape[0] // groups, *shape[1:]), np.result_type(x, grad))
-    for tap, part in _windows(kernel, out, geometry):
+    for tap, part in windows(kernel, out, geometry):
         taken = padded[part].reshape(x.shape[0], groups, shape[1], -1)
         result[(..., *tap)] = np.einsum("bgol,bgil->goi", columns, taken)
     return result.reshape(shape)

@@ -92,14 +92,18 @@ class GolubKahan:
         theta = self.best()[0]
         if self.invariant:
             return theta * (1 + 64 * self.inputs * ROUND)  # all that the start knows has been seen
-        delta = np.sqrt(betaincinv(0.5, (self.inputs - 1) / 2, failure)) if self.inputs > 1 else 1.0
         low, high = theta, 2 * theta
-        while self._polynomial(high) < 1 / delta:
+        while not self.unseen(high, failure):
             low, high = high, 2 * high
         while high - low > 1e-13 * high:
             middle = (low + high) / 2
-            low, high = (middle, high) if self._polynomial(middle) < 1 / delta else (low, middle)
+            low, high = (low, middle) if self.unseen(middle, failure) else (middle, high)
         return float(high * (1 + 64 * self.inputs * ROUND))
+
+    def unseen(self, sigma: float, failure: float) -> bool:
+        """Return whether a norm above `sigma`, beyond the Ritz values, would have shown but with that probability."""
+        delta = np.sqrt(betaincinv(0.5, (self.inputs - 1) / 2, failure)) if self.inputs > 1 else 1.0
+        return self.invariant or bool(self._polynomial(sigma) >= 1 / delta)
 
     def _polynomial(self, sigma: float) -> float:
         before, now, coupling, old_beta = 0.0, 1.0, 0.0, 0.0
@@ -117,7 +121,8 @@ def enclose(
 ) -> tuple[float, float, Array]:
     """Run Lanczos until the ends meet; return the Ritz value, the upper end and the vector.
 
-    ``prove(value, widest)`` returns a proven upper end at or below `widest`, or inf if there is none.
+    ``prove(value, widest)`` returns a proven upper end at or below `widest`, or inf if there is none. Without an upper
+    end: until a norm above value (1 + tol) would have shown but with probability `failure`; 0 trusts the residual.
     """
     check = lanczos.steps
     while True:
@@ -128,7 +133,9 @@ def enclose(
             continue
         check = lanczos.steps + max(1, lanczos.steps // 4)
         value, error, v = lanczos.best()
-        if upper is None and (error <= tol * value or last):
+        if upper is None and (
+            last or (lanczos.unseen(value * (1 + tol), failure) if failure else error <= tol * value)
+        ):
             return value, np.inf, v
         if upper == "random":
             top = lanczos.random_upper(failure)

@@ -141,8 +141,10 @@ def jacobian(layers: Sequence[Layer], x: Array) -> Array:
     return np.stack(columns, axis=-1)
 
 
-def bilinear_gradients(layers: Sequence[Layer], x: Array, left: Array, right: Array) -> list[Gradient]:
-    """Return the gradients of ``sum of left' J(x) right`` for each layer's weight and bias.
+def bilinear_gradients(
+    layers: Sequence[Layer], x: Array, left: Array, right: Array, to_value: Array
+) -> tuple[Array, list[Gradient]]:
+    """Return the gradients of ``<to_value, g(x)> + left' J(x) right`` for x and for each layer's weight and bias.
 
     Values h and tangents t run forward; their adjoints run back, the tangent's feeding the value's through the second
     derivative of the activations.
@@ -151,7 +153,7 @@ def bilinear_gradients(layers: Sequence[Layer], x: Array, left: Array, right: Ar
     for layer, here in zip(layers, at, strict=False):
         tangents.append(push(layer, here, tangents[-1]))
     gradients: list[Gradient] = []
-    to_t, to_h = left, np.zeros_like(left)
+    to_t, to_h = left, to_value
     for layer, h, t in reversed(list(zip(layers, at, tangents, strict=False))):
         if layer[0] != "activation":
             gradients.append(_weight_gradient(layer, h, t, to_h, to_t))
@@ -160,7 +162,7 @@ def bilinear_gradients(layers: Sequence[Layer], x: Array, left: Array, right: Ar
             curvature = ACTIVATIONS[layer[1]][2](h) * t * to_t
         to_t, to_h = pull(layer, h, to_t), pull(layer, h, to_h)
         to_h = to_h if curvature is None else to_h + curvature
-    return gradients[::-1]
+    return to_h, gradients[::-1]
 
 
 def _weight_gradient(layer: Layer, h: Array, t: Array, to_h: Array, to_t: Array) -> Gradient:

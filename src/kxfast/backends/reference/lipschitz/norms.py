@@ -20,6 +20,7 @@ from kxfast.backends.reference.lipschitz.convolution import (
 from kxfast.backends.reference.lipschitz.enclosure import ROUND, GolubKahan, Map, enclose, proven_above
 
 Array = NDArray[Any]
+UNSEEN = 0.1  # an estimate ends when a norm more than tol above it is less probable than this
 WRITTEN_OUT = 2**20  # operators with no more entries are treated as matrices
 _AT_ONCE = 2**23  # entries of frequency blocks that are held at a time
 
@@ -69,6 +70,8 @@ def _matrix_norm(
     maps = (lambda x: a @ x), (lambda y: a.T @ y)
     proof = prove if upper == "proof" else None
     lanczos, to_input = _lanczos(maps, (m, n), start, rng)
+    if upper is None:
+        failure = UNSEEN if start is None else 0.0
     value, top, v = enclose(lanczos, tol, upper, failure, proof)
     while proof is not None and not np.isfinite(top):
         tol *= 2  # asked for less than the roundings allow to prove
@@ -136,7 +139,7 @@ def operator_spectral_norm(
     if 0 in shape:
         return Ends(0.0, inf if upper is None else 0.0, 0, np.zeros(shape[0]), np.zeros(shape[1]))
     lanczos, to_input = _lanczos((apply, back), shape, None, rng)
-    value, top, v = enclose(lanczos, tol, upper, failure, None)
+    value, top, v = enclose(lanczos, tol, upper, UNSEEN if upper is None else failure, None)
     margin = value * eps * 4 * np.sqrt(sum(shape))
     return _ends((apply, back), to_input(v), top + margin, lanczos.steps, margin, 0)
 
@@ -170,10 +173,10 @@ def conv_spectral_norm(
     margin = ROUND * (4 * taps * w.shape[1] + sum(size)) * float(np.sqrt(taps * np.sum(w * w)))
     lanczos, to_input = _lanczos((apply, back), size, None, rng)
     if upper != "proof":
-        value, top, v = enclose(lanczos, tol, upper, failure, None)
+        value, top, v = enclose(lanczos, tol, upper, UNSEEN if upper is None else failure, None)
     else:
         # Where the blocks are the operator's a rough value will do: those that exceed it are looked at one by one.
-        value, _, v = enclose(lanczos, 0.1 if exact else tol / 4, None, failure, None)
+        value, _, v = enclose(lanczos, 0.1 if exact else tol / 4, None, UNSEEN, None)
         stride = tuple(gcd(n, s) for n, s in zip(torus, geometry.stride, strict=True))
         blocks = _Blocks(w, torus, geometry._replace(stride=stride))
         top, larger = blocks.enclose(value, tol, margin)

@@ -36,9 +36,9 @@ def conv_power_iteration(
 
 def spectral_normalize(
     weights: Sequence[Array], us: Sequence[Array], vs: Sequence[Array], coeff: float, n_iter: int, hard: bool,
-    outs: Sequence[Array] | None,
-) -> tuple[Array, Array]:  # fmt: skip
-    """Return the factor and sigma of each layer; a step is u, then v. Vectors and outs are updated if all is finite."""
+    scaled: bool, outs: Sequence[Array] | None,
+) -> tuple[Array, Array, Sequence[Array] | None]:  # fmt: skip
+    """Return factors, sigmas and scaled weights; a step is u, then v. What is given changes if all is finite."""
     new_us, new_vs, sigmas = [], [], []
     for w, old_u, old_v in zip(weights, us, vs, strict=True):
         u, v = old_u, old_v
@@ -53,9 +53,12 @@ def spectral_normalize(
     if np.isfinite(sigma).all():
         for old, new in zip([*us, *vs], [*new_us, *new_vs], strict=True):
             old[...] = new
-        for out, w, factor in zip(outs or (), weights, factors, strict=False):
-            out[...] = (w * w.dtype.type(factor)).reshape(out.shape)
-    return factors, sigma
+    if not (scaled and np.isfinite(sigma).all()):
+        return factors, sigma, None
+    made = [w * w.dtype.type(factor) for w, factor in zip(weights, factors, strict=True)]
+    for out, result in zip(outs or (), made, strict=False):
+        out[...] = result.reshape(out.shape)
+    return factors, sigma, made if outs is None else outs
 
 
 def scales(sigma: Array, coeff: float, mode: str) -> Array:
@@ -66,17 +69,28 @@ def scales(sigma: Array, coeff: float, mode: str) -> Array:
 
 
 def spectral_normalize_backward(
-    grad: Array, weight: Array, u: Array, v: Array, sigma: float, coeff: float, mode: str, extra: float,
+    grads: Sequence[Array], weights: Sequence[Array], us: Sequence[Array], vs: Sequence[Array], sigmas: Array,
+    coeff: float, hard: bool, extra: float, geometry: Geometry | None,
+) -> tuple[list[Array], Array]:  # fmt: skip
+    """Return the gradient for each weight, and its inner product with the gradient where it was scaled (else 0)."""
+    layers = zip(grads, weights, us, vs, sigmas.tolist(), strict=True)
+    found = [_backward(*layer, coeff, hard, extra, geometry) for layer in layers]
+    return [gradient for gradient, _ in found], np.array([inner for _, inner in found], np.float64)
+
+
+def _backward(
+    grad: Array, weight: Array, u: Array, v: Array, sigma: float, coeff: float, hard: bool, extra: float,
     geometry: Geometry | None,
-) -> Array:  # fmt: skip
+) -> tuple[Array, float]:  # fmt: skip
     """Spec, section 3, with ``W / f`` and ``f = max(1, sigma / c) + extra`` (hard: ``sigma / c + extra``)."""
-    active = sigma > 0 and (mode == "hard" or sigma > coeff)
+    active = sigma > 0 and (hard or sigma > coeff)
     f = (sigma / coeff if active else 1.0) + extra
     if not active:
-        return grad / f
+        return (grad / f).astype(weight.dtype), 0.0
     slope = np.outer(u, v) if geometry is None else weight_gradient(v[None], u[None], weight.shape, geometry)
-    result: Array = grad / f - np.vdot(grad, weight) / (f * f * coeff) * slope
-    return result
+    inner = float(np.vdot(grad, weight))
+    result = grad / f - inner / (f * f * coeff) * slope
+    return result.astype(weight.dtype), inner
 
 
 def block_step(weight: Array, block: Array) -> tuple[Array, Array]:

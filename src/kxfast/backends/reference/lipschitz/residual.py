@@ -147,15 +147,19 @@ def neumann_vector(layers: Sequence[Layer], at: Sequence[Array], probe: Array, t
     return total
 
 
-def logdet_gradient(layers: Sequence[Layer], x: Array, probes: Array, terms: int) -> list[Gradient]:
-    """Return the mean over probes of the gradients of ``<e' sum (-J)^k, J e>``, summed over the batch."""
+def residual_backward(
+    layers: Sequence[Layer], x: Array, grad: Array, logdet_grad: Array, probes: Array, terms: int
+) -> tuple[Array, list[Gradient]]:
+    """Return the gradients of ``<grad, x + g(x)> + <logdet_grad, logdet>`` for x and for each weight and bias.
+
+    That of a log-determinant is the mean over probes of the gradient of ``<e' sum (-J)^k, J e>``.
+    """
     at = inputs(layers, x)
-    sums: list[Gradient] = []
-    for probe in probes:
-        each = bilinear_gradients(layers, x, neumann_vector(layers, at, probe, terms), probe)
-        if not sums:
-            sums = each
-            continue
+    share = logdet_grad.reshape(-1, *[1] * (x.ndim - 1)) / max(1, len(probes))
+    lefts = [neumann_vector(layers, at, probe, terms) * share for probe in probes]
+    dx, sums = bilinear_gradients(layers, x, np.zeros_like(x), np.zeros_like(x), grad)
+    for left, probe in zip(lefts, probes, strict=True):
+        more, each = bilinear_gradients(layers, x, left, probe, np.zeros_like(x))
+        dx = dx + more
         sums = [(a + c, None if b is None or d is None else b + d) for (a, b), (c, d) in zip(sums, each, strict=True)]
-    n = len(probes)
-    return [(a / n, None if b is None else b / n) for a, b in sums]
+    return grad + dx, sums

@@ -1,0 +1,81 @@
+// A block of a gated convolution on register tiles, for kernels that end in different ways (gated.cpp).
+#pragma once
+
+#include "conv/simd/tile.hpp"
+
+namespace kxfast::conv::KXFAST_ISA {
+namespace {
+
+// One register of candidates and gates of one row.
+template <class T>
+struct Gated {
+  Vector<Wide<T>> candidate, opens, keeps, scale;
+};
+
+// What a gate's logit is multiplied by.
+template <class T>
+KXFAST_INLINE Vector<Wide<T>> scale(const GatedBlock<T>& block, int64_t row, int64_t at, int64_t count) {
+  const Vector<Wide<T>> sign = all(block.sign);
+  return block.scale ? sign * load(block.scale + block.number[row] * block.channels + at, count) : sign;
+}
+
+template <class T>
+KXFAST_INLINE Gated<T> open(const GatedBlock<T>& block, Vector<Wide<T>> c, Vector<Wide<T>> g, int64_t row,
+                            int64_t at, int64_t count) {
+  Gated<T> result;
+  if (block.candidate_bias) {
+    c += load(block.candidate_bias + at, count);
+    g += load(block.gate_bias + at, count);
+  }
+  result.scale = scale(block, row, at, count);
+  result.candidate = c;
+  sigmoids<Wide<T>>(g * result.scale, result.opens, result.keeps);
+  return result;
+}
+
+struct Forward {
+  template <class T>
+  static KXFAST_INLINE void finish(const GatedBlock<T>& block, const Gated<T>& s, int64_t row, int64_t at,
+                                   int64_t count, int64_t) {
+    Vector<Wide<T>> y = s.candidate * s.opens;
+    if (block.skip != Skip::none) {
+      const Vector<Wide<T>> x = load(block.skipped[row] + block.skipped_offset + at, count);
+      y = block.skip == Skip::gated ? fma(x, s.keeps, y) : x + y;
+    }
+    store(block.y + block.number[row] * block.channels + at, y, count);
+    if (!block.kept) return;
+    Wide<T>* kept = block.kept + 2 * block.number[row] * block.channels + at;
+    store(kept, s.candidate, count);
+    store(kept + block.channels, s.opens, count);
+  }
+};
+
+template <class Mode, class T, int VECTORS>
+void panel(const GatedBlock<T>& block) {
+  constexpr int kLanes = Lanes<Wide<T>>::kWidth, kGates = VECTORS * kLanes;
+  by_tiles(block.in.count, [&](int64_t row, auto rows) {
+    constexpr int kRows = decltype(rows)::value;
+    Tile<T, kRows, 2 * VECTORS> tile;
+    tile.multiply(block.in, row, block.candidate, block.gate, block.step);
+#pragma GCC unroll 6
+    for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 2
+      for (int j = 0; j < VECTORS; ++j) {
+        const int64_t at = j * kLanes, left = block.width - at;
+        const int64_t count = left < kLanes ? left : kLanes;
+        const Gated<T> s = open(block, tile.sum[i][j], tile.sum[i][j + VECTORS], row + i, at, count);
+        Mode::finish(block, s, row + i, at, count, kGates);
+      }
+  });
+}
+
+template <class Mode, class T>
+void run(const GatedBlock<T>& block) {
+  if (block.width <= Lanes<Wide<T>>::kWidth)
+    panel<Mode, T, 1>(block);
+  else
+    panel<Mode, T, kVectors>(block);
+}
+
+}  // namespace
+}  // namespace kxfast::conv::KXFAST_ISA
