@@ -24,6 +24,7 @@ nox.options.sessions = [
     "cross",
     "stubs",
     "sanitize",
+    "cuda",
     "package",
     "pythons",
     "bench",
@@ -58,8 +59,9 @@ def lint(session: nox.Session) -> None:
     """Style of Python and C++, and the layers."""
     session.run("ruff", "check", *SOURCES)
     session.run("ruff", "format", "--check", *SOURCES)
-    kernels = [str(path) for path in sorted(Path("csrc").rglob("*.[ch]pp"))]
-    session.run("clang-format", "--dry-run", "--Werror", *kernels, *map(str, Path("benchmarks").rglob("*.cpp")))
+    kinds = {".cpp", ".hpp", ".cu", ".cuh"}
+    kernels = [path for folder in ("csrc", "cuda", "benchmarks") for path in sorted(Path(folder).rglob("*.*"))]
+    session.run("clang-format", "--dry-run", "--Werror", *(str(path) for path in kernels if path.suffix in kinds))
     session.run("lint-imports")
     long = [f"{path}: {n} lines" for path in tracked() if (n := len(path.read_bytes().splitlines())) > 300]
     if long:
@@ -72,7 +74,9 @@ def tracked() -> list[Path]:
     try:
         listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True).stdout.split("\n")
     except (OSError, subprocess.CalledProcessError):
-        listed = [str(path) for folder in ("src", "csrc", "tests", "benchmarks") for path in Path(folder).rglob("*")]
+        listed = [
+            str(path) for folder in ("src", "csrc", "cuda", "tests", "benchmarks") for path in Path(folder).rglob("*")
+        ]
     return [path for path in map(Path, listed) if path.suffix in suffixes and path.is_file()]
 
 
@@ -131,28 +135,42 @@ def cross(session: nox.Session) -> None:
     cmake(session, "aarch64", f"-DPython_INCLUDE_DIR={sysconfig.get_path('include')}")
 
 
+def sanitized() -> dict[str, str]:
+    """Return the environment of a Python that loads code built with the sanitizers."""
+    # libstdc++ too: exceptions pass through the sanitizer, which finds the thrower only if it is there from the start.
+    libraries = [
+        str(Path(subprocess.check_output(["g++", f"-print-file-name={name}"], text=True).strip()).resolve())
+        for name in ("libasan.so", "libstdc++.so")
+    ]
+    return {
+        "LD_PRELOAD": " ".join(libraries),
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+        "PYTHONMALLOC": "malloc",
+    }
+
+
 @nox.session(python=False)
 def sanitize(session: nox.Session) -> None:
     """The native tests under the address and undefined-behaviour sanitizers."""
     cmake(session, "sanitize")
     site = Path("build/sanitize/site")
     shutil.copytree("src/kxfast", site / "kxfast", dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.so"))
-    # libstdc++ too: exceptions pass through the sanitizer, which finds the thrower only if it is there from the start.
-    libraries = [
-        str(Path(subprocess.check_output(["g++", f"-print-file-name={name}"], text=True).strip()).resolve())
-        for name in ("libasan.so", "libstdc++.so")
-    ]
-    environment = {
-        "LD_PRELOAD": " ".join(libraries),
-        "ASAN_OPTIONS": "detect_leaks=0",
-        "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
-        "PYTHONPATH": str(site.resolve()),
-        "PYTHONMALLOC": "malloc",
-    }
+    environment = sanitized() | {"PYTHONPATH": str(site.resolve())}
     names = "agreement contract words segment isa native half conv_native attention_kernels gillespie gillespie_lanes"
     names += " gillespie_methods gillespie_events gillespie_time"
     chosen = [str(path) for name in names.split() if (path := Path(f"tests/test_{name}.py")).exists()]
     session.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen, env=environment)
+
+
+@nox.session(python=False)
+def cuda(session: nox.Session) -> None:
+    """CUDA kernels on the host under the address and undefined-behaviour sanitizers; pytest compiles them for GPUs."""
+    flags = "-g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
+    tests = [str(path) for path in sorted(Path("tests").glob("test_cuda_*.py"))]
+    environment = sanitized() | {"PYTHONPATH": "src", "KXFAST_EMULATION_FLAGS": flags}
+    which = "(emulation or refilled or both_types or no_order) and not beside"
+    session.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, "-k", which, env=environment)
 
 
 @nox.session

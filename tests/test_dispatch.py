@@ -119,6 +119,11 @@ def test_info_is_told_in_lines():
         assert word in text
 
 
+def test_info_says_why_there_is_no_gpu(monkeypatch):
+    monkeypatch.setattr("kxfast.backends.cuda.load.missing", lambda: "there is no GPU")
+    assert kx.info().backends["cuda"] == "serves nothing here: there is no GPU"
+
+
 def test_import_is_light():
     code = (
         "import sys, numpy, kxfast; print(sorted({m.split('.')[0] for m in sys.modules} & {'scipy', 'torch', 'numba'}))"

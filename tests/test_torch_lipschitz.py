@@ -85,6 +85,32 @@ def test_many_layers_in_one_call(mode: str) -> None:
         sum(factors).backward()
 
 
+def test_gradients_belong_to_their_step() -> None:
+    w, u, v = torch.randn(4, 3, requires_grad=True), torch.randn(4), torch.randn(3)
+
+    def step(w: Any) -> Any:
+        return kt.spectral_normalize([w], [u], [v])[0][0]
+
+    first = [u.clone(), v.clone()]
+    early = step(w)
+    step(w)  # moves the state on
+    (found,) = torch.autograd.grad(early.square().sum(), w)
+    u.copy_(first[0])
+    v.copy_(first[1])
+    (again,) = torch.autograd.grad(step(w).square().sum(), w)
+    close(found, again, 0)
+    with pytest.raises(RuntimeError, match=r"no gradient inside torch\.func; use torch\.autograd"):
+        torch.func.grad(lambda w: step(w).square().sum())(w.detach())
+    (dw,) = torch.autograd.grad(step(w).square().sum(), w, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        dw.sum().backward()
+    late = step(w)
+    with torch.no_grad():
+        w.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        late.sum().backward()
+
+
 @pytest.mark.parametrize("padding", [1, "same", "valid"])
 @pytest.mark.parametrize("mode", ["zeros", "circular"])
 def test_convolutions_are_normalised_as_operators(padding: Any, mode: str) -> None:

@@ -42,7 +42,7 @@ def available(operation: str | None = None) -> tuple[str, ...]:
 
 
 def _serves_any(stem: str, backend: str) -> bool:
-    return not isinstance(dispatch.load(stem, backend), str)
+    return dispatch.unable(stem, backend) is None
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,8 @@ def info() -> Info:
     backends = {}
     for backend in settings.BACKENDS:
         stems = [stem for stem in NAMESPACES if _serves_any(stem, backend)]
-        backends[backend] = ", ".join(stems) if stems else "serves nothing here"
+        why = dispatch.unable("gillespie", backend) if backend == "cuda" else None  # the same for every stem
+        backends[backend] = ", ".join(stems) if stems else f"serves nothing here{f': {why}' if why else ''}"
     return Info(
         version=__version__,
         python=platform.python_version(),

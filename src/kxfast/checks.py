@@ -38,7 +38,7 @@ def to_array(name: str, value: Any) -> Array:
     device = getattr(value, "__dlpack_device__", None)
     if device is not None and not isinstance(value, np.ndarray):
         if device()[0] not in _CPU_DEVICES:
-            raise TypeError(f"{name} must be in host memory (no cuda backend is installed); got {place(value)}")
+            raise TypeError(f"{name} must be in host memory for this call; got {place(value)}")
         try:
             return np.from_dlpack(value)
         except (TypeError, BufferError, RuntimeError, ValueError):

@@ -2,8 +2,8 @@
 
 A backend is the folder ``kxfast.backends.<name>`` with one module per stem, found by name; a function that is not
 there is one the backend cannot serve. A module may name the floating types it serves in ``DTYPES`` (NumPy's type
-characters); without it every type is served. Asked by name, a backend serves or raises; chosen by us, it may be
-passed over.
+characters); without it every type is served. It may say in ``missing()`` why it cannot serve on this machine. Asked by
+name, a backend serves or raises; chosen by us, it may be passed over.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from kxfast.errors import BackendError
 from kxfast.settings import check_backend_name, check_environment, forced_backend
 
 _HOST_ORDER = ("native", "numba", "reference")
+_ORDER = ("native", "numba", "cuda", "reference")
 _found: dict[tuple[str, str, str | None, str], Callable[..., Any]] = {}
 
 
@@ -50,9 +51,9 @@ def _find(stem: str, name: str, backend: str | None, dtype: str) -> Callable[...
 
 def _serve(stem: str, name: str, backend: str, dtype: str) -> Callable[..., Any] | str:
     """Return the backend's function, or a phrase that says why there is none."""
-    module = load(stem, backend)
-    if isinstance(module, str):
-        return module
+    module, why = load(stem, backend), unable(stem, backend)
+    if why is not None:
+        return why
     function: Callable[..., Any] | None = getattr(module, name, None)
     if function is None:
         return f"it has no {name}"
@@ -80,12 +81,27 @@ def load(stem: str, backend: str) -> ModuleType | str:
         return str(error)
 
 
-def available(stem: str, name: str) -> tuple[str, ...]:
-    """Return the names of the backends that serve ``stem.name`` or one of its variants ``name_…``, fastest first."""
-    return tuple(backend for backend in _HOST_ORDER if _serves_some(stem, name, backend))
+def available(stem: str, name: str, *, devices: bool = False) -> tuple[str, ...]:
+    """Return the names of the backends that serve ``stem.name`` or one of its variants ``name_…``, fastest first.
+
+    Devices are looked for only if asked for, and only in modules that say ``FROM_HOST``: the others take arrays that
+    are on a device already.
+    """
+    return tuple(backend for backend in (_ORDER if devices else _HOST_ORDER) if _serves_some(stem, name, backend))
 
 
 def _serves_some(stem: str, name: str, backend: str) -> bool:
     module = load(stem, backend)
+    if backend not in _HOST_ORDER and not getattr(module, "FROM_HOST", False):
+        return False
     names = () if isinstance(module, str) else dir(module)
-    return any(each == name or each.startswith(name + "_") for each in names)
+    return any(each == name or each.startswith(name + "_") for each in names) and not unable(stem, backend)
+
+
+def unable(stem: str, backend: str) -> str | None:
+    """Say in a phrase why a backend can serve nothing of a stem here, or return None."""
+    module = load(stem, backend)
+    if isinstance(module, str):
+        return module
+    missing: Callable[[], str | None] = getattr(module, "missing", lambda: None)
+    return missing()

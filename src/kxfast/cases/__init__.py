@@ -91,7 +91,7 @@ def backends(case: Case | str) -> tuple[str, ...]:
     operation, port = (case, "") if isinstance(case, str) else (case.operation, case.port)
     stem, _, name = operation.partition(".")
     kernels = getattr(import_module(f"{__name__}.{stem}"), "KERNELS", {}).get(name, (name,))
-    able = [dispatch.available(stem, kernel) for kernel in ((port,) if port else kernels)]
+    able = [dispatch.available(stem, kernel, devices=True) for kernel in ((port,) if port else kernels)]
     return tuple(each for each in able[0] if all(each in others for others in able))
 
 

@@ -108,7 +108,8 @@ def serving(
     chosen = backend if backend is not None else forced_backend.get()
     if chosen is not None:
         dispatch.implementation("gillespie", name, chosen)  # raises if it cannot serve the call at all
-    able = {each: _methods(each, name) for each in dispatch.available("gillespie", name)}
+    hosts = dispatch.available("gillespie", name)
+    able = {each: _methods(each, name) for each in (hosts if chosen is None or chosen in hosts else (*hosts, chosen))}
     for each in able if chosen is None else (chosen,):
         if method == "auto":
             return each, _automatic(each, net, single) or able[each][0]

@@ -78,7 +78,7 @@ def simulate(
     progress : bool or callable
         Called as ``progress(done, total, "sample")``.
     backend : str, optional
-        See `kxfast.use_backend`.
+        See `kxfast.use_backend`. "cuda" runs the direct method on a GPU, with the trajectories of "native".
     executor : concurrent.futures.Executor, optional
         Ranges of trajectories are submitted to it, each on `threads` threads (default 1); the result is the same.
     start : Trajectories or integers, (S,) or (n, S), optional

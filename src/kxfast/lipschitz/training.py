@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kxfast import checks
+from kxfast import checks, devices
 from kxfast.dispatch import implementation
 from kxfast.lipschitz.geometry import from_mapping, kernel, output_size
 
@@ -37,7 +37,8 @@ def spectral_normalize(
     weights : sequence of arrays, shape (m, ...)
         Outputs first; more than two dimensions are taken as (m, rest).
     us, vs : sequences of NumPy arrays, shapes (m,) and (n,)
-        The state of each layer; updated in place.
+        The state of each layer; updated in place. All arrays may be CuPy's, or torch's on a GPU: then the step runs
+        there, on the current stream of their library, and the results are there too.
     coeff : float
         The norm wanted.
     n_iter : int
@@ -73,6 +74,10 @@ def spectral_normalize(
     ([[0.9, 0.0], [0.0, 0.3]], [3.0])
 
     """
+    if devices.wanted(arrays("weights", weights), backend):
+        from kxfast.lipschitz.device import normalize_there
+
+        return normalize_there(weights, us, vs, coeff=coeff, n_iter=n_iter, mode=mode, out=out)
     ws = [matrix_weight("weights", i, w) for i, w in enumerate(arrays("weights", weights))]
     same_count(weights=ws, us=arrays("us", us), vs=arrays("vs", vs))
     flat = [w if w.ndim == 2 else w.reshape(len(w), -1) for w in ws]

@@ -54,13 +54,13 @@ class Operator:
         if type(first) not in _PLAIN or torch.compiler.is_compiling():
             return self.custom(first, *others)
         # Nothing to differentiate and no transform at work: the function itself.
-        return (self.apply if torch.is_grad_enabled() or _transforms() else self.forward)(first, *others)
+        return (self.apply if torch.is_grad_enabled() or transforms_active() else self.forward)(first, *others)
 
 
 _PLAIN = (Tensor, torch.nn.Parameter)
 # Of functions of autograd: torch asks for the signature at every call, which takes 30 us to find.
 ANY_SIGNATURE = inspect.Signature([inspect.Parameter("arguments", inspect.Parameter.VAR_POSITIONAL)])
-_transforms: Callable[[], bool] = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
+transforms_active: Callable[[], bool] = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
 
 
 def array(name: str, x: Tensor | None) -> Any:

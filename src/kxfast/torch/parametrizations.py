@@ -58,10 +58,10 @@ class _Matrix(nn.Module):
         spectral_normalize([rows], [self._u], [self._v], n_iter=15, mode="hard")
 
     def forward(self, weight: Tensor) -> Tensor:
-        rows = weight.movedim(self.axis, 0)
+        rows = weight.movedim(self.axis, 0) if self.axis else weight
         n_iter = self.n_iter if self.training else 0
         (scaled,), _ = spectral_normalize([rows], [self._u], [self._v], coeff=self.coeff, n_iter=n_iter, mode=self.mode)
-        return scaled.movedim(0, self.axis)
+        return scaled.movedim(0, self.axis) if self.axis else scaled
 
 
 class _Operator(nn.Module):

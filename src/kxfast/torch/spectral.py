@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from kxfast import lipschitz
-from kxfast.torch.arrays import ANY_SIGNATURE, array, one_by_one, tensor
+from kxfast.torch.arrays import ANY_SIGNATURE, array, needs_gradient, tensor, transforms_active
+
+_NO_GRADIENT = "factors alone have no gradient; use mode 'soft' or 'hard' to differentiate"
 
 
 def _step(
@@ -72,7 +74,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
 def _gradients(ctx: Any, grads: Sequence[Tensor], *_: Any) -> tuple[Any, ...]:
     n, saved = ctx.n, ctx.saved_tensors
     if ctx.mode == "scale_only":
-        raise RuntimeError("factors alone have no gradient; use mode 'soft' or 'hard' to differentiate")
+        raise RuntimeError(_NO_GRADIENT)
     parts = saved[:n], saved[n : 2 * n], saved[2 * n : 3 * n]
     return _backward(grads, *parts, saved[-1], ctx.coeff, ctx.mode), [None] * n, [None] * n, None, None, None
 
@@ -80,29 +82,63 @@ def _gradients(ctx: Any, grads: Sequence[Tensor], *_: Any) -> tuple[Any, ...]:
 _operator.register_autograd(_gradients, setup_context=_save)
 
 
-class _Eager(torch.autograd.Function):
-    """The same out of graphs, where lists cost less as arguments one by one."""
+class _Held:
+    """One step out of graphs, on the memory of the tensors: what a gradient needs of it stays out of autograd's sight.
 
+    As arguments and results of a function of autograd, the state would cost more than the step.
+    """
+
+    def __init__(self, us: Sequence[Tensor], vs: Sequence[Tensor], coeff: float, n_iter: int, mode: str) -> None:
+        self.state = us, vs
+        self.options: dict[str, Any] = {"coeff": coeff, "mode": mode}
+        self.n_iter = n_iter
+
+    def step(self, weights: Sequence[Tensor], *, keep: bool) -> list[Tensor]:
+        self.weights = _arrays("weights", weights)
+        self.us, self.vs = _arrays("us", self.state[0]), _arrays("vs", self.state[1])
+        given = self.weights, self.us, self.vs
+        scaled, self.sigmas = lipschitz.spectral_normalize(*given, n_iter=self.n_iter, **self.options)
+        if keep:  # the next step changes them, before a backward pass perhaps
+            self.us, self.vs = ([x.copy() for x in xs] for xs in (self.us, self.vs))
+        return [tensor(np.asarray(x, w.dtype)) for x, w in zip(scaled, self.weights, strict=True)]
+
+    def gradients(self, grads: Sequence[Tensor]) -> list[Tensor]:
+        if self.options["mode"] == "scale_only":
+            raise RuntimeError(_NO_GRADIENT)
+        given = _arrays("grads", grads), self.weights, self.us, self.vs, self.sigmas
+        return [tensor(x) for x in lipschitz.spectral_normalize_backward(*given, **self.options)]
+
+
+def _arrays(name: str, xs: Sequence[Tensor]) -> list[Any]:
+    return [
+        x.detach().numpy() if x.is_cpu and x.dtype is torch.float32 else array(f"{name}[{i}]", x)
+        for i, x in enumerate(xs)
+    ]
+
+
+class _Eager(torch.autograd.Function):
     @staticmethod
     def forward(*given: Any) -> Any:
-        coeff, n_iter, mode, n, *tensors = given
-        scaled, us, vs, sigmas = _step(tensors[:n], tensors[n : 2 * n], tensors[2 * n :], coeff, n_iter, mode)
-        return *scaled, *us, *vs, sigmas
+        held, *weights = given
+        return tuple(held.step(weights, keep=True))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        coeff, n_iter, mode, n, *tensors = inputs
-        lists = tensors[:n], tensors[n : 2 * n], tensors[2 * n :], coeff, n_iter, mode
-        _save(ctx, lists, (output[:n], output[n : 2 * n], output[2 * n : -1], output[-1]))
+        ctx.held, *weights = inputs
+        ctx.save_for_backward(*weights)
 
     @staticmethod
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Any) -> Any:
-        return None, None, None, None, *_gradients(ctx, grads[: ctx.n])[0], *(None,) * (2 * ctx.n)
+        if transforms_active():
+            raise RuntimeError("spectral_normalize has no gradient inside torch.func; use torch.autograd")
+        _ = ctx.saved_tensors  # raises if a weight was changed in the meantime
+        return None, *ctx.held.gradients(grads)
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *given: Any) -> Any:
         if any(d is not None for d in in_dims):
-            return one_by_one(_Eager.apply, info, in_dims, given)
+            raise RuntimeError("spectral_normalize does not go over a batch of weights; call it for a list of them")
         found = _Eager.apply(*given)
         return found, (None,) * len(found)
 
@@ -164,12 +200,14 @@ def spectral_normalize(
         raise ValueError(f"us and vs must have {n} entries to match weights; got {len(us)} and {len(vs)}")
     if not n:
         return [], torch.zeros(0, dtype=torch.float64)
+    options = float(coeff), n_iter, mode
     if torch.compiler.is_compiling():
-        scaled, new_us, new_vs, sigmas = _operator(weights, us, vs, float(coeff), n_iter, mode)
-    else:
-        *found, sigmas = _Eager.apply(float(coeff), n_iter, mode, n, *weights, *us, *vs)
-        scaled, new_us, new_vs = found[:n], found[n : 2 * n], found[2 * n :]
-    with torch.no_grad():  # without iterations the state is what it was
-        for old, new in zip([*us, *vs], [*new_us, *new_vs], strict=True) if n_iter else ():
-            old.copy_(new)
-    return list(scaled), sigmas
+        scaled, new_us, new_vs, sigmas = _operator(weights, us, vs, *options)
+        with torch.no_grad():  # without iterations the state is what it was
+            for old, new in zip([*us, *vs], [*new_us, *new_vs], strict=True) if n_iter else ():
+                old.copy_(new)
+        return list(scaled), sigmas
+    held = _Held(us, vs, *options)
+    differentiable = needs_gradient(*weights) or transforms_active()
+    scaled = _Eager.apply(held, *weights) if differentiable else held.step(weights, keep=False)
+    return list(scaled), tensor(held.sigmas)

@@ -1,0 +1,114 @@
+// One small kernel for each word of cuda/common.cuh, cuda/ptx.cuh and of CUDA itself whose meaning on the
+// host is ours: conformance.py says what must come out.
+#include "ptx.cuh"
+
+using kx::i64;
+using kx::u16;
+using kx::u32;
+using kx::u64;
+
+// Row i: 8 numbers of stream (seed, i), and -log of the last as a uniform number.
+extern "C" __global__ void streams(u64 seed, u64* words, double* logs) {
+  kx::Shared shared;
+  double* const inverse = shared.take<double>(kx::Logarithm::kEntries);
+  const kx::Logarithm logarithm(inverse, shared.take<double>(kx::Logarithm::kEntries), threadIdx.x,
+                                blockDim.x);
+  __syncthreads();
+  const u64 i = static_cast<u64>(blockIdx.x) * blockDim.x + threadIdx.x;
+  kx::Stream stream(seed, i);
+  for (int k = 0; k < 8; ++k) words[8 * i + static_cast<u64>(k)] = stream.bits();
+  logs[i] = logarithm.minus_log(stream.uniform_open());
+}
+
+// What lanes hear of each other: rows are shuffle by index, down, up, exclusive or, vote and match; in the
+// last two only the lower or the upper half of a warp takes part at a time.
+extern "C" __global__ void lanes(const u32* x, u32* out) {
+  const u32 lane = threadIdx.x, mine = x[lane], half = lane < 16 ? 0x0000FFFFu : 0xFFFF0000u;
+  out[lane] = __shfl_sync(kx::kAllLanes, mine, static_cast<int>(mine % 32));
+  out[32 + lane] = __shfl_down_sync(kx::kAllLanes, mine, 3);
+  out[64 + lane] = __shfl_up_sync(kx::kAllLanes, mine, 5);
+  out[96 + lane] = __shfl_xor_sync(kx::kAllLanes, mine, 9);
+  if (lane < 16) {
+    out[128 + lane] = __ballot_sync(half, mine & 1);
+    out[160 + lane] = __match_any_sync(half, mine % 4);
+  } else {
+    out[160 + lane] = __match_any_sync(half, mine % 4);
+    out[128 + lane] = __ballot_sync(half, mine & 1);
+  }
+}
+
+// Sums of each block: of its warps by shuffles, of those through shared memory; how many are odd, in row 2.
+extern "C" __global__ void block_sums(const u32* x, u32* sums) {
+  kx::Shared shared;
+  u32* const of_warp = shared.take<u32>(kx::kWarp);
+  const u32 i = blockIdx.x * blockDim.x + threadIdx.x;
+  u32 sum = x[i];
+  const int odd = __syncthreads_count(static_cast<int>(sum & 1));
+  for (u32 by = 16; by; by /= 2) sum += __shfl_down_sync(kx::kAllLanes, sum, by);
+  if (threadIdx.x % kx::kWarp == 0) of_warp[threadIdx.x / kx::kWarp] = sum;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    for (u32 w = 1; w < blockDim.x / kx::kWarp; ++w) sum += of_warp[w];
+    sums[blockIdx.x] = sum;
+    sums[gridDim.x + blockIdx.x] = static_cast<u32>(odd);
+  }
+}
+
+// c (32 rows a block, 8) = a (rows, depth) b' (8, depth): tiles of 16 columns come by asynchronous copies,
+// two stages ahead of the matrix instructions that use them. Two warps a block, 16 rows each.
+extern "C" __global__ void __launch_bounds__(64) products(const u16* a, const u16* b, float* c, i64 depth) {
+  constexpr u32 kRows = 32, kColumns = 8, kDeep = 16, kStage = (kRows + kColumns) * kDeep;
+  kx::Shared shared;
+  u16* const stages = shared.take<u16>(2 * kStage);
+  const u32 t = threadIdx.x, lane = t % 32, warp = t / 32;
+  const i64 steps = depth / kDeep;
+  float sum[4] = {0, 0, 0, 0};
+  const auto fetch = [&](i64 step) {
+    u16* const to = stages + (step % 2) * kStage;
+    for (u32 i = t; i < kStage / 8; i += 64) {
+      const u32 row = i / 2, column = i % 2 * 8;
+      const u16* const from = row < kRows ? a + (static_cast<i64>(blockIdx.x) * kRows + row) * depth
+                                          : b + static_cast<i64>(row - kRows) * depth;
+      kx::copy_async_16(to + row * kDeep + column, from + step * kDeep + column);
+    }
+    kx::copy_async_commit();
+  };
+  fetch(0);
+  for (i64 step = 0; step < steps; ++step) {
+    if (step + 1 < steps) {
+      fetch(step + 1);
+      kx::copy_async_wait<1>();
+    } else {
+      kx::copy_async_wait<0>();
+    }
+    __syncthreads();
+    const u16* const tile = stages + (step % 2) * kStage;
+    u32 left[4], right[4];
+    kx::load_matrix_x4(left, tile + (warp * 16 + lane % 16) * kDeep + lane / 16 * 8);
+    kx::load_matrix_x4(right, tile + (kRows + lane % 8) * kDeep + lane / 8 % 2 * 8);
+    const u32 pair[2] = {right[0], right[1]};
+    kx::multiply_bf16(sum, left, pair);
+    __syncthreads();
+  }
+  for (u32 i = 0; i < 4; ++i) {
+    const u32 row = warp * 16 + lane / 4 + 8 * (i / 2), column = 2 * (lane % 4) + i % 2;
+    c[(static_cast<i64>(blockIdx.x) * kRows + row) * kColumns + column] = sum[i];
+  }
+}
+
+// The transposed tiles of a matrix (32, 8) of 16-bit numbers, as a warp holds them.
+extern "C" __global__ void transposed(const u16* x, u32* out) {
+  kx::Shared shared;
+  u16* const rows = shared.take<u16>(256);
+  for (u32 i = 0; i < 8; ++i) rows[threadIdx.x * 8 + i] = x[threadIdx.x * 8 + i];
+  __syncthreads();
+  u32 tile[4];
+  kx::load_matrix_x4_transposed(tile, rows + threadIdx.x * 8);
+  for (u32 i = 0; i < 4; ++i) out[threadIdx.x * 4 + i] = tile[i];
+}
+
+KX_ENTRY(streams)
+KX_ENTRY(lanes)
+KX_ENTRY(block_sums)
+KX_ENTRY(products)
+KX_ENTRY(transposed)

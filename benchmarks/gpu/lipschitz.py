@@ -1,0 +1,104 @@
+"""The training step of spectral normalisation: right beside the reference in double, timed beside torch's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from math import prod
+from typing import Any
+
+import numpy as np
+
+import kxfast as kx
+from benchmarks.gpu.plan import Row, Step
+from benchmarks.gpu.timing import repeated
+from kxfast.backends.cuda import load
+
+Shape = tuple[int, ...]
+_STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))
+ODD: list[Shape] = [(1, 1), (5, 7), (40, 3, 3, 2), (33, 130), (3, 70_000), (260, 129), (7, 1), (1, 300), (1030, 2)]
+
+
+def resnet50() -> list[Shape]:
+    """Return the shapes of the 53 convolutions and the last layer of a ResNet-50."""
+    shapes: list[Shape] = [(64, 3, 7, 7)]
+    inputs = 64
+    for width, blocks in _STAGES:
+        for block in range(blocks):
+            shapes += [(width, inputs, 1, 1), (width, width, 3, 3), (4 * width, width, 1, 1)]
+            if not block:
+                shapes.append((4 * width, inputs, 1, 1))
+            inputs = 4 * width
+    return [*shapes, (1000, 2048)]
+
+
+SETS: dict[str, list[Shape]] = {
+    "odd shapes": ODD,
+    "ResNet-50": resnet50(),
+    "one of 4096 x 4096": [(4096, 4096)],
+    "50 of 512 x 512": [(512, 512)] * 50,
+}
+
+
+def _state(shapes: list[Shape], seed: int, dtype: Any) -> tuple[list[Any], list[Any], list[Any]]:
+    rng = np.random.default_rng(seed)
+    ws = [rng.standard_normal(shape, np.float32).astype(dtype) for shape in shapes]
+    us, vs = ([rng.standard_normal(size).astype(dtype) for size in sizes] for sizes in (
+        [shape[0] for shape in shapes], [prod(shape[1:]) for shape in shapes]))  # fmt: skip
+    return ws, us, vs
+
+
+def check(name: str, dtype: str, seed: int, put: Callable[[Any], Any] | None = None) -> Row:
+    """Compare three iterations with the reference in double."""
+    put = put or load.cupy().asarray
+    ws, us, vs = _state(SETS[name], seed, dtype)
+    given = [[put(x) for x in each] for each in (ws, us, vs)]
+    scaled, sigmas = kx.lipschitz.spectral_normalize(*given, n_iter=3)
+    exact = [[x.astype(np.float64) for x in each] for each in (ws, us, vs)]
+    expected, theirs = kx.lipschitz.spectral_normalize(*exact, n_iter=3, backend="reference")
+    host = load.device().download
+    pairs = [(host(sigmas), theirs), *((host(a), b) for a, b in zip(scaled, expected, strict=True))]
+    pairs += [(host(a), b) for k in (1, 2) for a, b in zip(given[k], exact[k], strict=True)]
+    error = max(float(np.linalg.norm(a.ravel() - b.ravel()) / np.linalg.norm(b)) for a, b in pairs)
+    most = 1e-4 if dtype == "f" else 1e-12
+    if not error <= most:
+        raise AssertionError(f"an error of {error:.3g}, at most {most:g} is right; seed {seed}")
+    return {"error": error, "tolerance": most}
+
+
+def _ours(name: str, seed: int) -> Row:
+    cp = load.cupy()
+    ws, us, vs = ([cp.asarray(x) for x in each] for each in _state(SETS[name], seed, "f"))
+    out = [cp.empty_like(w) for w in ws]
+    found = repeated(lambda: kx.lipschitz.spectral_normalize(ws, us, vs, out=out))
+    read_and_written = 3 * 4 * sum(map(prod, SETS[name]))  # read for the step, read and written to scale
+    return {**found, "terabytes_per_second": read_and_written / found["seconds"] / 1e12}
+
+
+def _torch(name: str, seed: int) -> Row:
+    """Time torch's own step in a loop over the layers, without autograd."""
+    import torch
+    from torch.nn.functional import normalize
+
+    ws, us, vs = ([torch.from_numpy(x).cuda() for x in each] for each in _state(SETS[name], seed, "f"))
+    flat = [w.flatten(1) for w in ws]
+
+    def step() -> None:
+        for i, w in enumerate(flat):
+            us[i] = normalize(torch.mv(w, vs[i]), dim=0, eps=1e-12)
+            vs[i] = normalize(torch.mv(w.t(), us[i]), dim=0, eps=1e-12)
+            sigma = torch.vdot(us[i], torch.mv(w, vs[i]))
+            torch.mul(w, torch.clamp(0.9 / sigma, max=1.0))
+
+    return repeated(step, stream=torch.cuda.current_stream().cuda_stream)
+
+
+def steps() -> list[Step]:
+    """Return the steps of this path."""
+    small = ("odd shapes", "50 of 512 x 512")
+    found = [
+        Step("lipschitz", "check", f"{name} {kind}", partial(check, name, kind)) for name in small for kind in "fd"
+    ]
+    timed = [name for name in SETS if name != "odd shapes"]
+    found += [Step("lipschitz", "bench", name, partial(_ours, name)) for name in timed]
+    return found + [Step("lipschitz", "peers", f"{name} torch", partial(_torch, name)) for name in timed]

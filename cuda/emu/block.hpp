@@ -1,0 +1,259 @@
+// A block of threads: who has arrived where, what a warp exchanges, and everything that is fatal.
+//
+// A thread runs until it waits; then the next one runs, in the order of the launch. Whatever a thread reads
+// that another has yet to write is therefore seen as missing in one order or another: shared memory starts as
+// 0xCD, and asynchronous copies are carried out as late as the program allows. An error ends the launch: its
+// fibers are abandoned, and the launch returns a line that says what, in which block and thread.
+#pragma once
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <vector>
+
+#include "fiber.hpp"
+
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+
+namespace kx_emu {
+
+constexpr unsigned char kPoison = 0xCD;
+constexpr unsigned kWarp = 32, kMostShared = 227 * 1024;
+constexpr size_t kMostExchanged = 64;  // bytes of a lane in one collective
+
+enum class Collective : int { shuffle, vote, match, sync, load_matrix, multiply };
+
+// An asynchronous copy that nobody has waited for yet.
+struct Copy {
+  void* to;
+  const void* from;
+  unsigned bytes, group;
+};
+
+struct Thread {
+  dim3 index;
+  unsigned linear = 0, lane = 0, warp = 0, group = 0;
+  bool live = false;
+  const char* waits_for = nullptr;
+  std::vector<Copy> copies;
+  Fiber fiber;
+};
+
+// What the lanes of one collective gave; each of them reads it once.
+struct Exchange {
+  unsigned readers = 0;
+  unsigned char data[kWarp][kMostExchanged];
+};
+
+struct Slot {
+  bool waiting = false;
+  unsigned mask = 0;
+  Collective kind = Collective::sync;
+  Exchange* result = nullptr;
+  unsigned char data[kMostExchanged];
+};
+
+struct Warp {
+  unsigned live = 0;
+  Slot slot[kWarp];
+  Exchange exchange[kWarp + 1];  // at most a lane each is yet to read one
+};
+
+struct Block {
+  dim3 index, size, grid;
+  unsigned threads = 0, live = 0, arrived = 0;
+  int sum = 0, last_sum = 0;  // what was given to the barrier now waited for, and to the last one
+  uint64_t barriers = 0, progress = 0;
+  std::vector<Thread> thread;
+  std::vector<Warp> warp;
+  std::vector<unsigned char> shared;
+  void (*body)(void*) = nullptr;
+  void* arguments = nullptr;
+  Context scheduler;
+  char error[256] = "";
+};
+
+inline Block* block = nullptr;  // the one that runs, and its thread
+inline Thread* thread = nullptr;
+
+inline void yield() {
+  thread->fiber.context().switch_to(block->scheduler);
+}
+
+// Ends the launch; never returns to the thread.
+[[noreturn]] __attribute__((format(printf, 1, 2))) inline void fatal(const char* format, ...) {
+  char what[160];
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(what, sizeof what, format, arguments);
+  va_end(arguments);
+  std::snprintf(block->error, sizeof block->error, "%s (block %u,%u,%u, thread %u)", what, block->index.x,
+                block->index.y, block->index.z, thread->linear);
+  for (;;) yield();
+}
+
+inline void require_all_live(const char* what) {
+  for (const Thread& each : block->thread)
+    if (each.linear < block->threads && !each.live)
+      fatal("%s is not reached by thread %u, which has exited", what, each.linear);
+}
+
+// Waits for every thread of the block; returns the sum of what they gave.
+inline int barrier(int value) {
+  require_all_live("a barrier");
+  const uint64_t mine = block->barriers;
+  block->sum += value;
+  if (++block->arrived == block->threads) {
+    block->arrived = 0;
+    block->last_sum = block->sum;
+    block->sum = 0;
+    ++block->barriers, ++block->progress;
+  }
+  thread->waits_for = "a barrier";
+  while (block->barriers == mine) yield();
+  thread->waits_for = nullptr;
+  return block->last_sum;
+}
+
+// Waits for every lane of the mask, each giving `size` bytes. done() must follow when the result is read.
+inline Exchange* collect(Collective kind, unsigned mask, const void* data, size_t size) {
+  Warp& warp = block->warp[thread->warp];
+  Slot& own = warp.slot[thread->lane];
+  if (!(mask >> thread->lane & 1))
+    fatal("the mask %08x leaves out lane %u, which names it", mask, thread->lane);
+  if (mask & ~warp.live)
+    fatal("the mask %08x names lanes that have exited or are not there: %08x", mask, mask & ~warp.live);
+  static_assert(sizeof own.data == kMostExchanged);
+  std::memcpy(own.data, data, size);
+  own.waiting = true, own.mask = mask, own.kind = kind, own.result = nullptr;
+  bool complete = true;
+  for (unsigned l = 0; l < kWarp; ++l) {
+    const Slot& other = warp.slot[l];
+    if (!(mask >> l & 1) || !other.waiting) {
+      complete = complete && !(mask >> l & 1);
+    } else if (other.mask != mask || other.kind != kind) {
+      fatal("lane %u waits in another collective or with another mask, %08x, not %08x", l, other.mask, mask);
+    }
+  }
+  if (complete) {
+    Exchange* result = warp.exchange;
+    while (result->readers) ++result;
+    for (unsigned l = 0; l < kWarp; ++l) {
+      if (!(mask >> l & 1)) continue;
+      std::memcpy(result->data[l], warp.slot[l].data, size);
+      warp.slot[l].waiting = false, warp.slot[l].result = result, ++result->readers;
+    }
+    ++block->progress;
+  }
+  thread->waits_for = "the lanes of its warp";
+  while (own.waiting) yield();
+  thread->waits_for = nullptr;
+  return own.result;
+}
+inline void done(Exchange* exchange) {
+  --exchange->readers;
+}
+
+// The block's shared memory, of which `used` bytes must be there; aligned as on a device.
+inline unsigned char* shared_bytes(size_t used) {
+  if (used + 1024 > block->shared.size())
+    fatal("%zu bytes of shared memory are used, of %zu", used, block->shared.size() - 1024);
+  const auto start = reinterpret_cast<uintptr_t>(block->shared.data());
+  return block->shared.data() + ((start + 1023) / 1024 * 1024 - start);
+}
+
+// Carries out the copies of all but the last `most` groups.
+inline void finish_copies(unsigned most) {
+  size_t kept = 0;
+  for (const Copy& each : thread->copies) {
+    if (each.group + most < thread->group)
+      std::memcpy(each.to, each.from, each.bytes);
+    else
+      thread->copies[kept++] = each;
+  }
+  thread->copies.resize(kept);
+}
+
+inline void leave() {
+  Warp& warp = block->warp[thread->warp];
+  for (const Slot& each : warp.slot)
+    if (each.waiting && each.mask >> thread->lane & 1)
+      fatal("lane %u exits while others of its warp wait for it", thread->lane);
+  if (!thread->copies.empty()) fatal("a thread exits with asynchronous copies that it has not waited for");
+  if (block->arrived) fatal("a barrier is not reached by thread %u, which exits", thread->linear);
+  thread->live = false;
+  warp.live &= ~(1u << thread->lane);
+  --block->live, ++block->progress;
+  thread->fiber.finish();
+}
+
+inline void run_thread() {
+  block->body(block->arguments);
+  leave();
+  for (;;) yield();
+}
+
+// Which thread runs when: in order, in reverse, or shuffled anew in each round.
+class Order {
+ public:
+  Order(unsigned kind, unsigned size) : kind_(kind), places_(size) {
+    for (unsigned i = 0; i < size; ++i) places_[i] = kind == 1 ? size - 1 - i : i;
+  }
+  const std::vector<unsigned>& next() {
+    for (size_t i = places_.size(); kind_ > 1 && i > 1; --i) {
+      state_ ^= state_ << 13, state_ ^= state_ >> 7, state_ ^= state_ << 17;
+      std::swap(places_[i - 1], places_[(state_ + kind_) % i]);
+    }
+    return places_;
+  }
+
+ private:
+  unsigned kind_;
+  uint64_t state_ = 0x9E3779B97F4A7C15;
+  std::vector<unsigned> places_;
+};
+
+inline void prepare(Block& b, size_t shared_bytes) {
+  b.thread.resize(b.threads > b.thread.size() ? b.threads : b.thread.size());
+  b.warp.assign((b.threads + kWarp - 1) / kWarp, Warp());
+  b.shared.assign(shared_bytes + 1024, kPoison);
+  b.live = b.threads, b.arrived = 0, b.sum = 0, b.error[0] = 0;
+  for (unsigned i = 0; i < b.threads; ++i) {
+    Thread& each = b.thread[i];
+    each.index = dim3(i % b.size.x, i / b.size.x % b.size.y, i / (b.size.x * b.size.y));
+    each.linear = i, each.lane = i % kWarp, each.warp = i / kWarp, each.group = 0;
+    each.live = true, each.waits_for = nullptr;
+    each.copies.clear();
+    each.fiber.begin(&run_thread);
+    b.warp[each.warp].live |= 1u << each.lane;
+  }
+}
+
+// Runs one block to its end; false with a line in b.error if that is impossible.
+inline bool run_block(Block& b, unsigned kind, size_t shared_bytes) {
+  block = &b;
+  prepare(b, shared_bytes);
+  Order order(kind, b.threads);
+  while (b.live) {
+    const uint64_t before = b.progress;
+    for (const unsigned i : order.next()) {
+      thread = &b.thread[i];
+      if (thread->live) b.scheduler.switch_to(thread->fiber.context());
+      if (b.error[0]) return false;
+    }
+    if (b.progress != before) continue;
+    for (unsigned i = 0; i < b.threads; ++i)
+      if (b.thread[i].live) {
+        std::snprintf(b.error, sizeof b.error, "deadlock: thread %u waits for %s (block %u,%u,%u)", i,
+                      b.thread[i].waits_for ? b.thread[i].waits_for : "nothing", b.index.x, b.index.y,
+                      b.index.z);
+        return false;
+      }
+  }
+  return true;
+}
+
+}  // namespace kx_emu

@@ -1,0 +1,67 @@
+// Runs kernels on the host: include this first, and the text of a .cu file compiles with any C++17 compiler.
+//
+// KX_ENTRY(name) after a kernel exports `kx_launch_name`, which launches it as cuLaunchKernel would: sizes of
+// grid and block, bytes of shared memory, and an array of pointers to the arguments. Blocks run one after
+// another, in the order of their threads (forward, reverse, shuffled); one launch at a time.
+#pragma once
+
+#include <tuple>
+
+#include "instructions.hpp"
+
+namespace kx_emu {
+
+struct Launch {
+  unsigned grid[3], size[3], shared_bytes, order;
+  char error[256];
+};
+
+template <class... Arguments>
+struct Call {
+  void (*kernel)(Arguments...);
+  std::tuple<Arguments...> arguments;
+  static void run(void* self) {
+    const auto* call = static_cast<const Call*>(self);
+    std::apply(call->kernel, call->arguments);
+  }
+};
+
+template <class... Arguments, size_t... I>
+std::tuple<Arguments...> unpack(void** arguments, std::index_sequence<I...>) {
+  return {*static_cast<Arguments*>(arguments[I])...};
+}
+
+inline Block state;  // one launch at a time
+
+// 0, or 1 with a line in launch.error.
+template <class... Arguments>
+int run(void (*kernel)(Arguments...), Launch& launch, void** arguments) {
+  Call<Arguments...> call{kernel, unpack<Arguments...>(arguments, std::index_sequence_for<Arguments...>())};
+  state.grid = dim3(launch.grid[0], launch.grid[1], launch.grid[2]);
+  state.size = dim3(launch.size[0], launch.size[1], launch.size[2]);
+  state.threads = state.size.x * state.size.y * state.size.z;
+  state.body = &Call<Arguments...>::run, state.arguments = &call;
+  const unsigned blocks = state.grid.x * state.grid.y * state.grid.z;
+  if (!state.threads || state.threads > 1024 || !blocks || launch.shared_bytes > kMostShared) {
+    std::snprintf(launch.error, sizeof launch.error,
+                  "a launch of %u blocks of %u threads with %u bytes of shared memory", blocks, state.threads,
+                  launch.shared_bytes);
+    return 1;
+  }
+  Order order(launch.order, blocks);
+  for (const unsigned i : order.next()) {
+    state.index = dim3(i % state.grid.x, i / state.grid.x % state.grid.y, i / (state.grid.x * state.grid.y));
+    if (run_block(state, launch.order, launch.shared_bytes)) continue;
+    std::memcpy(launch.error, state.error, sizeof launch.error);
+    return 1;
+  }
+  return 0;
+}
+
+}  // namespace kx_emu
+
+#define KX_ENTRY(name)                                                                           \
+  extern "C" __attribute__((visibility("default"))) int kx_launch_##name(kx_emu::Launch* launch, \
+                                                                         void** arguments) {     \
+    return kx_emu::run(name, *launch, arguments);                                                \
+  }

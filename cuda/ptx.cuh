@@ -1,0 +1,83 @@
+// Every instruction that CUDA C++ has no word for, once: a body for the device and one of the same meaning
+// for the host. No other file holds `asm`. `python -m benchmarks.gpu conformance` runs both on the same
+// inputs.
+//
+// The host bodies are as unkind as the architecture allows: a copy fills its target with poison and is
+// carried out when it is waited for; lanes of a warp instruction must all be there.
+#pragma once
+
+#include "common.cuh"
+
+namespace kx {
+
+#if !KX_HOST
+__device__ __forceinline__ u32 shared_address(const void* p) {
+  return static_cast<u32>(__cvta_generic_to_shared(p));
+}
+#endif
+
+// Copies 16 bytes from global to shared memory, both aligned to 16, past the first cache; asynchronously.
+__device__ __forceinline__ void copy_async_16(void* to, const void* from) {
+#if KX_HOST
+  kx_emu::copy_async(to, from, 16);
+#else
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(to)), "l"(from) : "memory");
+#endif
+}
+// Ends a group of copies of this thread.
+__device__ __forceinline__ void copy_async_commit() {
+#if KX_HOST
+  ++kx_emu::thread->group;
+#else
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+// Waits for all but the last `kMost` groups of this thread.
+template <int kMost>
+__device__ __forceinline__ void copy_async_wait() {
+#if KX_HOST
+  kx_emu::finish_copies(kMost);
+#else
+  asm volatile("cp.async.wait_group %0;" ::"n"(kMost) : "memory");
+#endif
+}
+
+// Four 8 x 8 tiles of 16-bit numbers: lane 8 i + r gives the address of row r of tile i, 16 bytes; lane l
+// gets the elements 2 (l % 4) and the next of row l / 4 of each.
+__device__ __forceinline__ void load_matrix_x4(u32 (&tile)[4], const void* row) {
+#if KX_HOST
+  kx_emu::load_matrix(tile, 4, row, false);
+#else
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(tile[0]), "=r"(tile[1]), "=r"(tile[2]), "=r"(tile[3])
+               : "r"(shared_address(row))
+               : "memory");
+#endif
+}
+// The same of the transposed tiles.
+__device__ __forceinline__ void load_matrix_x4_transposed(u32 (&tile)[4], const void* row) {
+#if KX_HOST
+  kx_emu::load_matrix(tile, 4, row, true);
+#else
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(tile[0]), "=r"(tile[1]), "=r"(tile[2]), "=r"(tile[3])
+               : "r"(shared_address(row))
+               : "memory");
+#endif
+}
+
+// c (16 x 8, float) += a (16 x 16, bfloat16) b (16 x 8, bfloat16), spread over a warp as PTX says of
+// mma.m16n8k16: c[2 i + j] is row l / 4 + 8 i, column 2 (l % 4) + j of lane l.
+__device__ __forceinline__ void multiply_bf16(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2]) {
+#if KX_HOST
+  kx_emu::multiply_bf16(c, a, b);
+#else
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#endif
+}
+
+}  // namespace kx

@@ -1,0 +1,1 @@
+"""Kernels for NVIDIA GPUs: sources in ``cuda/``, compiled where they run, launched through CuPy."""

@@ -1,0 +1,74 @@
+"""Arrays in the memory of a GPU, whatever library they are of: CuPy's and torch's are read through their protocols.
+
+Nothing of CUDA is imported here, and nothing is moved: an array of the host beside one of a device is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kxfast.checks import place
+from kxfast.settings import forced_backend
+
+_CUDA = 2  # DLPack's number
+
+
+class DeviceArray(NamedTuple):
+    """What kernels need of an array that is C-contiguous; `owner` keeps it alive."""
+
+    owner: Any
+    address: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    number: int  # of the device
+
+
+def wanted(arrays: Sequence[Any], backend: str | None) -> bool:
+    """Return whether a call with these arrays is for a device: the first is there, or the backend is named."""
+    chosen = backend if backend is not None else forced_backend.get()
+    return chosen == "cuda" or (chosen is None and len(arrays) > 0 and on_device(arrays[0]))
+
+
+def on_device(x: Any) -> bool:
+    """Return whether `x` is an array in the memory of an NVIDIA GPU."""
+    if isinstance(x, np.ndarray):
+        return False
+    found = getattr(x, "__dlpack_device__", None)
+    return found is not None and int(found()[0]) == _CUDA
+
+
+def canonical(name: str, x: Any, first: DeviceArray | None = None, *, copied: bool = True) -> DeviceArray:
+    """Return a float32 or float64 array on the device of `first`; `copied` says that another layout may be copied."""
+    if not on_device(x):
+        raise TypeError(f"{name} must be in the memory of a GPU, where backend 'cuda' works; got {place(x)}")
+    owner = x.detach() if hasattr(x, "detach") else x
+    if str(owner.dtype).rpartition(".")[2] not in ("float32", "float64"):
+        raise TypeError(f"{name} must be float32 or float64; got {owner.dtype}")
+    facts = owner.__cuda_array_interface__
+    if facts.get("strides") is not None and not _is_contiguous(facts):
+        if not copied:
+            raise ValueError(f"{name} must be C-contiguous, to be updated on a GPU; got strides {facts['strides']}")
+        owner = owner.contiguous() if hasattr(owner, "contiguous") else library(owner).ascontiguousarray(owner)
+        facts = owner.__cuda_array_interface__
+    number = int(x.__dlpack_device__()[1])
+    if first is not None and number != first.number:
+        raise ValueError(f"{name} must be on GPU {first.number} like the arrays before; got {place(x)}")
+    return DeviceArray(owner, int(facts["data"][0]), tuple(facts["shape"]), np.dtype(facts["typestr"]), number)
+
+
+def _is_contiguous(facts: dict[str, Any]) -> bool:
+    step = np.dtype(facts["typestr"]).itemsize
+    for size, stride in zip(reversed(facts["shape"]), reversed(facts["strides"]), strict=True):
+        if size > 1 and stride != step:
+            return False
+        step *= size
+    return True
+
+
+def library(x: Any) -> Any:
+    """Return the module that an array's type comes from."""
+    return import_module(type(x).__module__.split(".")[0])

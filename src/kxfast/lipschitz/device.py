@@ -1,0 +1,67 @@
+"""Spectral normalisation of weights in the memory of a GPU."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from kxfast import checks, devices
+from kxfast.dispatch import implementation
+from kxfast.lipschitz.training import MODES, arrays, same_count
+
+
+def normalize_there(
+    weights: Sequence[Any], us: Sequence[Any], vs: Sequence[Any], *, coeff: float, n_iter: int, mode: str, out: Any
+) -> tuple[Any, Any]:
+    """Do what `spectral_normalize` says, on the device where all the arrays are."""
+    run = implementation("lipschitz", "spectral_normalize", "cuda")
+    same_count(weights=weights, us=arrays("us", us), vs=arrays("vs", vs))
+    if not weights:
+        raise ValueError("weights must have at least one layer to run on a GPU; got none")
+    first = devices.canonical("weights[0]", weights[0])
+    ws, us, vs = (
+        [devices.canonical(f"{name}[{i}]", x, first, copied=name == "weights") for i, x in enumerate(given)]
+        for name, given in (("weights", weights), ("us", us), ("vs", vs))
+    )
+    flat = []
+    for i, (w, u, v) in enumerate(zip(ws, us, vs, strict=True)):
+        if len(w.shape) < 2:
+            raise ValueError(f"weights[{i}] must have at least 2 dimensions; got shape {w.shape}")
+        columns = math.prod(w.shape) // w.shape[0] if w.shape[0] else 0
+        flat.append(w._replace(shape=(w.shape[0], columns)))
+        _vector(f"us[{i}]", u, w, w.shape[0], f"weights[{i}]'s {w.shape[0]} rows")
+        _vector(f"vs[{i}]", v, w, columns, f"weights[{i}]'s {columns} columns")
+    coeff, n_iter = checks.number("coeff", coeff, above=0), checks.integer("n_iter", n_iter, low=0)
+    checks.choice("mode", mode, MODES)
+    outs = None if mode == "scale_only" else _outputs(out, ws)
+    factors, sigmas, good = run(flat, us, vs, coeff, n_iter, mode == "hard", outs)
+    if not good:  # found on the way, with nothing changed
+        copy = implementation("lipschitz", "host_copy", "cuda")
+        for name, given in ("weights", ws), ("us", us), ("vs", vs):
+            for i, x in enumerate(given):
+                checks.finite(f"{name}[{i}]", copy(x))
+        raise ValueError("weights must have norms that their types hold; got inf")
+    factors, sigmas = (checks.like(x, weights[0]) for x in (factors, sigmas))
+    return (factors if outs is None else [each.owner for each in outs]), sigmas
+
+
+def _vector(name: str, x: devices.DeviceArray, w: devices.DeviceArray, size: int, what: str) -> None:
+    if x.dtype != w.dtype:
+        raise TypeError(f"{name} must be {w.dtype} like its weight on a GPU; got {x.dtype}")
+    if x.shape != (size,):
+        raise ValueError(f"{name} must have shape ({size},) to match {what}; got {x.shape}")
+
+
+def _outputs(out: Any, ws: list[devices.DeviceArray]) -> list[devices.DeviceArray]:
+    if out is None:
+        made = [devices.library(w.owner).empty_like(w.owner) for w in ws]
+        return [devices.canonical(f"out[{i}]", x, ws[0]) for i, x in enumerate(made)]
+    same_count(weights=ws, out=arrays("out", out))
+    outs = [devices.canonical(f"out[{i}]", x, ws[0], copied=False) for i, x in enumerate(out)]
+    for i, (x, w) in enumerate(zip(outs, ws, strict=True)):
+        if x.dtype != w.dtype:
+            raise TypeError(f"out[{i}] must be {w.dtype} like weights[{i}]; got {x.dtype}")
+        if x.shape != w.shape:
+            raise ValueError(f"out[{i}] must have shape {w.shape} to match weights[{i}]; got {x.shape}")
+    return outs

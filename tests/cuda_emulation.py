@@ -1,0 +1,180 @@
+"""A device that is no GPU: kernels are compiled for the host over cuda/emu and run thread by thread.
+
+Each launch runs three times from the same memory, with threads in order, in reverse and shuffled; unless all of it
+but scratch comes out the same each time, the launch fails. What `empty` returns is filled with a pattern, and
+no kernel may write beside an array.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shlex
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+
+from kxfast import dispatch
+from kxfast.backends.cuda import load, nvrtc
+
+ORDERS = 3
+FLAGS = "-std=c++17 -O1 -fPIC -shared -ffp-contract=off -fvisibility=hidden -fno-gnu-unique -w"
+_MARGIN = 0 if "address" in os.environ.get("KXFAST_EMULATION_FLAGS", "") else 64  # the sanitizer has its own
+_BUILT = Path(os.environ.get("KXFAST_EMULATION_DIR") or Path(tempfile.gettempdir()) / f"kxfast-emulation-{os.getuid()}")
+
+
+class Launch(ctypes.Structure):
+    _fields_ = [
+        ("grid", ctypes.c_uint * 3), ("size", ctypes.c_uint * 3), ("shared_bytes", ctypes.c_uint),
+        ("order", ctypes.c_uint), ("error", ctypes.c_char * 256),
+    ]  # fmt: skip
+
+
+class LaunchError(Exception):
+    """What the emulation found to be wrong in a kernel."""
+
+
+@cache
+def compile_for_host(text: str, flags: str = "") -> ctypes.CDLL:
+    """Compile a source with the host's compiler; kept, like all that is built, as long as nothing changes."""
+    folder = nvrtc.source_folder()
+    flags = f"{FLAGS} {flags} {os.environ.get('KXFAST_EMULATION_FLAGS', '')}"
+    parts = [text, flags, *(path.read_text() for path in sorted(folder.rglob("*.[ch]*")))]
+    path = _BUILT / f"{hashlib.sha256('|'.join(parts).encode()).hexdigest()}.so"
+    if not path.exists():
+        _BUILT.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=_BUILT, suffix=".so", delete=False) as file:
+            command = ["g++", *shlex.split(flags), "-x", "c++", f"-I{folder}", "-include", "emu/emu.hpp", "-"]
+            subprocess.run([*command, "-o", file.name], input=text, text=True, check=True)
+        os.replace(file.name, path)
+    return ctypes.CDLL(str(path))
+
+
+class EmulatedDevice:
+    """Memory is NumPy's; `blocks` run at a time and `free` bytes can be had."""
+
+    def __init__(self, blocks=2, free=2**30, flags="", orders=range(ORDERS)):
+        self.blocks, self.free, self.flags, self.orders = blocks, free, flags, orders
+        self.launches = 0
+        self._cp = SimpleNamespace(
+            **{name: getattr(np, name) for name in ("ones", "flatnonzero", "append")}, asnumpy=np.array
+        )
+        self._scratch, self._margins = [], []
+
+    def _guarded(self, shape, dtype):
+        """Return an array of the pattern between margins of the pattern."""
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        memory = np.full(size + 2 * _MARGIN, 0xCD, np.uint8)
+        self._margins.append((memory[:_MARGIN], memory[_MARGIN + size :]))
+        return memory[_MARGIN : _MARGIN + size].view(dtype).reshape(shape)
+
+    def empty(self, shape, dtype):
+        return self._guarded(shape, dtype)
+
+    def zeros(self, shape, dtype):
+        return self.upload(np.zeros(shape, dtype))
+
+    def scratch(self, shape, dtype):
+        x = self.zeros(shape, dtype)
+        self._scratch.append(x)
+        return x
+
+    def upload(self, x):
+        copy = self._guarded(x.shape, x.dtype)
+        copy[...] = x
+        return copy
+
+    def download(self, x):
+        return (x if isinstance(x, np.ndarray) else x.memory).copy()
+
+    def runs(self, keys):
+        return load.CuPyDevice.runs(self, keys)
+
+    def free_bytes(self):
+        return self.free
+
+    def resident_blocks(self, kernel, threads, shared):
+        return self.blocks
+
+    def kernel(self, text, name):
+        function = getattr(compile_for_host(text, self.flags), f"kx_launch_{name}")
+
+        def launch(blocks, threads, shared, arguments, behind=()):
+            self.launches += 1
+            arrays = [x for x in arguments if isinstance(x, np.ndarray)]
+            arrays += [x if isinstance(x, np.ndarray) else x.memory for x in behind]
+            before = [x.copy() for x in arrays]
+            results = []
+            for order in self.orders:
+                for x, old in zip(arrays, before, strict=True):
+                    x[...] = old
+                run_once(function, blocks, threads, shared, arguments, order)
+                results.append([x.tobytes() for x in arrays if not any(x is y for y in self._scratch)])
+            if any((margin != 0xCD).any() for pair in self._margins for margin in pair):
+                raise LaunchError("the kernel has written beside an array")
+            if any(each != results[0] for each in results):
+                raise LaunchError("the result depends on the order in which threads run")
+
+        return launch
+
+
+def run_once(function, blocks, threads, shared, arguments, order):
+    """Launch in one order; raise LaunchError with what the emulation says."""
+    boxes = [ctypes.c_void_p(x.ctypes.data) if isinstance(x, np.ndarray) and x.ndim else np.array(x) for x in arguments]
+    pointers = [ctypes.addressof(box) if isinstance(box, ctypes.c_void_p) else box.ctypes.data for box in boxes]
+    launch = Launch((blocks, 1, 1), (threads, 1, 1), shared, order)
+    if function(ctypes.byref(launch), (ctypes.c_void_p * len(pointers))(*pointers)):
+        raise LaunchError(launch.error.decode())
+
+
+@contextmanager
+def emulated(**keywords):
+    """Put an emulated device in the place of the GPU."""
+    device, found = EmulatedDevice(**keywords), (load.device, load.missing)
+    load.device, load.missing = lambda: device, lambda: None
+    try:
+        yield device
+    finally:
+        load.device, load.missing = found
+        dispatch._found.clear()  # what it has found there
+
+
+class GpuArray:
+    """Plays an array in the memory of a GPU: what its protocols say is true of host memory."""
+
+    def __init__(self, memory, number=0):
+        self.memory, self.number = memory, number
+
+    def __dlpack_device__(self):
+        return 2, self.number
+
+    @property
+    def device(self):
+        return f"cuda:{self.number}"
+
+    @property
+    def dtype(self):
+        return self.memory.dtype
+
+    @property
+    def __cuda_array_interface__(self):
+        strides = None if self.memory.flags.c_contiguous else self.memory.strides
+        return {
+            "shape": self.memory.shape, "typestr": self.memory.dtype.str, "strides": strides,
+            "data": (self.memory.ctypes.data, False), "version": 3,
+        }  # fmt: skip
+
+
+def empty_like(x):
+    """Do what the function of that name does in the libraries that have such arrays."""
+    return GpuArray(np.full_like(x.memory, np.nan), x.number)
+
+
+def ascontiguousarray(x):
+    return GpuArray(np.ascontiguousarray(x.memory), x.number)

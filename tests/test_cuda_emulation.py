@@ -1,0 +1,146 @@
+"""The emulation of CUDA on the host: words mean what they must, and planted bugs are found."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from cuda_emulation import EmulatedDevice, LaunchError
+
+from benchmarks.gpu import conformance
+from kxfast.backends.cuda import nvrtc
+
+TEXT = conformance.SOURCE.read_text()
+CASE = {case.name: case for case in conformance.CASES}
+
+
+@pytest.mark.parametrize("target", nvrtc.TARGETS)
+def test_instructions_compile_for_every_target(target):
+    code, log = nvrtc.compile_text(TEXT, target, "--ptxas-options=-v")
+    assert code
+    assert re.findall(r"[1-9]\d* bytes (?:stack frame|spill)|C75\d\d|Performance Loss", log) == []
+
+
+def test_instructions_are_written_in_one_place():
+    folder = nvrtc.source_folder()
+    texts = {path.name: path.read_text() for path in folder.rglob("*.*")}
+    assert [name for name, text in texts.items() if "asm" in text and name != "fiber.hpp"] == ["ptx.cuh"]
+
+
+@pytest.mark.parametrize("flags", ["", "-DKX_EMU_UCONTEXT"], ids=["own switch", "ucontext"])
+@pytest.mark.parametrize("case", conformance.CASES, ids=lambda case: case.name)
+def test_words_mean_what_they_must(case, flags):
+    for seed in range(3):
+        conformance.check(case, EmulatedDevice(flags=flags), seed)
+
+
+def planted(case, old, new):
+    """Return what becomes of a case after a change of its kernel."""
+    assert TEXT.count(old) >= 1
+    conformance.check(CASE[case], EmulatedDevice(), 0, TEXT.replace(old, new))
+
+
+def test_a_missing_barrier_is_found():
+    barrier = "sum;\n  __syncthreads();\n  if (threadIdx.x == 0)"
+    with pytest.raises(LaunchError, match="depends on the order in which threads run"):
+        planted("block_sums", barrier, barrier.replace("__syncthreads();", ""))
+
+
+def test_a_wrong_wait_count_is_found():
+    with pytest.raises(AssertionError, match="products differs by"):
+        planted("products", "copy_async_wait<1>", "copy_async_wait<2>")
+
+
+def test_a_missing_wait_is_found():
+    with pytest.raises(LaunchError, match="exits with asynchronous copies that it has not waited for"):
+        planted("products", "kx::copy_async_wait<0>();", ";")
+
+
+def test_a_barrier_too_few_between_stages_is_found():
+    end = "kx::multiply_bf16(sum, left, pair);\n    __syncthreads();"
+    with pytest.raises(LaunchError, match="depends on the order in which threads run"):
+        planted("products", end, end.replace("__syncthreads();", ""))
+
+
+def test_a_wrong_mask_is_found():
+    with pytest.raises(LaunchError, match=r"the mask ffff0000 leaves out lane 15, .*block 0,0,0, thread 15"):
+        planted("lanes", "half = lane < 16", "half = lane < 15")
+    with pytest.raises(LaunchError, match="another collective or with another mask"):
+        planted(
+            "lanes",
+            "__ballot_sync(half, mine & 1);\n    out[160",
+            "__ballot_sync(kx::kAllLanes, mine & 1);\n    out[160",
+        )
+
+
+KERNEL = """
+#include "ptx.cuh"
+extern "C" __global__ void broken(kx::u32* out) {{
+  kx::Shared shared;
+  kx::u32* const kept = shared.take<kx::u32>(32);
+  const kx::u32 lane = threadIdx.x;
+  {body}
+  out[lane] = kept[lane % 32];
+}}
+KX_ENTRY(broken)
+"""
+BROKEN = {
+    "a barrier is not reached by thread 5, which exits": "if (lane == 5) return; __syncthreads();",
+    "deadlock: thread 0 waits for a barrier": "if (lane != 7) __syncthreads(); else __syncwarp(129u);",
+    "waits in another collective": "if (lane % 2) __syncwarp(); else __any_sync(kx::kAllLanes, 1);",
+    "names lanes that have exited or are not there: ffff0000": "if (lane >= 16) return; __syncwarp(); __syncwarp();",
+    "exits while others of its warp wait for it": "if (lane == 31) return; __syncwarp();",
+    "a shuffle reads lane 20, which the mask 0000ffff leaves out": "if (lane < 16) __shfl_sync(0xFFFFu, lane, 20);",
+    "an asynchronous copy of 16 bytes from .* is misaligned": "kx::copy_async_16(kept + lane, out);",
+    "a row of a matrix at .* is misaligned": "kx::u32 t[4]; kx::load_matrix_x4(t, kept + lane);",
+}
+
+
+def run(body, shared=128, orders=range(3)):
+    out = np.zeros(32, np.uint32)
+    EmulatedDevice(orders=orders).kernel(KERNEL.format(body=body), "broken")(1, 32, shared, [out])
+    return out
+
+
+@pytest.mark.parametrize("words", BROKEN)
+def test_what_would_hang_or_trap_on_a_device_is_fatal(words):
+    failures = []
+    for order in range(3):  # which thread is named depends on the order; that something is fatal does not
+        with pytest.raises(LaunchError) as caught:
+            run(BROKEN[words], orders=[order])
+        failures.append(str(caught.value))
+    assert any(re.search(words, each) for each in failures), failures
+
+
+def test_shared_memory_that_was_not_asked_for_is_fatal():
+    with pytest.raises(LaunchError, match="128 bytes of shared memory are used, of 64"):
+        run("", shared=64)
+
+
+def test_shared_memory_starts_as_poison():
+    assert (run("") == 0xCDCDCDCD).all()
+    assert (run("kept[lane] = lane;") == np.arange(32)).all()
+
+
+@pytest.mark.parametrize("where", ["out - 1", "out + 1"])
+def test_writing_beside_an_array_is_found(where):
+    device = EmulatedDevice(orders=[0])
+    out = device.upload(np.zeros(32, np.uint32))
+    with pytest.raises(LaunchError, match="the kernel has written beside an array"):
+        device.kernel(KERNEL.format(body=f"({where})[lane] = 7;"), "broken")(1, 32, 128, [out])
+
+
+def test_launches_that_no_device_takes_are_refused():
+    kernel = EmulatedDevice().kernel(KERNEL.format(body=""), "broken")
+    for blocks, threads, shared in (1, 2048, 128), (0, 32, 128), (1, 32, 2**20):
+        with pytest.raises(LaunchError, match=f"a launch of {blocks} blocks of {threads} threads"):
+            kernel(blocks, threads, shared, [np.zeros(32, np.uint32)])
+
+
+def test_what_a_kernel_leaves_out_is_seen():
+    device = EmulatedDevice()
+    out = device.empty(64, np.uint32)
+    device.kernel(KERNEL.format(body="kept[lane] = lane;"), "broken")(1, 32, 128, [out])
+    assert (out[:32] == np.arange(32)).all()
+    assert (out[32:] == 0xCDCDCDCD).all()
