@@ -33,7 +33,7 @@ def plain(work: Callable[[Path], Any], figure: Callable[[Any], float] = float) -
 
 
 def entropies(text: Path) -> float:
-    ngrams = W.count_ngrams(text, max_order=3, min_count=peers.MIN_COUNT)
+    ngrams = W.count_ngrams(text, max_order=3, min_count=peers.MIN_COUNT, entropies=True)
     return float(sum(side.sum() for n in (1, 2, 3) for side in ngrams.entropies(n)))
 
 

@@ -214,3 +214,45 @@ def test_a_memory_limit_holds():
     free, more = measured(0)
     assert words == free > 0
     assert peak < 1.1 * limit + (64 << 20) < more
+
+
+@pytest.mark.parametrize("backend", ["native", "reference"])
+def test_a_file_read_on_several_threads_gives_the_same(tmp_path, monkeypatch, backend):
+    if backend not in " ".join(cases.engines("words.count_ngrams")):
+        pytest.skip("the compiled module is not installed")
+    monkeypatch.setattr(collect, "_READ", 300)
+    text = lines(count=60)
+    path = tmp_path / "corpus.txt"
+    path.write_text("\n".join(text), encoding="utf-8")
+    heard: list[int] = []
+    with kx.use_backend(backend):
+        expected = kx.words.count_ngrams(text, max_order=3)
+        for threads in 1, 2, 7:
+            found = kx.words.count_ngrams(path, max_order=3, threads=threads, progress=lambda *at: heard.append(at[0]))
+            for n in 1, 2, 3:
+                assert found.ngrams(n)[0] == expected.ngrams(n)[0]
+                assert found.ngrams(n)[1].tolist() == expected.ngrams(n)[1].tolist()
+            assert heard[-1] == 2 * path.stat().st_size
+        data = bytearray(path.read_bytes())
+        for at in 9000, 4000:  # in pieces of different threads: the first is told, whichever thread is faster
+            start = data.rindex(b"\n", 0, at) + 1
+            data[start] = 0xFF
+        path.write_bytes(data)
+        for threads in 1, 2, 7:
+            with pytest.raises(ValueError, match=rf"corpus must be UTF-8; got byte 0xff at offset {start} of"):
+                kx.words.count_ngrams(path, threads=threads)
+
+
+@native
+def test_sorts_of_many_rows_keep_their_order():
+    codes = 0x4E00 + np.random.default_rng(4).zipf(1.2, 300_000) % 5000
+    joined = codes.astype("<u4").tobytes().decode("utf-32-le")
+    text = [joined[i : i + 60] for i in range(0, len(joined), 60)]
+    rules = {"method": "pairs", "min_count": 1, "min_pmi": 2.0}
+    found = kx.words.discover(text, **rules)
+    assert len(found) > 1 << 15  # the rows of one part of the sort
+    assert list(found.items()) == sorted(found.items(), key=lambda row: (-row[1], row[0]))
+    assert sum(len(word) * count for word, count in found.items()) == len(codes)
+    halves = kx.words.count_ngrams(text[:2000], max_order=2) + kx.words.count_ngrams(text[2000:], max_order=2)
+    whole = kx.words.count_ngrams(text, max_order=2, entropies=True)
+    assert [side.tolist() for side in halves.entropies(2)] == [side.tolist() for side in whole.entropies(2)]

@@ -27,6 +27,25 @@ py::tuple count_all(const Codes& codes, int max_order, int64_t min_count, int th
   return to_tables(std::move(counted));
 }
 
+py::tuple count_all_with_entropies(const Codes& codes, int max_order, int64_t min_count, int threads,
+                                   py::object report) {
+  PythonJob job(codes.size() * 2, std::move(report));
+  Counted counted;
+  std::vector<Entropies> entropies;
+  job.run([&] {
+    counted = words::count_with_entropies(codes.data(), codes.size(), max_order, min_count, threads, job,
+                                          entropies);
+  });
+  py::list sides;
+  for (auto& [left, right] : entropies) {
+    const auto rows = static_cast<py::ssize_t>(left.size());
+    auto left_side = kxfast::to_array(std::move(left), {rows});
+    sides.append(py::make_tuple(std::move(left_side), kxfast::to_array(std::move(right), {rows})));
+  }
+  const py::tuple tables = to_tables(std::move(counted));
+  return py::make_tuple(tables[0], tables[1], sides);
+}
+
 std::vector<std::pair<Array<double>, Array<double>>> entropies(const Codes& codes,
                                                                const std::vector<Codes>& grams, int threads) {
   std::vector<std::pair<Array<double>, Array<double>>> sides;
@@ -44,10 +63,10 @@ std::vector<std::pair<Array<double>, Array<double>>> entropies(const Codes& code
 
 void bind_reader(py::module_& m) {
   py::class_<Reader>(m, "Utf8Runs", "Bytes of UTF-8 to runs of accepted code points.")
-      .def(py::init([](const Array<uint8_t>& accepted, bool join) {
-             return std::make_unique<Reader>(accepted.data(), join);
+      .def(py::init([](const Array<uint8_t>& accepted, bool join, bool bytes) {
+             return std::make_unique<Reader>(accepted.data(), join, bytes);
            }),
-           py::arg("accepted").noconvert(), py::arg("join"), py::keep_alive<1, 2>())
+           py::arg("accepted").noconvert(), py::arg("join"), py::arg("as_bytes"), py::keep_alive<1, 2>())
       .def("__len__", &Reader::size)
       .def(
           "feed",
@@ -59,6 +78,8 @@ void bind_reader(py::module_& m) {
             return self.feed(reinterpret_cast<const uint8_t*>(bytes), size);
           },
           py::arg("data"), "Read a chunk; the offset of the file's first bad byte, or -1.")
+      .def("append", &Reader::append, py::arg("other"), py::call_guard<py::gil_scoped_release>(),
+           "Add what another has read, behind a break.")
       .def("end_of_file", &Reader::end_of_file, "End a file; the offset of its first bad byte, or -1.")
       .def(
           "take_runs",
@@ -130,6 +151,9 @@ void bind_counting(py::module_& m) {
   m.def("count_ngrams", &count_all, py::arg("codes").noconvert(), py::arg("max_order"), py::arg("min_count"),
         py::arg("threads"), py::arg("report"),
         "Tables (grams (G, n), counts) of the orders 1 .. max_order, and the total of 1-grams.");
+  m.def("count_with_entropies", &count_all_with_entropies, py::arg("codes").noconvert(), py::arg("max_order"),
+        py::arg("min_count"), py::arg("threads"), py::arg("report"),
+        "The same, and the entropies left and right of each n-gram by order.");
   m.def("neighbor_entropy", &entropies, py::arg("codes").noconvert(), py::arg("grams"), py::arg("threads"),
         "Entropies of the characters left and right of each gram, for arrays of sorted (G, n) grams.");
   m.def("cohesion", &ratios_of, py::arg("tables"), py::arg("total"), py::arg("n"),

@@ -1,99 +1,92 @@
-// Keys of all positions of a corpus, in buckets by the first id: what counting and entropies sort.
+// A corpus as ids, and the keys of its positions in buckets by their id: what counting and entropies sort.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
-#include <utility>
 #include <vector>
 
 #include "core/threads.hpp"
-#include "core/workspace.hpp"
+#include "words/large.hpp"
+#include "words/radix.hpp"
 
 namespace kxfast::words {
 
-__extension__ typedef unsigned __int128 Wide;
-
-// Sorts by the bytes in which keys differ, least significant first; `spare` is as long as `keys`.
-template <class Key>
-void sort_keys(Key* keys, Key* spare, int64_t count) {
-  if (count < 256) {
-    std::sort(keys, keys + count);
-    return;
-  }
-  Key any = 0, all = ~Key{0};
-  for (int64_t i = 0; i < count; ++i) any |= keys[i], all &= keys[i];
-  unsigned shifts[sizeof(Key)], passes = 0;
-  for (unsigned shift = 0; shift < 8 * sizeof(Key); shift += 8)
-    if ((any ^ all) >> shift & 0xFF) shifts[passes++] = shift;
-  int64_t next[sizeof(Key)][256];
-  std::fill(next[0], next[passes], 0);
-  for (int64_t i = 0; i < count; ++i)
-    for (unsigned pass = 0; pass < passes; ++pass)
-      ++next[pass][static_cast<unsigned>(keys[i] >> shifts[pass] & 0xFF)];
-  Key *from = keys, *to = spare;
-  for (unsigned pass = 0; pass < passes; ++pass) {
-    int64_t sum = 0;
-    for (int64_t& each : next[pass]) each = std::exchange(sum, sum + each);
-    for (int64_t i = 0; i < count; ++i)
-      to[next[pass][static_cast<unsigned>(from[i] >> shifts[pass] & 0xFF)]++] = from[i];
-    std::swap(from, to);
-  }
-  if (from != keys) std::copy(from, from + count, keys);
-}
-
-// The positions of a corpus in as many groups as there are threads.
-class Groups {
+// The characters that come often enough get ids 1 .. in the order of their code points; all others, and the
+// breaks, have id 0: no n-gram with a rare character is frequent (Apriori). Positions are divided into as
+// many groups as there are threads.
+class Corpus {
  public:
-  Groups(int64_t size, int threads)
-      : count(std::clamp<int64_t>(std::min<int64_t>(threads ? threads : num_threads(), size >> 18), 1, 8)),
-        size_(size),
-        threads_(threads) {}
+  Corpus(const uint32_t* codes, int64_t size, int64_t min_count, int threads, Job& job);
 
-  // body(group, position) for all positions; those of a group go up.
-  template <class Body>
-  void each(Job& job, Body&& body) const {
-    const auto run = [&](int64_t g) {
-      const int64_t begin = size_ * g / count, end = size_ * (g + 1) / count;
-      const auto group = static_cast<size_t>(g);
-      in_stretches(end - begin, job, [&](int64_t i) { body(group, begin + i); });
-    };
-    parallel_for(count, run, threads_, &job);
+  uint32_t ids() const { return static_cast<uint32_t>(code_of.size()); }  // with the break
+  int64_t groups() const { return static_cast<int64_t>(seen_.size()); }
+  int64_t begin(int64_t group) const { return size_ * group / groups(); }
+  int64_t count(int64_t group, uint32_t id) const {
+    return seen_[static_cast<size_t>(group)][static_cast<size_t>(code_of[id])];
   }
 
-  const int64_t count;
+  // visit(id, key, other) for the positions of a group that have an id. The key holds the ids of the `behind`
+  // positions to their right (`left`: to their left), the nearest highest, 0 from a break on; `other` is the
+  // id of the neighbour on the other side. One step for each position: the key of a position is that of the
+  // one beside it, shifted.
+  template <class Key, class Visit>
+  void each_key(int64_t group, int behind, bool left, Job& job, Visit&& visit) const {
+    const int64_t from = begin(group), to = begin(group + 1), step = left ? 1 : -1;
+    const int64_t first = left ? std::max<int64_t>(from - behind, 0) : std::min(to + behind, size_) - 1;
+    const int top = behind ? bits * (behind - 1) : 0;
+    const Key all = behind ? ~Key{0} : Key{0};
+    Key key = 0;
+    int64_t at = first;
+    uint32_t id = from < to ? id_of[codes_[at]] : 0;
+    in_stretches(from < to ? (left ? to - first : first - from + 1) : 0, job, [&](int64_t) {
+      const int64_t next = at + step;
+      const uint32_t other = next >= 0 && next < size_ ? id_of[codes_[next]] : 0;
+      if (id && at >= from && at < to) visit(id, key, other);
+      key = id ? (Key{id} << top | key >> bits) & all : 0;
+      at = next, id = other;
+    });
+  }
+
+  std::vector<uint32_t> code_of, id_of;
+  int bits = 1;  // of an id
 
  private:
+  const uint32_t* codes_;
   int64_t size_;
-  int threads_;
+  std::vector<std::vector<uint32_t>> seen_;  // [group][code point]: how often it comes
 };
 
+// The keys of a corpus' positions, as each_key gives them.
 template <class Key>
 class Buckets {
  public:
-  // accept(position, &key) says whether a position takes part, and with which key. Groups of positions write
-  // to places of their own in each bucket.
-  template <class Accept>
-  Buckets(const uint32_t* ids, int64_t size, uint32_t buckets, Accept&& accept, int threads, Job& job)
-      : first_(buckets + 1, 0) {
-    const Groups groups(size, threads);
-    std::vector<std::vector<int64_t>> next(static_cast<size_t>(groups.count),
+  // key_of(key, other) is what is kept. Groups of positions write to places of their own in each bucket.
+  template <class KeyOf>
+  Buckets(const Corpus& corpus, int behind, bool left, KeyOf&& key_of, int threads, Job& job)
+      : first_(corpus.ids() + 1, 0) {
+    const uint32_t buckets = corpus.ids();
+    std::vector<std::vector<int64_t>> next(static_cast<size_t>(corpus.groups()),
                                            std::vector<int64_t>(buckets, 0));
-    groups.each(job, [&](size_t group, int64_t i) {
-      if (ids[i] && accept(i, nullptr)) ++next[group][ids[i]];
-    });
-    for (uint32_t b = 0; b < buckets; ++b) {
+    for (uint32_t b = 1; b < buckets; ++b) {
       first_[b + 1] = first_[b];
-      for (auto& each : next) first_[b + 1] += std::exchange(each[b], first_[b + 1]);
+      for (int64_t group = 0; group < corpus.groups(); ++group) {
+        next[static_cast<size_t>(group)][b] = first_[b + 1];
+        first_[b + 1] += corpus.count(group, b);
+      }
     }
-    keys_ = Buffer<Key>(static_cast<size_t>(first_[buckets]));
-    groups.each(job, [&](size_t group, int64_t i) {
-      Key key;
-      if (ids[i] && accept(i, &key)) keys_[static_cast<size_t>(next[group][ids[i]]++)] = key;
-    });
+    keys_ = large_buffer<Key>(static_cast<size_t>(first_[buckets]));
+    const auto fill = [&](int64_t group) {
+      int64_t* own = next[static_cast<size_t>(group)].data();
+      Key* keys = keys_.data();
+      corpus.template each_key<Key>(group, behind, left, job, [=](uint32_t id, Key key, uint32_t other) {
+        keys[own[id]++] = key_of(key, other);
+      });
+    };
+    parallel_for(corpus.groups(), fill, threads, &job);
     bounds_.push_back(1);
     for (uint32_t b = 1; b < buckets; ++b)
       if (first_[b + 1] - first_[bounds_.back()] >= kTaskKeys) bounds_.push_back(b + 1);
-    if (bounds_.back() != buckets) bounds_.push_back(buckets);
+    if (bounds_.back() < buckets) bounds_.push_back(buckets);
   }
 
   int64_t tasks() const { return static_cast<int64_t>(bounds_.size()) - 1; }

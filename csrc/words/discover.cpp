@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "core/threads.hpp"
+#include "words/sorting.hpp"
 
 namespace kxfast::words {
 namespace {
@@ -154,14 +155,19 @@ Bytes segment_run(const uint32_t* codes, int64_t size, const Members& members, C
   parallel_for(static_cast<int64_t>(tables.size()), cut_task, threads, &job);
   SegmentTable all;
   for (auto& segments : tables) {
+    if (!job.advance(0)) break;
     for (const Segment& segment : segments) all.add(segment);
     std::vector<Segment>().swap(segments);
   }
-  std::sort(all.segments.begin(), all.segments.end(), [](const Segment& a, const Segment& b) {
+  const auto less = [](const Segment& a, const Segment& b) {
     return std::lexicographical_compare(a.codes, a.codes + a.length, b.codes, b.codes + b.length);
-  });
+  };
+  sort_in_parts(all.segments, less, threads, job);
   RunWriter run;
-  for (const Segment& segment : all.segments) run.add(segment.codes, segment.length, segment.count);
+  in_stretches(static_cast<int64_t>(all.segments.size()), job, [&](int64_t s) {
+    const Segment& segment = all.segments[static_cast<size_t>(s)];
+    run.add(segment.codes, segment.length, segment.count);
+  });
   return std::move(run.bytes);
 }
 

@@ -12,9 +12,10 @@ namespace {
 
 constexpr double kNoWord = -std::numeric_limits<double>::infinity();
 
-// False if an edge finds no place near enough.
+// False if an edge finds no place near enough, or more than 5/8 of the places are taken.
 bool fill(const Strings& words, const double* scores, FrozenTrieData& out) {
   const auto mask = static_cast<uint32_t>(out.edges.size() - 1);
+  auto free = static_cast<int64_t>(out.edges.size() / 8 * 5);
   std::vector<uint32_t> path;  // nodes of the word before
   for (int64_t w = 0; w < words.count; ++w) {
     const uint32_t* word = words.begin(w);
@@ -30,9 +31,12 @@ bool fill(const Strings& words, const double* scores, FrozenTrieData& out) {
       const uint32_t parent = path.empty() ? FrozenTrie::kRoot : path.back();
       uint32_t at = FrozenTrie::hash(parent, word[i]) & mask, probe = 0;
       for (; out.edges[at].parent != FrozenTrie::kFree; at = (at + 1) & mask, ++probe)
-        if (out.edges[at].parent == parent && out.edges[at].code == word[i]) break;
-      if (probe >= FrozenTrie::kProbes) return false;
-      out.edges[at].parent = parent, out.edges[at].code = word[i];
+        if (out.edges[at].parent == parent && (out.edges[at].code & Edge::kCode) == word[i]) break;
+      if (out.edges[at].parent == FrozenTrie::kFree) --free;
+      if (probe >= FrozenTrie::kProbes || free < 0) return false;
+      if (out.edges[at].parent == FrozenTrie::kFree) out.edges[at].code = word[i];
+      out.edges[at].parent = parent;
+      if (parent != FrozenTrie::kRoot) out.edges[parent].code |= Edge::bit_of(word[i]);
       path.push_back(at);
     }
     out.repeats = out.repeats || out.words[path.back()] >= 0;
@@ -46,7 +50,8 @@ bool fill(const Strings& words, const double* scores, FrozenTrieData& out) {
 
 FrozenTrieData freeze(const Strings& words, const double* scores) {
   size_t size = 256;
-  while (size < 2 * static_cast<size_t>(words.offsets[words.count])) size *= 2;
+  while (size < 2 * static_cast<size_t>(words.offsets[words.count]))
+    size *= 2;  // words share their beginnings
   FrozenTrieData out;
   do {
     out.edges.assign(size, Edge{FrozenTrie::kFree, 0, kNoWord});

@@ -5,11 +5,12 @@
 // is sorted fits the cache, and the counted keys are sorted once more. The rows of the runs are (word, 0,
 // neighbour): the 0 keeps the rows of one word together, before those of longer words that begin with it.
 #include <algorithm>
-#include <cmath>
 
 #include "core/threads.hpp"
-#include "words/buckets.hpp"
 #include "words/discover.hpp"
+#include "words/ngrams.hpp"
+#include "words/radix.hpp"
+#include "words/sorting.hpp"
 
 namespace kxfast::words {
 namespace {
@@ -38,7 +39,7 @@ double entropy_of(const std::vector<int64_t>& counts) {
   double sum = 0;
   for (const int64_t count : counts) {
     const double p = static_cast<double>(count) / static_cast<double>(total);
-    sum -= p * std::log(p);
+    sum += p * (logarithm(total) - logarithm(count));
   }
   return sum;
 }
@@ -83,20 +84,22 @@ Bytes neighbor_run(const uint32_t* codes, int64_t size, const Strings& words, bo
   parallel_for(static_cast<int64_t>(parts.size()), scan, threads, &job);
   std::vector<Seen> all;
   for (auto& rows : parts) {
+    if (!job.advance(0)) break;
     all.insert(all.end(), rows.begin(), rows.end());
     std::vector<Seen>().swap(rows);
   }
-  std::sort(all.begin(), all.end(), [](const Seen& a, const Seen& b) { return a.key < b.key; });
+  sort_in_parts(all, [](const Seen& a, const Seen& b) { return a.key < b.key; }, threads, job);
   add_equal(all);
   RunWriter run;
   std::vector<uint32_t> row;
-  for (const Seen& seen : all) {
+  in_stretches(static_cast<int64_t>(all.size()), job, [&](int64_t s) {
+    const Seen& seen = all[static_cast<size_t>(s)];
     const auto word = static_cast<int64_t>(seen.key >> kCodeBits);
     row.assign(words.begin(word), words.begin(word) + words.length(word));
     row.push_back(0);
     row.push_back(static_cast<uint32_t>(seen.key & ((1u << kCodeBits) - 1)));
     run.add(row.data(), static_cast<int64_t>(row.size()), seen.count);
-  }
+  });
   return std::move(run.bytes);
 }
 

@@ -10,34 +10,28 @@
 
 namespace kxfast::words {
 
-// The characters that occur, as ids 1 .. size in the order of their code points; 0 stays the break.
-struct Alphabet {
-  std::vector<uint32_t> code_of;  // by id; [0] is 0
-  int bits;                       // of an id
-};
-
 struct Table {
   Buffer<uint32_t> grams;  // n code points each, in lexicographic order
   Buffer<int64_t> counts;
 };
 
 struct Counted {
-  Alphabet alphabet;
-  Buffer<uint32_t> ids;       // the corpus
   std::vector<Table> tables;  // [n - 1]
   int64_t total = 0;          // of the kept 1-grams
 };
 
 constexpr int kMaxOrder = 8;
 
-// The corpus as ids, followed by kMaxOrder breaks so that no look-ahead tests for the end; no tables yet.
-// Characters that come less than min_count times become breaks: no n-gram with them comes more often
-// (Apriori).
-Counted read_corpus(const uint32_t* codes, int64_t size, int64_t min_count, int threads, Job& job);
-
 // Throws std::invalid_argument if max_order - 1 ids do not fit into 128 bits.
 Counted count_ngrams(const uint32_t* codes, int64_t size, int max_order, int64_t min_count, int threads,
                      Job& job);
+
+// The same with the entropies of each n-gram's neighbours, as neighbor_entropy gives them, by one sort less.
+struct Entropies {
+  Buffer<double> left, right;
+};
+Counted count_with_entropies(const uint32_t* codes, int64_t size, int max_order, int64_t min_count,
+                             int threads, Job& job, std::vector<Entropies>& entropies);
 
 // The n-grams of the highest order, and the shorter ones at the ends of runs: their prefixes count all
 // orders. Parts to be written one after another.
@@ -52,6 +46,10 @@ std::vector<uint32_t> pad_runs(const uint32_t* codes, int64_t size, int order, J
 // Tables by KenLM's rules from merged runs of padded n-grams: rare rows are dropped, then every prefix of
 // what remains without the symbols is credited.
 Counted kenlm_tables_of_runs(std::vector<RunReader>& runs, int max_order, int64_t min_count, Job& job);
+
+// ln count, from a table where it is small: most neighbours come a few times. Entropies are sums of
+// p (ln total - ln count) in the order of the neighbours, the same whichever way they are found.
+double logarithm(int64_t count);
 
 // n-grams of one order as code points, in lexicographic order, and where their entropies are to be written.
 struct GramList {

@@ -11,6 +11,7 @@
 #include <numeric>
 
 #include "words/discover.hpp"
+#include "words/sorting.hpp"
 
 namespace kxfast::words {
 namespace {
@@ -52,14 +53,15 @@ class Lexicon {
     for (size_t t = 0; t < ends_.size(); ++t) add(word + begin(t), ends_[t] - begin(t), count);
   }
 
-  Counts sorted() const {
+  Counts sorted(Job& job) const {
     std::vector<uint32_t> nodes;
     for (uint32_t node = 1; node < count_.size(); ++node)
       if (count_[node]) nodes.push_back(node);
-    std::sort(nodes.begin(), nodes.end(), [&](uint32_t a, uint32_t b) {
+    const auto less = [&](uint32_t a, uint32_t b) {
       const Word &x = word_[a], &y = word_[b];
       return std::lexicographical_compare(x.codes, x.codes + x.length, y.codes, y.codes + y.length);
-    });
+    };
+    sort_in_parts(nodes, less, 0, job);
     Counts out;
     for (const uint32_t node : nodes) {
       out.words.add(word_[node].codes, word_[node].length);
@@ -138,7 +140,7 @@ class Lexicon {
 
 Counts without_redundant(const Strings& words, const int64_t* counts, double threshold, Job& job) {
   Lexicon lexicon;
-  for (int64_t w = 0; w < words.count; ++w) lexicon.add(words.begin(w), words.length(w), counts[w]);
+  in_stretches(words.count, job, [&](int64_t w) { lexicon.add(words.begin(w), words.length(w), counts[w]); });
   std::vector<int64_t> order(static_cast<size_t>(words.count));
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(),
@@ -150,7 +152,7 @@ Counts without_redundant(const Strings& words, const int64_t* counts, double thr
     if (length < 2) break;
     lexicon.test(words.begin(w), length, std::isnan(threshold) ? static_cast<double>(length - 1) : threshold);
   }
-  return lexicon.sorted();
+  return job.stopped() ? Counts() : lexicon.sorted(job);
 }
 
 }  // namespace kxfast::words

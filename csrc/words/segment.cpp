@@ -1,11 +1,12 @@
 // Viterbi over a dictionary in a frozen trie.
 //
-// From each position the trie is walked once, which yields all words that begin there with their scores; the
-// work is a handful of dependent loads for each character, one of 16 bytes for each step, so latency of the
-// array, 25 MB for 349 000 words, is the limit. Right to left the first word of the best path is known at
-// once and tokens come out in order; left to right they are traced back. Sums are in double and in the order
-// of the reference, so ties are the same. Documents are independent: blocks of them are tasks, each with
-// tokens of its own, which are copied side by side at the end.
+// From each position the trie is walked once, which yields all words that begin there with their scores: a
+// handful of dependent loads for each character, one of 16 bytes for each step, from an array of 25 MB for
+// 349 000 words. Its latency would be the limit, so the first two steps are taken for many positions at a
+// time and asked of the memory before; few walks go farther. Right to left the first word of the best path is
+// known at once and tokens come out in order; left to right they are traced back. Sums are in double and in
+// the order of the reference, so ties are the same. Documents are independent: blocks of them are tasks, each
+// with tokens of its own, which are copied side by side at the end.
 #include "words/segment.hpp"
 
 #include <algorithm>
@@ -44,11 +45,44 @@ void Segmenter::words_from(const uint32_t* codes, int64_t at, int64_t size, Visi
   }
 }
 
+// The first two steps from the positions begin .. end - 1.
+void Segmenter::look_ahead(const uint32_t* codes, int64_t begin, int64_t end, int64_t size,
+                           Scratch& scratch) const {
+  uint32_t *first = scratch.first.data(), *second = scratch.second.data();
+  for (int64_t i = begin; i < end; ++i) trie_.prefetch(FrozenTrie::kRoot, codes[i]);
+  for (int64_t i = begin; i < end; ++i) {
+    first[i] = trie_.child(FrozenTrie::kRoot, codes[i]);
+    if (first[i] != FrozenTrie::kNone && i + 1 < size) trie_.prefetch(first[i], codes[i + 1]);
+  }
+  for (int64_t i = begin; i < end; ++i) {
+    const bool walks = first[i] != FrozenTrie::kNone && i + 1 < size;
+    second[i] = walks ? trie_.child(first[i], codes[i + 1]) : FrozenTrie::kNone;
+    if (second[i] != FrozenTrie::kNone && i + 2 < size) trie_.prefetch(second[i], codes[i + 2]);
+  }
+}
+
+// What words_from does, for a position that was looked ahead to.
+template <class Visit>
+void Segmenter::words_seen(const uint32_t* codes, int64_t at, int64_t size, const Scratch& scratch,
+                           Visit&& visit) const {
+  uint32_t node = scratch.first[static_cast<size_t>(at)];
+  if (node == FrozenTrie::kNone) return;
+  if (const double score = trie_.score(node); score > kNever) visit(at + 1, node, score);
+  node = scratch.second[static_cast<size_t>(at)];
+  for (int64_t i = at + 2; node != FrozenTrie::kNone; ++i) {
+    if (const double score = trie_.score(node); score > kNever) visit(i, node, score);
+    if (i == size) return;
+    node = trie_.child(node, codes[i]);
+  }
+}
+
 void Segmenter::cut(const uint32_t* codes, int64_t size, int64_t offset, Scratch& scratch,
                     Output& out) const {
   const size_t needed = static_cast<size_t>(size) + 1;
-  if (scratch.best.size() < needed)
-    scratch.best.resize(needed), scratch.link.resize(needed), scratch.node.resize(needed);
+  if (scratch.best.size() < needed) {
+    scratch.best.resize(needed);
+    for (auto* each : {&scratch.link, &scratch.node, &scratch.first, &scratch.second}) each->resize(needed);
+  }
   if (longest_first_)
     cut_longest_first(codes, size, offset, scratch, out);
   else
@@ -60,11 +94,14 @@ void Segmenter::cut_longest_first(const uint32_t* codes, int64_t size, int64_t o
   double* best = scratch.best.data();
   uint32_t *following = scratch.link.data(), *chosen = scratch.node.data();
   best[size] = 0;
+  int64_t ahead = size;
   for (int64_t i = size - 1; i >= 0; --i) {
     double top = kNever;
     int64_t next = i + 1;
     uint32_t word = FrozenTrie::kNone;
-    words_from(codes, i, size, [&](int64_t end, uint32_t node, double score) {
+    if (i < ahead)
+      ahead = std::max<int64_t>(i + 1 - kAhead, 0), look_ahead(codes, ahead, i + 1, size, scratch);
+    words_seen(codes, i, size, scratch, [&](int64_t end, uint32_t node, double score) {
       const double path = score + best[end];
       if (path >= top) top = path, next = end, word = node;
     });
@@ -80,9 +117,11 @@ void Segmenter::cut_longest_last(const uint32_t* codes, int64_t size, int64_t of
   uint32_t *before = scratch.link.data(), *chosen = scratch.node.data();
   best[0] = 0;
   std::fill(best + 1, best + size + 1, kNever);
+  int64_t ahead = 0;
   for (int64_t i = 0; i < size; ++i) {
     const auto from = static_cast<uint32_t>(i);
-    words_from(codes, i, size, [&](int64_t end, uint32_t node, double score) {
+    if (i == ahead) ahead = std::min(i + kAhead, size), look_ahead(codes, i, ahead, size, scratch);
+    words_seen(codes, i, size, scratch, [&](int64_t end, uint32_t node, double score) {
       const double path = best[i] + score;
       if (path > best[end]) best[end] = path, before[end] = from, chosen[end] = node;
     });
@@ -102,7 +141,7 @@ void Segmenter::cut_as_jieba(const uint32_t* codes, int64_t size, int64_t offset
     while (end < size && in_jieba_block(codes[end])) ++end;
     if (end == i) {  // other characters stand alone, but a line end of two stays whole
       end += codes[i] == '\r' && i + 1 < size && codes[i + 1] == '\n' ? 2 : 1;
-      int64_t word = -1;
+      int32_t word = -1;
       words_from(codes, i, end, [&](int64_t last, uint32_t node, double) {
         if (last == end) word = id_of(node);
       });
@@ -123,7 +162,8 @@ void Segmenter::cut_as_jieba(const uint32_t* codes, int64_t size, int64_t offset
         continue;
       }
       letters = letter;
-      const int64_t last = out.ends[t], id = out.ids[t];
+      const auto last = out.ends[t];
+      const auto id = out.ids[t];
       out.ends[kept] = last, out.ids[kept++] = id;
     }
     out.ends.resize(kept), out.ids.resize(kept);
@@ -150,9 +190,9 @@ Tokens Segmenter::segment(const uint32_t* codes, const int64_t* offsets, int64_t
     for (int64_t d = begin; d < end; ++d) {
       const int64_t at = offsets[d], length = offsets[d + 1] - at;
       if (jieba_)
-        cut_as_jieba(codes + at, length, at, scratch, tokens);
+        cut_as_jieba(codes + at, length, at - offsets[begin], scratch, tokens);
       else
-        cut(codes + at, length, at, scratch, tokens);
+        cut(codes + at, length, at - offsets[begin], scratch, tokens);
       out.first[static_cast<size_t>(d) + 1] = static_cast<int64_t>(tokens.ends.size());
       if (!job.advance(length)) return;
     }
@@ -168,7 +208,9 @@ Tokens Segmenter::segment(const uint32_t* codes, const int64_t* offsets, int64_t
   out.ids = Buffer<int64_t>(static_cast<size_t>(start.back()));
   const auto copy_task = [&](int64_t task) {
     const Output& tokens = parts[static_cast<size_t>(task)];
-    std::copy(tokens.ends.begin(), tokens.ends.end(), out.ends.data() + start[static_cast<size_t>(task)]);
+    const int64_t base = offsets[bounds[static_cast<size_t>(task)]];
+    std::transform(tokens.ends.begin(), tokens.ends.end(), out.ends.data() + start[static_cast<size_t>(task)],
+                   [=](uint32_t end) { return base + end; });
     std::copy(tokens.ids.begin(), tokens.ids.end(), out.ids.data() + start[static_cast<size_t>(task)]);
   };
   if (!job.stopped()) parallel_for(static_cast<int64_t>(parts.size()), copy_task, threads, &job);

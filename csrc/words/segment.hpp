@@ -28,17 +28,24 @@ class Segmenter {
   std::vector<int64_t> sample(const uint32_t* codes, int64_t size, double alpha, uint64_t seed) const;
 
  private:
+  static constexpr int64_t kAhead = 64;  // positions whose edges are fetched together
   struct Scratch {
     std::vector<double> best;
-    std::vector<uint32_t> link, node;  // by position: where the best word ends or begins, and its node
+    std::vector<uint32_t> link, node;     // by position: where the best word ends or begins, and its node
+    std::vector<uint32_t> first, second;  // nodes one and two characters from a position, or kNone
   };
   struct Output {
-    std::vector<int64_t> ends, ids;
-    void put(int64_t end, int64_t id) { ends.push_back(end), ids.push_back(id); }
+    std::vector<uint32_t> ends;  // in characters from where the task begins
+    std::vector<int32_t> ids;
+    void put(int64_t end, int32_t id) { ends.push_back(static_cast<uint32_t>(end)), ids.push_back(id); }
   };
 
   template <class Visit>
   void words_from(const uint32_t* codes, int64_t at, int64_t size, Visit&& visit) const;
+  void look_ahead(const uint32_t* codes, int64_t begin, int64_t end, int64_t size, Scratch& scratch) const;
+  template <class Visit>
+  void words_seen(const uint32_t* codes, int64_t at, int64_t size, const Scratch& scratch,
+                  Visit&& visit) const;
   void cut(const uint32_t* codes, int64_t size, int64_t offset, Scratch& scratch, Output& out) const;
   void cut_longest_first(const uint32_t* codes, int64_t size, int64_t offset, Scratch& scratch,
                          Output& out) const;
@@ -46,7 +53,7 @@ class Segmenter {
                         Output& out) const;
   void cut_as_jieba(const uint32_t* codes, int64_t size, int64_t offset, Scratch& scratch, Output& out) const;
 
-  int64_t id_of(uint32_t node) const { return node == FrozenTrie::kNone ? -1 : trie_.word(node); }
+  int32_t id_of(uint32_t node) const { return node == FrozenTrie::kNone ? -1 : trie_.word(node); }
   FrozenTrie trie_;
   double unknown_;
   bool longest_first_, jieba_;

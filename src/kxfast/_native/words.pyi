@@ -10,8 +10,12 @@ class Utf8Runs:
     """
     Bytes of UTF-8 to runs of accepted code points.
     """
-    def __init__(self, accepted: numpy.typing.NDArray[numpy.uint8], join: bool) -> None: ...
+    def __init__(self, accepted: numpy.typing.NDArray[numpy.uint8], join: bool, as_bytes: bool) -> None: ...
     def __len__(self) -> int: ...
+    def append(self, other: Utf8Runs) -> None:
+        """
+        Add what another has read, behind a break.
+        """
     def end_of_file(self) -> int:
         """
         End a file; the offset of its first bad byte, or -1.
@@ -97,6 +101,17 @@ def count_ngrams(
 ) -> tuple[typing.Any, ...]:
     """
     Tables (grams (G, n), counts) of the orders 1 .. max_order, and the total of 1-grams.
+    """
+
+def count_with_entropies(
+    codes: numpy.typing.NDArray[numpy.uint32],
+    max_order: typing.SupportsInt | typing.SupportsIndex,
+    min_count: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+    report: typing.Any,
+) -> tuple[typing.Any, ...]:
+    """
+    The same, and the entropies left and right of each n-gram by order.
     """
 
 def entropies_of_runs(

@@ -37,6 +37,7 @@ _VARIANTS: tuple[dict[str, Any], ...] = (
     {"method": "cut"},
     {"method": "cut", "counts": "kenlm"},
     {"method": "cut", "include": ["空间的一是", "𠀀é", "他a"], "exclude": ["科学"], "characters": "letters"},
+    {"method": "cut", "characters": "bytes", "include": [b"\xe7\xa9", "\u7684".encode()]},
     {"method": "strict"},
     {"method": "pairs", "min_pmi": 0.5},
     {"method": "minimum_entropy", "min_pmi": 0.5, "min_proba": 0.001},
@@ -50,9 +51,9 @@ def _report(corpus: list[str], **keywords: Any) -> Any:
     return list(found), list(found.values()), [column for _, column in sorted(found._columns.items())]
 
 
-def _entropies(corpus: list[str]) -> Any:
-    ngrams = words.count_ngrams(corpus, max_order=8, min_count=2)
-    return [ngrams.entropies(n) for n in range(1, 9)]
+def _entropies(together: bool, corpus: list[str]) -> Any:
+    ngrams = words.count_ngrams(corpus, max_order=7, min_count=2, entropies=together)
+    return [(*ngrams.ngrams(n), *ngrams.entropies(n)) for n in range(1, 8)]
 
 
 def _cut(lexicon: dict[str, int], tie: str, unknown: float, texts: list[str]) -> Any:
@@ -72,8 +73,9 @@ def random(rng: np.random.Generator) -> Iterator[Case]:
             keywords = {"max_order": max_order, "min_count": min_count}
             label = f"{len(corpus)} documents {max_order=} {min_count=}"
             yield Case("words.count_ngrams", label, (corpus,), dict(keywords), compare=_tables_differ)
-        label = f"entropies, {len(corpus)} documents"
-        yield Case("words.count_ngrams", label, (corpus,), tolerance=1e-12, call=_entropies, port="neighbor_entropy")
+        for together, port in (False, "neighbor_entropy"), (True, "count_with_entropies"):
+            call, label = partial(_entropies, together), f"entropies, {len(corpus)} documents {together=}"
+            yield Case("words.count_ngrams", label, (corpus,), tolerance=1e-12, call=call, port=port)
         bounds: tuple[dict[str, Any], ...] = (
             {"max_length": 4, "min_count": 3, "min_pmi": (0, 1, 1.5, 2)},
             {"max_length": 2, "min_count": 1, "min_pmi": 0.5},

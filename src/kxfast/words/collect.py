@@ -12,18 +12,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from kxfast import checks
 from kxfast.dispatch import implementation
-from kxfast.shards import SIZE, Documents, reduced
+from kxfast.settings import get_num_threads
+from kxfast.shards import SIZE, Documents, Lines, reduced
 from kxfast.words.text import Codes, Piece, Reading, pieces_of
 
 LEAST_MEMORY = 32 << 20
 _BYTES_PER_CHARACTER = 48  # of a block: text, ids, keys (twice as wide from order 6 on) and the run
 _IN_FLIGHT = 16  # shards with an executor's workers at a time, under a memory limit
+_READ = 1 << 20  # bytes of a file that a thread reads at a time
 _FAN_IN = 32  # runs merged into one: open files stay few
 
 Run = Any  # an array of bytes, or the path of a file
@@ -89,8 +91,16 @@ class Corpus:
     def codes(self) -> Codes:
         """Return the whole corpus."""
         if self._codes is None:
-            self._codes = self.reading.whole(self._pieces, self._step)
+            self._codes = self._read()
         return self._codes
+
+    def _read(self) -> Codes:
+        threads = self.threads or get_num_threads()
+        if threads > 1 and not self._once and all(isinstance(piece, Lines) for piece in self._again()):
+            lines = cast("list[Lines]", list(pieces_of(self._corpus, _READ)))
+            if len(lines) >= 2 * threads:
+                return self.reading.together(lines, self._step, threads)
+        return self.reading.whole(self._pieces, self._step)
 
     def report(self) -> Callable[[int, int], None] | None:
         """Return what a native call on the whole corpus reports to: it is one pass."""

@@ -16,7 +16,7 @@ from kxfast.words.collect import Corpus
 from kxfast.words.finding import PAIRS, Finding, Rules
 from kxfast.words.lexicon import Lexicon, load
 from kxfast.words.ngrams import NGrams
-from kxfast.words.text import MAX_ORDER, Reading, character_ranges, encode_words
+from kxfast.words.text import MAX_ORDER, Reading, character_ranges, encode_words, shown, written
 
 METHODS = ("cut", "strict", "entropy", "pairs", "minimum_entropy")
 
@@ -94,9 +94,9 @@ def discover(
     Returns
     -------
     Lexicon
-        Words by falling count, then by string. ``to_dataframe()`` shows each one's PMI (nats; the least over its
-        splits, of a word longer than `max_length` that of its weakest window) and, with `report`, the entropies (nats)
-        of the characters left and right of it.
+        Words (``bytes`` for ``characters="bytes"``) by falling count, then by string. ``to_dataframe()`` shows each
+        one's PMI (nats; the least over its splits, of a word longer than `max_length` that of its weakest window) and,
+        with `report`, the entropies (nats) of the characters left and right of it.
 
     Raises
     ------
@@ -124,6 +124,7 @@ def discover(
         raise ValueError(f"min_entropy must be None for method={method!r}; got {min_entropy!r}")
     if include is not None and method == "entropy":
         raise ValueError(f"include must be None for method='entropy'; got {type(include).__name__}")
+    reading = Reading(character_ranges(characters), method == "entropy", errors, backend)
     entropy = checks.number("min_entropy", 3.0 if min_entropy is None else min_entropy, 0)
     rules = Rules(
         method=method,
@@ -134,13 +135,12 @@ def discover(
         min_entropy=entropy,
         redundancy=nan if redundancy is None else checks.number("redundancy", redundancy),
         kenlm=kenlm,
-        known=encode_words(_listed("include", include), backend),
+        known=encode_words(_listed("include", include, reading.as_bytes), backend),
     )
     if ngrams is not None:
-        _check_ngrams(ngrams, rules)
-    unwanted = frozenset(_listed("exclude", exclude))
+        _check_ngrams(ngrams, rules, reading.as_bytes)
+    unwanted = frozenset(_listed("exclude", exclude, reading.as_bytes))
     wants_report = checks.boolean("report", report)
-    reading = Reading(character_ranges(characters), method == "entropy", errors, backend)
     source = Corpus(corpus, reading, checks.threads(threads), memory_limit, executor, progress)
     source.expect(source.in_memory + (ngrams is None) + 1 + (method == "entropy") + 2 * wants_report)
     with scratch_folder() as folder:
@@ -154,29 +154,33 @@ def discover(
         columns = finding.columns(found, wants_report)
     source.finish()
     order = np.argsort(-frequencies, kind="stable")
+    words = shown(words, reading.as_bytes)
     chosen = dict(zip((words[row] for row in order), frequencies[order].tolist(), strict=True))
     return Lexicon._found(chosen, {name: column[order] for name, column in columns.items()})
 
 
-def _listed(name: str, words: Any) -> list[str]:
+def _listed(name: str, words: Any, as_bytes: bool) -> list[str]:
     if words is None:
         return []
     if isinstance(words, (str, os.PathLike)):
-        words = load(words)
+        words = load(words, base64=as_bytes)
     if not isinstance(words, Iterable):
         raise TypeError(f"{name} must be words or the path of a lexicon; got {type(words).__name__}")
     listed = list(words)
+    kind = bytes if as_bytes else str
     for word in listed:
-        if not isinstance(word, str) or not word:
-            raise ValueError(f"{name} must hold str that are not empty; got {word!r}")
-    return listed
+        if not isinstance(word, kind) or not word:
+            raise ValueError(f"{name} must hold {kind.__name__} that are not empty; got {word!r}")
+    return [written(word) for word in listed] if as_bytes else listed
 
 
-def _check_ngrams(ngrams: Any, rules: Rules) -> None:
+def _check_ngrams(ngrams: Any, rules: Rules, as_bytes: bool) -> None:
     if not isinstance(ngrams, NGrams):
         raise TypeError(f"ngrams must be what count_ngrams returns; got {type(ngrams).__name__}")
     if rules.kenlm:
         raise ValueError("ngrams must be None for counts='kenlm'; got NGrams")
+    if ngrams.as_bytes != as_bytes:
+        raise ValueError(f"ngrams must be of {'bytes' if as_bytes else 'characters'}, as the corpus is read")
     if ngrams.max_order < rules.max_length:
         raise ValueError(f"ngrams must have orders up to {rules.max_length}; got {ngrams.max_order}")
     if ngrams.min_count > rules.least_count:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,13 @@ from kxfast.files import whole_file
 from kxfast.words.text import Words
 
 
-class Lexicon(Mapping[str, int]):
+class Lexicon(Mapping[Any, int]):
     """A mapping from words to counts that keeps the order it was given (`discover`: by falling count).
 
     Parameters
     ----------
-    counts : mapping from str to int
-        Words and their counts; words are not empty, hold no white space, and counts are not negative.
+    counts : mapping from str (or bytes) to int
+        Words and their counts; words are not empty, strings hold no white space, and counts are not negative.
 
     Examples
     --------
@@ -34,29 +35,30 @@ class Lexicon(Mapping[str, int]):
 
     """
 
-    def __init__(self, counts: Mapping[str, int]) -> None:
+    def __init__(self, counts: Mapping[Any, int]) -> None:
         if not isinstance(counts, Mapping):
             raise TypeError(f"counts must be a mapping from words to counts; got {type(counts).__name__}")
         self._counts = dict(counts)
         self._columns: dict[str, NDArray[np.float64]] = {}
+        kind = bytes if any(isinstance(word, bytes) for word in self._counts) else str
         for word, count in self._counts.items():
-            if not isinstance(word, str) or not word or len(word.split()) != 1 or word != word.strip():
+            if not isinstance(word, kind) or not word or (kind is str and [word] != word.split()):
                 raise ValueError(f"counts must have words without white space as keys; got {word!r}")
             if type(count) is not int or count < 0:
                 raise ValueError(f"counts must be ints that are at least 0; got {count!r} for {word!r}")
 
     @classmethod
-    def _found(cls, counts: dict[str, int], columns: dict[str, NDArray[np.float64]]) -> Lexicon:
+    def _found(cls, counts: dict[Any, int], columns: dict[str, NDArray[np.float64]]) -> Lexicon:
         """Return a lexicon of counts that need no check, with columns for `to_dataframe`."""
         made = cls({})
         made._counts, made._columns = counts, columns
         return made
 
-    def __getitem__(self, word: str) -> int:
+    def __getitem__(self, word: str | bytes) -> int:
         """Return the count of a word."""
         return self._counts[word]
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[Any]:
         """Iterate over the words."""
         return iter(self._counts)
 
@@ -70,10 +72,14 @@ class Lexicon(Mapping[str, int]):
         return f"<Lexicon of {len(self)} words: {first}{', …' if len(self) > 5 else ''}>"
 
     def lines(self, *, report: bool = False) -> Iterator[str]:
-        """Yield one ``word count`` a line; with `report` the PMI and entropies that `discover` found follow."""
+        """Yield one ``word count`` a line; with `report` the PMI and entropies that `discover` found follow.
+
+        Words of bytes are written in base64.
+        """
         columns = [column.tolist() for column in self._columns.values()] if checks.boolean("report", report) else []
         for row, (word, count) in enumerate(self._counts.items()):
-            yield " ".join([word, str(count), *(f"{column[row]:.4f}" for column in columns)]) + "\n"
+            shown = b64encode(word).decode() if isinstance(word, bytes) else word
+            yield " ".join([shown, str(count), *(f"{column[row]:.4f}" for column in columns)]) + "\n"
 
     def save(self, path: str | os.PathLike[str], *, report: bool = False) -> None:
         """Write `lines`, which `load` and jieba read; the file appears whole or not at all."""
@@ -92,7 +98,7 @@ class Lexicon(Mapping[str, int]):
         return pandas.DataFrame({"word": list(self._counts), "count": list(self._counts.values()), **self._columns})
 
 
-def load(path: str | os.PathLike[str]) -> Lexicon:
+def load(path: str | os.PathLike[str], *, base64: bool = False) -> Lexicon:
     """Read a lexicon: a word and its count on each line, parted by a tab or spaces; further columns are ignored.
 
     Parameters
@@ -100,6 +106,8 @@ def load(path: str | os.PathLike[str]) -> Lexicon:
     path : str or path
         A text file, also .gz, .xz or .zst; jieba's dictionaries have this form. Empty lines are passed over; of a word
         that comes twice, the last count holds.
+    base64 : bool
+        Whether words are bytes in base64, as a lexicon of bytes saves them.
 
     Returns
     -------
@@ -120,9 +128,19 @@ def load(path: str | os.PathLike[str]) -> Lexicon:
     <Lexicon of 1 words: 科学 3>
 
     """
+    checks.boolean("base64", base64)
     words, counts = dictionary_of(checks.readable_file("path", path))
     listed = implementation("words", "decode")(*words)
+    if base64:
+        listed = [_from_base64(word, path) for word in listed]
     return Lexicon._found(dict(zip(listed, counts.tolist(), strict=True)), {})
+
+
+def _from_base64(word: str, path: Any) -> bytes:
+    try:
+        return b64decode(word, validate=True)
+    except ValueError:
+        raise ValueError(f"path must hold words in base64; got {word[:40]!r} in '{path}'") from None
 
 
 def dictionary_of(path: Path) -> tuple[Words, NDArray[np.int64]]:

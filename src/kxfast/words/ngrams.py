@@ -14,9 +14,10 @@ from kxfast import checks
 from kxfast.dispatch import implementation
 from kxfast.files import scratch_folder
 from kxfast.words.collect import Corpus, subfolder
-from kxfast.words.text import MAX_ORDER, NO_WORDS, Reading, Words, character_ranges
+from kxfast.words.text import MAX_ORDER, NO_WORDS, Reading, Words, character_ranges, shown, written
 
 Table = tuple[NDArray[np.uint32], NDArray[np.int64]]
+Sides = tuple[NDArray[np.float64], NDArray[np.float64]]  # entropies left and right
 
 
 class NGrams:
@@ -37,21 +38,34 @@ class NGrams:
     """
 
     def __init__(
-        self, tables: list[Table], total: int, min_count: int, backend: str | None, corpora: list[Corpus]
+        self,
+        tables: list[Table],
+        total: int,
+        min_count: int,
+        backend: str | None,
+        corpora: list[Corpus],
+        entropies: Sequence[Sides] = (),
     ) -> None:
         self._tables, self._backend, self._corpora = tables, backend, corpora
         self.total, self.min_count = total, min_count
         self.max_order = len(tables)
-        self._entropies: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
+        self._entropies = entropies
 
     def __len__(self) -> int:
         """Return the number of n-grams."""
         return sum(len(counts) for _, counts in self._tables)
 
-    def __getitem__(self, gram: str) -> int:
+    @property
+    def as_bytes(self) -> bool:
+        """Whether the n-grams are of bytes."""
+        return self._corpora[0].reading.as_bytes
+
+    def __getitem__(self, gram: str | bytes) -> int:
         """Return the count of one n-gram."""
-        if not isinstance(gram, str) or not 1 <= len(gram) <= self.max_order:
-            raise KeyError(f"gram must be a str of 1 to {self.max_order} characters; got {gram!r}")
+        kind = bytes if self.as_bytes else str
+        if not isinstance(gram, kind) or not 1 <= len(gram) <= self.max_order:
+            raise KeyError(f"gram must be {kind.__name__} of 1 to {self.max_order} characters; got {gram!r}")
+        gram = written(gram) if isinstance(gram, bytes) else gram
         grams, counts = self._tables[len(gram) - 1]
         low, high = 0, len(counts)
         for place, character in enumerate(gram):  # the rows that begin like the n-gram
@@ -73,6 +87,8 @@ class NGrams:
                 f"n-grams that are added must have one max_order; got {self.max_order} and {other.max_order}"
             )
         stage = partial(implementation, "words", backend=self._backend)
+        if other.as_bytes != self.as_bytes:
+            raise ValueError("n-grams that are added must be of characters, or of bytes; got one of each")
         tables = []
         for n, pair in enumerate(zip(self._tables, other._tables, strict=True), 1):
             runs = [stage("run_of_words")(_as_words(grams), counts) for grams, counts in pair]
@@ -80,11 +96,11 @@ class NGrams:
             tables.append((codes.reshape(-1, n), counts))
         return NGrams(tables, self.total + other.total, 1, self._backend, self._corpora + other._corpora)
 
-    def ngrams(self, n: int) -> tuple[list[str], NDArray[np.int64]]:
-        """Return the n-grams of one order, sorted by code points, and their counts."""
+    def ngrams(self, n: int) -> tuple[list[Any], NDArray[np.int64]]:
+        """Return the n-grams of one order (str, or bytes), sorted by code points, and their counts."""
         grams, counts = self.tables(n)
         listed: list[str] = implementation("words", "decode", self._backend)(*_as_words(grams))
-        return listed, counts
+        return shown(listed, self.as_bytes), counts
 
     def tables(self, n: int) -> Table:
         """Return the n-grams of one order as code points, shape (G, n), sorted, and their counts, shape (G,)."""
@@ -99,7 +115,7 @@ class NGrams:
         ratios = implementation("words", "cohesion", self._backend)(self._tables, self.total, n)
         return cast("NDArray[np.float64]", np.log(ratios))
 
-    def entropies(self, n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def entropies(self, n: int) -> Sides:
         """Return the entropies (nats) of the characters left and right of each n-gram of one order.
 
         Only occurrences that have both neighbours within their run count. The first call finds those of all orders;
@@ -120,9 +136,7 @@ def _as_words(grams: NDArray[np.uint32]) -> Words:
     return grams.reshape(-1), np.arange(len(grams) + 1, dtype=np.int64) * grams.shape[1]
 
 
-def word_entropies(
-    corpora: list[Corpus], words: Words, backend: str | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def word_entropies(corpora: list[Corpus], words: Words, backend: str | None) -> Sides:
     """Return the entropies left and right of words in order of code points."""
     sides = []
     for left in (True, False):
@@ -155,6 +169,7 @@ def count_ngrams(
     max_order: int = 4,
     min_count: int = 1,
     counts: str = "exact",
+    entropies: bool = False,
     characters: str | Sequence[str] = "chinese",
     errors: str = "strict",
     memory_limit: int | None = None,
@@ -177,9 +192,13 @@ def count_ngrams(
     counts : {"exact", "kenlm"}
         ``"kenlm"`` gives the counts of the original pipeline: padded lines, rare rows dropped before shorter n-grams
         are summed from their prefixes.
-    characters : {"chinese", "letters"} or sequence of str
+    entropies : bool
+        Whether ``entropies(n)`` will be asked for: with exact counts in memory they are then found by the sort that
+        counts, in less time. They may be asked for whatever this says.
+    characters : {"chinese", "letters", "bytes"} or sequence of str
         What runs consist of; everything else ends a run. ``"chinese"``: U+4E00 to U+9FA5, digits and Latin letters;
         ``"letters"``: letters, marks and numbers of all scripts; or characters and ranges such as ``["ก-๛", "0-9"]``.
+        ``"bytes"``: the bytes of the text's UTF-8 (of files any bytes) but 0 and line ends; n-grams are then ``bytes``.
     errors : {"strict", "replace"}
         What to do with bytes that are not UTF-8.
     memory_limit : int, optional
@@ -222,8 +241,14 @@ def count_ngrams(
     kenlm = checks.choice("counts", counts, ("exact", "kenlm")) == "kenlm"
     reading = Reading(character_ranges(characters), False, errors, backend)
     source = Corpus(corpus, reading, checks.threads(threads), memory_limit, executor, progress)
+    together = checks.boolean("entropies", entropies) and source.in_memory and not kenlm
     source.expect(2 if source.in_memory else 1)
-    with scratch_folder() as folder:
-        tables, total = counted(source, max_order, min_count, kenlm, folder)
+    sides: list[Sides] = []
+    if together:
+        serve = implementation("words", "count_with_entropies", backend)
+        tables, total, sides = serve(source.codes(), max_order, min_count, source.threads, source.report())
+    else:
+        with scratch_folder() as folder:
+            tables, total = counted(source, max_order, min_count, kenlm, folder)
     source.finish()
-    return NGrams(tables, total, min_count, backend, [source])
+    return NGrams(tables, total, min_count, backend, [source], sides)

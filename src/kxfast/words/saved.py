@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from kxfast.files import whole_file
 
-_MAGIC = b"kxfast words 1\n\0"
-_HEADER = struct.Struct("<16sd?16s5Q")
+_MAGIC = b"kxfast words 2\n\0"
+_HEADER = struct.Struct("<16sd??16s5Q")
 ARRAYS = {"codes": "<u4", "offsets": "<i8", "scores": "<f8", "edges": "<f8", "ids": "<i4"}
 
 
@@ -29,13 +29,14 @@ class SegmenterRules:
     tie: str
     unknown: float
     jieba: bool
+    as_bytes: bool  # whether words are bytes
 
 
 def write(path: str | os.PathLike[str], rules: SegmenterRules, arrays: dict[str, NDArray[Any]]) -> None:
     """Write rules and arrays to a file that appears whole or not at all."""
     sizes = [len(arrays[name]) for name in ARRAYS]
     with whole_file(path) as stream:
-        stream.write(_HEADER.pack(_MAGIC, rules.unknown, rules.jieba, rules.tie.encode(), *sizes))
+        stream.write(_HEADER.pack(_MAGIC, rules.unknown, rules.jieba, rules.as_bytes, rules.tie.encode(), *sizes))
         for name, kind in ARRAYS.items():
             stream.write(b"\0" * (-stream.tell() % 64))
             stream.write(np.ascontiguousarray(arrays[name], kind).data)
@@ -47,7 +48,7 @@ def read(path: Path) -> tuple[SegmenterRules, dict[str, NDArray[Any]]]:
     if path.stat().st_size < _HEADER.size:
         raise refused
     mapped = np.memmap(path, np.uint8, "r")
-    magic, unknown, jieba, tie, *sizes = _HEADER.unpack(mapped[: _HEADER.size].tobytes())
+    magic, unknown, jieba, as_bytes, tie, *sizes = _HEADER.unpack(mapped[: _HEADER.size].tobytes())
     if magic != _MAGIC:
         raise refused
     arrays: dict[str, NDArray[Any]] = {}
@@ -59,4 +60,4 @@ def read(path: Path) -> tuple[SegmenterRules, dict[str, NDArray[Any]]]:
             raise ValueError(f"path must be a whole file; got '{path}', which ends within its {name}")
         arrays[name] = np.asarray(mapped[at:end]).view(kind)
         at = end
-    return SegmenterRules(tie.rstrip(b"\0").decode(), unknown, jieba), arrays
+    return SegmenterRules(tie.rstrip(b"\0").decode(), unknown, jieba, as_bytes), arrays

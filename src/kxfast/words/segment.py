@@ -13,7 +13,7 @@ from kxfast import checks
 from kxfast.dispatch import implementation
 from kxfast.words.lexicon import Lexicon, dictionary_of, load
 from kxfast.words.saved import ARRAYS, SegmenterRules, read, write
-from kxfast.words.text import Words, encode_words, offsets_of
+from kxfast.words.text import Words, encode_words, offsets_of, shown, written
 
 TIES = ("longest_first", "longest_last")
 
@@ -25,8 +25,9 @@ class Segmenter:
 
     Parameters
     ----------
-    lexicon : mapping from str to int, or path
-        Words and counts, such as a `Lexicon`, or a file that `load` reads.
+    lexicon : mapping from str (or bytes) to int, or path
+        Words and counts, such as a `Lexicon`, or a file that `load` reads. With words of bytes, texts are bytes (of a
+        str those of its UTF-8), and so is what they are cut into; spans and ends count bytes.
     tie : {"longest_first", "longest_last"}
         Which of two equally good paths is taken. ``"longest_first"``, as in jieba, works from the right, prefers the
         longer first word, and takes a single unknown character only where no word starts. ``"longest_last"``, as in
@@ -52,7 +53,7 @@ class Segmenter:
 
     def __init__(
         self,
-        lexicon: Mapping[str, int] | str | os.PathLike[str],
+        lexicon: Mapping[Any, int] | str | os.PathLike[str],
         *,
         tie: str = "longest_first",
         unknown: float = -100.0,
@@ -60,13 +61,17 @@ class Segmenter:
     ) -> None:
         checks.choice("tie", tie, TIES)
         unknown = checks.number("unknown", unknown, high=0)
-        self._build(_words_of(lexicon, backend), tie, unknown, False, backend)
+        words, as_bytes = _words_of(lexicon, backend)
+        self._build(words, tie, unknown, False, as_bytes, backend)
 
     @classmethod
     def jieba(cls, dictionary: Mapping[str, int] | str | os.PathLike[str], *, backend: str | None = None) -> Segmenter:
         """Return a segmenter that cuts as ``jieba.cut(text, HMM=False)`` does with this dictionary."""
         made = cls.__new__(cls)
-        made._build(_words_of(dictionary, backend), "longest_first", None, True, backend)
+        words, as_bytes = _words_of(dictionary, backend)
+        if as_bytes:
+            raise ValueError("dictionary must map str to counts; got bytes")
+        made._build(words, "longest_first", None, True, False, backend)
         return made
 
     @classmethod
@@ -89,6 +94,7 @@ class Segmenter:
         tie: str,
         unknown: float | None,
         jieba: bool,
+        as_bytes: bool,
         backend: str | None,
     ) -> None:
         words, counts = lexicon
@@ -99,9 +105,9 @@ class Segmenter:
             held[trie[1][trie[1] >= 0]] = True
             listed = implementation("words", "decode", backend)(*words)
             words = encode_words([word for word, each in zip(listed, held, strict=True) if each], backend)
-            self._build((words, counts[held]), tie, unknown, jieba, backend)
+            self._build((words, counts[held]), tie, unknown, jieba, as_bytes, backend)
             return
-        rules = SegmenterRules(tie, -log_total if unknown is None else unknown, jieba)
+        rules = SegmenterRules(tie, -log_total if unknown is None else unknown, jieba, as_bytes)
         self._set(rules, dict(zip(ARRAYS, (*words, scores, *trie), strict=True)), backend)
 
     def _set(self, rules: SegmenterRules, arrays: dict[str, NDArray[Any]], backend: str | None) -> None:
@@ -124,29 +130,29 @@ class Segmenter:
         """Return the number of words."""
         return int(np.count_nonzero(self._arrays["ids"] >= 0))
 
-    def cut(self, text: str) -> list[str]:
+    def cut(self, text: str | bytes) -> list[Any]:
         """Return the words of a text, one after another; together they are the text."""
-        codes = self._codes(text)
+        text, codes = self._read(text)
         ends, ids, first = self._cutter.segment(codes, np.array([0, len(codes)], np.int64), 1)
-        pieces: list[str] = self._pieces(text, ends, ids, first, self._words)[0]
-        return pieces
+        return shown(self._pieces(text, ends, ids, first, self._words)[0], self._rules.as_bytes)
 
-    def cut_many(self, texts: Iterable[str], threads: int | None = None) -> list[list[str]]:
+    def cut_many(self, texts: Iterable[str | bytes], threads: int | None = None) -> list[list[Any]]:
         """Return the words of each of many texts, cut on `threads` threads (all by default)."""
         joined, ends, ids, first = self._segmented(texts, threads)
         pieces: list[list[str]] = self._pieces(joined, ends, ids, first, self._words)
-        return pieces
+        return [shown(words, True) for words in pieces] if self._rules.as_bytes else pieces
 
-    def join_many(self, texts: Iterable[str], separator: str = " ", threads: int | None = None) -> list[str]:
+    def join_many(
+        self, texts: Iterable[str | bytes], separator: str | bytes = " ", threads: int | None = None
+    ) -> list[Any]:
         """Return each of many texts with a separator between its words; no string is made for a word."""
-        if not isinstance(separator, str):
-            raise TypeError(f"separator must be a str; got {type(separator).__name__}")
+        between = self._text("separator", separator)
         joined, ends, _, first = self._segmented(texts, threads)
-        strings: list[str] = implementation("words", "joined", self._backend)(joined, ends, first, separator)
-        return strings
+        strings: list[str] = implementation("words", "joined", self._backend)(joined, ends, first, between)
+        return shown(strings, self._rules.as_bytes)
 
     def ends_many(
-        self, texts: Iterable[str], threads: int | None = None
+        self, texts: Iterable[str | bytes], threads: int | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return where the words of many texts end, in characters of all texts together, and each text's first word.
 
@@ -155,58 +161,66 @@ class Segmenter:
         _, ends, _, first = self._segmented(texts, threads)
         return ends, first
 
-    def _segmented(self, texts: Iterable[str], threads: int | None) -> tuple[str, Any, Any, Any]:
+    def _segmented(self, texts: Iterable[str | bytes], threads: int | None) -> tuple[str, Any, Any, Any]:
         limit = checks.threads(threads)
         if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
             raise TypeError(f"texts must be an iterable of str; got {type(texts).__name__}")
-        listed = list(texts)
+        listed: list[Any] = list(texts)
         for text in listed:
-            if not isinstance(text, str):
+            if not isinstance(text, str) and not (self._rules.as_bytes and isinstance(text, bytes)):
                 raise TypeError(f"texts must hold str; got {type(text).__name__}")
+        if self._rules.as_bytes:
+            listed = [written(text) for text in listed]
         joined = "".join(listed)
         ends, ids, first = self._cutter.segment(self._code_points(joined), offsets_of(listed), limit)
         return joined, ends, ids, first
 
-    def spans(self, text: str) -> NDArray[np.int64]:
+    def spans(self, text: str | bytes) -> NDArray[np.int64]:
         """Return where each word begins and ends, shape (n, 2), in characters."""
-        codes = self._codes(text)
+        _, codes = self._read(text)
         ends, _, _ = self._cutter.segment(codes, np.array([0, len(codes)], np.int64), 1)
         return np.stack([np.concatenate([[0], ends[:-1]]).astype(np.int64)[: len(ends)], ends], axis=1)
 
-    def sample(self, text: str, alpha: float, seed: Any = None) -> list[str]:
+    def sample(self, text: str | bytes, alpha: float, seed: Any = None) -> list[Any]:
         """Draw a segmentation with probability proportional to exp(`alpha` x its score)."""
-        codes = self._codes(text)
+        text, codes = self._read(text)
         ends = self._cutter.sample(codes, checks.number("alpha", alpha, 0), checks.seed(seed))
         ids, first = np.full(len(ends), -1, np.int64), np.array([0, len(ends)], np.int64)
-        pieces: list[str] = self._pieces(text, ends, ids, first, self._words)[0]
-        return pieces
+        return shown(self._pieces(text, ends, ids, first, self._words)[0], self._rules.as_bytes)
 
-    def _codes(self, text: str) -> NDArray[np.uint32]:
+    def _text(self, name: str, text: str | bytes) -> str:
+        if self._rules.as_bytes and isinstance(text, (str, bytes)):
+            return written(text)
         if not isinstance(text, str):
-            raise TypeError(f"text must be a str; got {type(text).__name__}")
-        codes: NDArray[np.uint32] = self._code_points(text)
-        return codes
+            raise TypeError(f"{name} must be a str; got {type(text).__name__}")
+        return text
+
+    def _read(self, text: str | bytes) -> tuple[str, NDArray[np.uint32]]:
+        checked = self._text("text", text)
+        return checked, self._code_points(checked)
 
 
 def _words_of(
-    lexicon: Mapping[str, int] | str | os.PathLike[str], backend: str | None
-) -> tuple[Words, NDArray[np.int64]]:
-    """Return the words with a count above 0, and these."""
+    lexicon: Mapping[Any, int] | str | os.PathLike[str], backend: str | None
+) -> tuple[tuple[Words, NDArray[np.int64]], bool]:
+    """Return the words with a count above 0, and these; and whether words are bytes."""
     if isinstance(lexicon, (str, os.PathLike)):
         words, counts = dictionary_of(checks.readable_file("path", lexicon))
         if len(counts) and counts.all():
-            return words, counts
+            return (words, counts), False
         lexicon = load(lexicon)
     if not isinstance(lexicon, Mapping):
         raise TypeError(f"lexicon must be a mapping from words to counts, or a path; got {type(lexicon).__name__}")
+    as_bytes = isinstance(next(iter(lexicon), None), bytes)
     if not isinstance(lexicon, Lexicon):  # which has been checked
         for word, count in lexicon.items():
-            if not isinstance(word, str) or not word or type(count) is not int or count < 0:
+            if not isinstance(word, bytes if as_bytes else str) or not word or type(count) is not int or count < 0:
                 raise ValueError(f"lexicon must map words to ints that are at least 0; got {word!r}: {count!r}")
     listed = [word for word, count in lexicon.items() if count]
     if not listed:
         raise ValueError("lexicon must hold a word with a count above 0; got none")
-    return encode_words(listed, backend), np.fromiter(filter(None, lexicon.values()), np.int64, len(listed))
+    words = encode_words([written(word) for word in listed] if as_bytes else listed, backend)
+    return (words, np.fromiter(filter(None, lexicon.values()), np.int64, len(listed))), as_bytes
 
 
 def _restored(rules: SegmenterRules, arrays: dict[str, NDArray[Any]], backend: str | None) -> Segmenter:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -21,6 +25,7 @@ MAX_ORDER = 8
 CHARACTERS = {
     "chinese": ("\u4e00-\u9fa5", "0-9", "A-Z", "a-z"),  # what the published variants keep
     "letters": (),  # letters, marks and numbers of all scripts, by their Unicode category
+    "bytes": ("\1-\t", "\x0b-\f", "\x0e-\xff"),  # of UTF-8, each as a code point; none where a line ends
 }
 
 Codes = NDArray[np.uint32]
@@ -73,6 +78,17 @@ def accepted(characters: tuple[str, ...] | str) -> NDArray[np.uint8]:
     return table
 
 
+def written(text: str | bytes) -> str:
+    """Return bytes, or those of a text in UTF-8, as a string with a character for each, as the backends have them."""
+    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+    return data.decode("latin-1")
+
+
+def shown(words: list[str], as_bytes: bool) -> list[Any]:
+    """Return words as users have them: bytes where bytes were counted."""
+    return [word.encode("latin-1") for word in words] if as_bytes else words
+
+
 def encode_words(words: Sequence[str], backend: str | None) -> Words:
     """Return words as code points and offsets."""
     codes: Codes = implementation("words", "code_points", backend)("".join(words))
@@ -98,6 +114,11 @@ class Reading:
     errors: str
     backend: str | None
 
+    @property
+    def as_bytes(self) -> bool:
+        """Whether bytes are counted, and words are bytes."""
+        return self.characters == "bytes"
+
     def whole(self, pieces: Iterable[Piece], step: Any = None) -> Codes:
         """Return the runs of all pieces, with 0 between them."""
         blocks = list(self.blocks(pieces, None, step))
@@ -107,16 +128,52 @@ class Reading:
         parted = [part for block in blocks if len(block) for part in (gap, block)]
         return np.concatenate(parted[1:]) if parted else np.empty(0, np.uint32)
 
+    def together(self, pieces: Sequence[Lines], step: Any, threads: int) -> Codes:
+        """Return what `whole` does, from pieces of files that are read on several threads."""
+        amounts: deque[int] = deque()  # of bytes read: `step` is called by this thread alone
+        ended = Event()
+
+        def read(part: Sequence[Lines]) -> Any:
+            reader = self._reader()
+            for piece in part:
+                for data in self._fed(reader, piece):
+                    amounts.append(len(data))
+                    if ended.is_set():
+                        return reader
+            return reader
+
+        bounds = [len(pieces) * part // threads for part in range(threads + 1)]
+        with ThreadPoolExecutor(threads) as pool:
+            try:
+                futures = [pool.submit(read, pieces[a:b]) for a, b in pairwise(bounds)]
+                waiting = True
+                while waiting:
+                    waiting = bool(wait(futures, 0.05).not_done)
+                    while step and amounts:
+                        step(amounts.popleft())
+            finally:
+                ended.set()
+        first, *others = [future.result() for future in futures]  # of several errors, the first in the text
+        for other in others:
+            first.append(other)
+        codes: Codes = first.take_all()
+        return codes
+
+    def _reader(self) -> Any:
+        return implementation("words", "Utf8Runs", self.backend)(accepted(self.characters), self.join, self.as_bytes)
+
     def blocks(self, pieces: Iterable[Piece], size: int | None, step: Any = None) -> Iterator[Codes]:
         """Yield the runs in blocks of about `size` characters; `step(n)` hears of n bytes or characters read."""
         table = accepted(self.characters)
-        reader = implementation("words", "Utf8Runs", self.backend)(table, self.join)
+        reader = self._reader()
         runs = implementation("words", "runs", self.backend)
         for piece in pieces:
             if isinstance(piece, Documents):
                 if len(reader):
                     yield reader.take_all()
                 members = [_checked(each) for each in piece.members]
+                if self.as_bytes:
+                    members = [written(each) for each in members]
                 yield runs(members, self.join, table)
                 if step:
                     step(sum(map(len, members)))

@@ -2,7 +2,7 @@
 
 from kxfast.backends.reference.words.discover import cohesion, kept_ngrams, kept_pairs, without_redundant
 from kxfast.backends.reference.words.gain import merge_gain
-from kxfast.backends.reference.words.ngrams import count_ngrams, neighbor_entropy
+from kxfast.backends.reference.words.ngrams import count_ngrams, count_with_entropies, neighbor_entropy
 from kxfast.backends.reference.words.runs import (
     entropies_of_runs,
     merge_runs,
@@ -33,6 +33,7 @@ __all__ = [
     "code_points",
     "cohesion",
     "count_ngrams",
+    "count_with_entropies",
     "decode",
     "entropies_of_runs",
     "joined",

@@ -26,6 +26,14 @@ def count_ngrams(
     return tables, int(tables[0][1].sum())
 
 
+def count_with_entropies(
+    codes: Codes, max_order: int, min_count: int, threads: int = 1, report: object = None
+) -> tuple[list[Table], int, list[tuple[NDArray[np.float64], NDArray[np.float64]]]]:
+    """Do both."""
+    tables, total = count_ngrams(codes, max_order, min_count)
+    return tables, total, neighbor_entropy(codes, [grams for grams, _ in tables])
+
+
 def count_rows(runs: list[str], order: int) -> Counter[str]:
     """Count the n-grams of one order, and the shorter ones that a run's end cuts off."""
     return Counter(run[i : i + order] for run in runs for i in range(len(run)))

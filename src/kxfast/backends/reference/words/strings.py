@@ -42,10 +42,10 @@ def runs(documents: Iterable[str], join: bool, accepted: NDArray[np.uint8]) -> C
 
 
 class Utf8Runs:
-    """Bytes of UTF-8, a chunk at a time, to the runs of their lines."""
+    """Bytes of UTF-8 (or bytes as they are), a chunk at a time, to the runs of their lines."""
 
-    def __init__(self, accepted: NDArray[np.uint8], join: bool) -> None:
-        self._accepted, self._join = accepted, join
+    def __init__(self, accepted: NDArray[np.uint8], join: bool, as_bytes: bool) -> None:
+        self._accepted, self._join, self._as_bytes = accepted, join, as_bytes
         self._open, self._lines = b"", b""
 
     def __len__(self) -> int:
@@ -53,23 +53,32 @@ class Utf8Runs:
 
     def feed(self, data: bytes) -> int:
         self._open += data
-        return -1
+        bad = self._first_bad()
+        return -1 if bad is None or bad.reason == "unexpected end of data" else bad.start
+
+    def _first_bad(self) -> UnicodeDecodeError | None:
+        try:
+            self._open.decode("latin-1" if self._as_bytes else "utf-8")
+        except UnicodeDecodeError as error:
+            return error
+        return None
 
     def end_of_file(self) -> int:
         """Return where the first byte of the file that is not UTF-8 is, or -1."""
-        self._lines += self._open.removeprefix(b"\xef\xbb\xbf") + b"\n"
-        data, self._open = self._open, b""
-        try:
-            data.decode()
-        except UnicodeDecodeError as error:
-            return error.start
-        return -1
+        bad = self._first_bad()
+        self._lines += (self._open if self._as_bytes else self._open.removeprefix(b"\xef\xbb\xbf")) + b"\n"
+        self._open = b""
+        return -1 if bad is None else bad.start
+
+    def append(self, other: Utf8Runs) -> None:
+        self._lines += other._lines
 
     def take_runs(self) -> Codes:
         return np.empty(0, np.uint32)  # a reference keeps the text until all is read
 
     def take_all(self) -> Codes:
-        lines, self._lines = self._lines.decode("utf-8", "replace").split("\n"), b""
+        text, self._lines = self._lines.decode("latin-1" if self._as_bytes else "utf-8", "replace"), b""
+        lines = text.split("\n")
         return runs(lines, self._join, self._accepted)
 
 
