@@ -100,7 +100,9 @@ def function(f: Callable[[int, int, int, int], bool]) -> Mask:
 
     Notes
     -----
-    The reference calls it once for every pair. Source: the mask functions of FlexAttention, arXiv:2412.05496.
+    It is called once for every pair (of one batch row and head, where it looks at neither) and shape, and must say the
+    same every time. From two million pairs on it is compiled by Numba, if that is installed and able. Source: the mask
+    functions of FlexAttention, arXiv:2412.05496.
 
     Examples
     --------

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kxfast.masks.by_function import called, reads
 from kxfast.masks.by_grid import fits, keys, last_alike, queries, queries_of, rows, tokens
 from kxfast.masks.intervals import Intervals, canonical, interval, of_rows, of_runs
 from kxfast.masks.mask import Booleans, Grid, Integers, Mask
@@ -214,8 +216,11 @@ class Dense(_Named):
 
     def intervals(self, grid: Grid) -> Intervals | None:
         """See `Mask.intervals`."""
-        array = self.allowed(grid)
-        return of_rows(array[:, 0]) if array.shape[1] == 1 and array.shape[3] == grid.k_len else None
+        return _runs(self.allowed(grid), grid)
+
+
+def _runs(array: Booleans, grid: Grid) -> Intervals | None:
+    return of_rows(array[:, 0]) if array.shape[1] == 1 and array.shape[3] == grid.k_len else None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -226,8 +231,20 @@ class Function(_Named):
 
     def allowed(self, grid: Grid) -> Booleans:
         """See `Mask.allowed`."""
-        called = np.frompyfunc(self.f, 4, 1)(*(grid.index(axis) for axis in range(4)))
-        return np.asarray(called).astype(np.bool_)
+        full, read = (grid.batch, grid.heads, grid.q_len, grid.k_len), reads(self.f)
+        shape = tuple(size if seen else min(size, 1) for size, seen in zip(full, read, strict=True))
+        known = _called.get(self)
+        if known is None or known.shape != shape:
+            known = _called[self] = called(self.f, shape)
+        return known
+
+    def intervals(self, grid: Grid) -> Intervals | None:
+        """See `Mask.intervals`."""
+        return _runs(self.allowed(grid), grid)
+
+
+# Masks do not change: what each function said last is kept, for the gradients perhaps.
+_called: WeakKeyDictionary[Function, Booleans] = WeakKeyDictionary()
 
 
 _CONSTRUCTOR: dict[type, str] = {
