@@ -174,6 +174,10 @@ def _flows(rng: np.random.Generator, dtype: Any, tolerance: float) -> Iterator[C
     yield Case("lipschitz.injective_unpad", name, (x, 3))
     j, a = _normal(rng, dtype, (12, 4, 4), (2, 5, 5))
     yield Case("lipschitz.jacobian_product_lognorms", name, (j,), {}, tolerance)
+    gates, us = rng.random((5, 4, 3)).astype(dtype), _normal(rng, dtype, (3, 3), (3, 3), (3, 3))
+    yield Case("lipschitz.rnn_jacobians", f"{name}", (gates[0], us[0]), {}, tolerance)
+    yield Case("lipschitz.lstm_jacobians", f"{name}", (*gates, us), {}, tolerance)
+    yield Case("lipschitz.gru_jacobians", f"{name}", (*gates[:4], us), {}, tolerance)
     yield Case("lipschitz.expm_logdet", name, (a,), {}, tolerance)
 
 

@@ -13,6 +13,7 @@ from kxfast.lipschitz.interval import Interval
 from kxfast.lipschitz.layers import Activation, Conv1d, Conv2d, Layer, Linear
 from kxfast.lipschitz.logdet import LogDet, logdet_exact, logdet_roulette, logdet_series
 from kxfast.lipschitz.norms import operator_spectral_norm, power_iteration, spectral_norm
+from kxfast.lipschitz.recurrent import gru_jacobians, lstm_jacobians, rnn_jacobians
 from kxfast.lipschitz.residual import Inverse, residual_inverse
 from kxfast.lipschitz.state import SpectralState
 from kxfast.lipschitz.training import spectral_normalize, spectral_normalize_backward
@@ -35,6 +36,7 @@ __all__ = [
     "conv_singular_values",
     "conv_spectral_norm",
     "expm_logdet",
+    "gru_jacobians",
     "injective_pad",
     "injective_unpad",
     "jacobian_norm",
@@ -44,11 +46,13 @@ __all__ = [
     "logdet_gradient",
     "logdet_roulette",
     "logdet_series",
+    "lstm_jacobians",
     "normalize_weight",
     "operator_spectral_norm",
     "power_iteration",
     "residual_backward",
     "residual_inverse",
+    "rnn_jacobians",
     "spectral_norm",
     "spectral_normalize",
     "spectral_normalize_backward",

@@ -19,6 +19,7 @@ from kxfast.backends.reference.lipschitz.power import (
     spectral_normalize_backward,
 )
 from kxfast.backends.reference.lipschitz.products import expm_logdet, jacobian_product_lognorms
+from kxfast.backends.reference.lipschitz.recurrent import gru_jacobians, lstm_jacobians, rnn_jacobians
 from kxfast.backends.reference.lipschitz.residual import (
     layer_jacobian,
     logdet_exact,
@@ -38,6 +39,7 @@ __all__ = [
     "conv_spectral_norm",
     "expm_logdet",
     "forward",
+    "gru_jacobians",
     "injective_pad",
     "injective_unpad",
     "jacobian_product_lognorms",
@@ -45,10 +47,12 @@ __all__ = [
     "layer_jacobian",
     "logdet_exact",
     "logdet_series",
+    "lstm_jacobians",
     "operator_spectral_norm",
     "power_iteration",
     "residual_backward",
     "residual_inverse",
+    "rnn_jacobians",
     "roulette_coefficients",
     "spectral_norm",
     "spectral_normalize",
