@@ -79,7 +79,7 @@ def test_net_file(tmp_path):
         ("    2 B(a) 30", "    2 B(a)", r"line 16 must have an index and 2 fields; got '2 B\(a\)'"),
         ("    2 B(a) 30", "    2 A(b) 30", r"species must be different; got 'A\(b\)' twice"),
         ("    1 1,2 3 kon", "    1 1,9 3 kon", "line 22 must name species by number; got '9'"),
-        ("    2 3 1,2 koff", "    2 3 1,2 kof", "line 23 must name species and parameters; got 'kof'"),
+        ("    2 3 1,2 koff", "    2 3 1,2 kof", r"line 23 must name species and parameters \(S1, .*\); got 'kof'"),
         ("    2 3 1,2 koff", "    2 3 1,2 MM koff kon", "line 23 has the rate law MM, which is not supported"),
         ("    6 0 2 2", "    6 0 2 -2", "line 27 must have a rate that is finite and at least 0; got -2"),
         ("1,3,2*4", "1,x", "line 32 must name species by number; got 'x'"),

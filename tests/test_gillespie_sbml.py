@@ -106,7 +106,7 @@ def test_laws_are_read_as_they_stand(tmp_path):
         ({"taken": "1.5"}, "reaction 'R' must have whole stoichiometries; got 1.5"),
         (
             {"law": "<times/><ci>k1</ci><ci>A</ci>"},
-            "the rate of reaction 'R' must name species and parameters; got 'k1'",
+            r"the rate of reaction 'R' must name species and parameters \(A, cell\); got 'k1'",
         ),
         ({"law": "<tan/><ci>A</ci>"}, r"reaction 'R' has 'tan\(A\)' in its formula, which is not supported"),
     ],
