@@ -12,7 +12,7 @@ def one(step_of: dict[str, object], key: str, seed: int) -> Row:
     """Do a step and return its row."""
     step = step_of[key]
     try:
-        return {"key": key, "seed": seed, **step.run(seed)}  # type: ignore[attr-defined]
+        return {"key": key, "seed": seed, **step.run(seed)}  # type: ignore[attr-defined]  # steps are found by name
     except Exception as error:  # a wrong result or a missing peer: the next step may do better
         return {"key": key, "seed": seed, "error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
 

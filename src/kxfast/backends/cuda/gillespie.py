@@ -191,6 +191,7 @@ def moments(
     sums = [device.zeros(each, np.uint64) for each in (shape, (*shape, 4), (*shape, max(cells, 1)))]
     tail = [*sums, np.int64(low), np.int64(width), np.int64(cells)]
     events = 0
+    # the last number of events is returned
     for samples, events in _Ensemble(network, t, seed, 0, n).run(device, True, False, lambda slots: tail):  # noqa: B007
         if progress:
             progress(samples, n * len(t))

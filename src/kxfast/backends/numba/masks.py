@@ -40,7 +40,7 @@ def _compiled(f: Callable[..., Any]) -> Any:
 
     inner = f if hasattr(f, "py_func") else njit(boundscheck=True)(f)
 
-    @njit(nogil=True)  # type: ignore[untyped-decorator,unused-ignore]
+    @njit(nogil=True)  # type: ignore[untyped-decorator,unused-ignore]  # Numba has no types
     def fill(out: Any, begin: int, end: int) -> None:
         for b in range(out.shape[0]):
             for h in range(out.shape[1]):
