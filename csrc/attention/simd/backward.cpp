@@ -62,7 +62,7 @@ void group(const Backward<T>& x, const GroupBits& bits, int64_t row, int64_t til
   row_pointers(x.q, x.q_row, row, x.rows, q);
   row_pointers(x.dout, x.dv_row, row, x.rows, dout);
   scores(q, x.keys + tile * kTile * x.d, x.d, from, to, w.p);
-  finish_scores(x, bits, row, tile, from, to, w.p);
+  finish_scores<false>(x, bits, row, tile, from, to, w.p);
   scores(dout, x.values + tile * kTile * x.dv, x.dv, from, to, w.ds);
   weigh(x, row, from, to, w);
   add<kTile, 1>(w.ds + begin, x.k + (tile * kTile + begin) * x.d_row, x.d_row, end - begin,
@@ -84,8 +84,7 @@ void block(const Backward<T>& x, int64_t first, int64_t tile, bool selected) {
   int64_t begin = last, end = first;  // the groups that attend to something
   uint64_t any = 0;
   for (int64_t row = first; row < last; row += kGroup) {
-    const GroupBits& bits = groups[(row - first) / kGroup] =
-        group_bits(x.mask, row, x.rows, tile, x.k_len);
+    const GroupBits& bits = groups[(row - first) / kGroup] = group_bits(x.mask, row, x.rows, tile, x.k_len);
     if (!bits.any) continue;
     begin = row < begin ? row : begin, end = row + kGroup < last ? row + kGroup : last;
     any |= bits.any;
