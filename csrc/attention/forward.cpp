@@ -26,7 +26,6 @@ void forward(const Problem<T>& x, T* out, T* lse) {
   const Sizes& n = x.size;
   if (n.key_heads && n.q_len * (n.heads / n.key_heads) <= kFew && !x.order.places)
     return forward_few(x, out, lse);
-  const Heads<T> queries{x.q, n.batch, n.heads, n.q_len, n.d, x.order};
   const Buffer<T> keys = packed<T>({x.k, n.batch, n.key_heads, n.k_len, n.d, x.order});
   const Rows<T> values({x.v, n.batch, n.key_heads, n.k_len, n.dv, x.order});
   const int64_t height = block_rows(n.batch * n.heads, n.q_len);
@@ -37,7 +36,7 @@ void forward(const Problem<T>& x, T* out, T* lse) {
     const int64_t row = (blocks - 1 - index / (n.batch * n.heads)) * height;
     const int64_t rows = std::min(height, n.q_len - row), kv = x.key_head(b, h), first = head * n.q_len + row;
     const int64_t size = forward_work<T>(rows, n.d, values.width());
-    Buffer<T> work(static_cast<size_t>(size + (x.order.places ? rows * n.d : 0)));
+    Buffer<T> work(static_cast<size_t>(size));
     Forward<T> block;
     block.q = x.q + first * n.d, block.q_row = n.d, block.places = nullptr;
     block.rows = rows, block.d = n.d, block.dv = n.dv, block.k_len = n.k_len;
@@ -46,9 +45,8 @@ void forward(const Problem<T>& x, T* out, T* lse) {
     block.values = values.data() + kv * n.k_len * values.width(), block.value_row = values.width();
     block.out = out + first * n.dv, block.lse = lse + first, block.work = work.data();
     if (x.order.places) {
-      T* q = work.data() + size;
-      for (int64_t r = 0; r < rows; ++r) std::copy_n(queries.row(head, row + r), n.d, q + r * n.d);
-      block.q = q, block.places = x.order.places + b * x.order.batch + row;
+      block.places = x.order.places + b * x.order.batch + row;
+      block.q = x.q + head * n.q_len * n.d;
       block.out = out + head * n.q_len * n.dv, block.lse = lse + head * n.q_len;
     }
     attend_block(block);

@@ -27,7 +27,7 @@ struct Work {
 
   explicit Work(const Forward<T>& x) : rows(groups_of(x.rows) * kGroup), q(x.work) {
     constexpr int kWidth = Lanes<T>::kWidth;
-    scores = q + rows * x.d, values = scores + rows * kTile, weights = values + rows * x.value_row;
+    scores = q + rows * x.d, values = scores + kPartRows * kTile, weights = values + rows * x.value_row;
     top = weights + rows * kWidth, end = top + rows * kWidth;
   }
 };
@@ -77,17 +77,13 @@ template <class T>
 void begin(const Forward<T>& x, const Work<T>& w) {
   const T scale = log2_scale(x);
   for (int64_t i = 0; i < w.rows; ++i) {
-    const T* q = x.q + (i < x.rows ? i : x.rows - 1) * x.q_row;
+    const int64_t row = i < x.rows ? i : x.rows - 1;
+    const T* q = x.q + (x.places ? x.places[row] : row) * x.q_row;
     for (int64_t k = 0; k < x.d; ++k) w.q[i * x.d + k] = q[k] * scale;
   }
   for (T* each = w.values; each < w.top; ++each) *each = 0;
   for (T* each = w.top; each < w.end; ++each) *each = -kInfinity<T>;
 }
-
-// The keys of a tile that some query of a group may attend to lie from `first` to before `last`.
-struct Keys {
-  int first, last;
-};
 
 // Of a tile that comes next, the share of one group of the rows on its way to the second level cache.
 template <class T>
@@ -97,39 +93,51 @@ inline void fetch(const T* tile, int64_t count, int64_t row, int64_t rows) {
   for (int64_t i = begin; i < begin + each && i < count; i += kLine) __builtin_prefetch(tile + i, 0, 2);
 }
 
+// One group's weights of a tile, in s; returns the keys that some query of it may attend to.
+struct Keys {
+  int first, last;
+};
+template <class T>
+inline Keys weigh_group(const Forward<T>& x, const Work<T>& w, int64_t row, int64_t tile, T* s) {
+  constexpr int kWidth = Lanes<T>::kWidth;
+  const GroupBits bits = group_bits(x.mask, row, x.rows, tile, x.k_len);
+  if (!bits.any) return {0, 0};
+  const Keys keys{__builtin_ctzll(bits.any), 64 - __builtin_clzll(bits.any)};
+  const int from = keys.first / kWidth, to = (keys.last + kWidth - 1) / kWidth;
+  const T* q[kGroup];
+  for (int64_t i = 0; i < kGroup; ++i) q[i] = w.q + (row + i) * x.d;
+  scores(q, x.keys + tile * kTile * x.d, x.d, from, to, s);
+  finish_scores<true>(x, bits, row, tile, from, to, s);
+  weigh(s, from, to, {w.values + row * x.value_row, w.weights + row * kWidth, w.top + row * kWidth},
+        x.value_row);
+  return keys;
+}
+
 template <class T>
 void run(const Forward<T>& x, const Work<T>& w, bool selected) {
-  constexpr int kWidth = Lanes<T>::kWidth;
   begin(x, w);
   const Tiles tiles = tiles_of(x.mask, x.rows, x.k_len);
   for (int64_t tile = tiles.first; tile < tiles.last; ++tile) {
-    Keys keys[kBlockRows / kGroup];
     const int64_t next = tile + 1 < tiles.last ? (tile + 1) * kTile : tile * kTile;
     const int64_t next_rows = next + kTile <= x.k_len ? kTile : x.k_len - next;
-    for (int64_t row = 0; row < x.rows; row += kGroup) {
-      fetch(x.keys + next * x.d, kTile * x.d, row, x.rows);
-      const GroupBits bits = group_bits(x.mask, row, x.rows, tile, x.k_len);
-      Keys& some = keys[row / kGroup] = {0, 0};
-      if (!bits.any) continue;
-      some = {__builtin_ctzll(bits.any), 64 - __builtin_clzll(bits.any)};
-      const int from = some.first / kWidth, to = (some.last + kWidth - 1) / kWidth;
-      const T* q[kGroup];
-      for (int64_t i = 0; i < kGroup; ++i) q[i] = w.q + (row + i) * x.d;
-      T* s = w.scores + row * kTile;
-      scores(q, x.keys + tile * kTile * x.d, x.d, from, to, s);
-      finish_scores<true>(x, bits, row, tile, from, to, s);
-      weigh(s, from, to, {w.values + row * x.value_row, w.weights + row * kWidth, w.top + row * kWidth},
-            x.value_row);
-    }
-    for (int64_t row = 0; row < x.rows; row += kGroup) {
-      fetch(x.values + next * x.value_row, next_rows * x.value_row, row, x.rows);
-      const auto [first, last] = keys[row / kGroup];
-      const T *p = w.scores + row * kTile + first, *v = x.values + (tile * kTile + first) * x.value_row;
-      T* sums = w.values + row * x.value_row;
-      if (selected)
-        add_selected<kGroup, kTile, 1>(p, v, x.value_row, last - first, sums, x.value_row, x.value_row, p);
-      else
-        add_rows<kGroup, kTile, 1>(p, v, x.value_row, last - first, sums, x.value_row, x.value_row);
+    for (int64_t part = 0; part < x.rows; part += kPartRows) {
+      const int64_t end = part + kPartRows < x.rows ? part + kPartRows : x.rows;
+      Keys keys[kPartRows / kGroup];
+      for (int64_t row = part; row < end; row += kGroup) {
+        fetch(x.keys + next * x.d, kTile * x.d, row, x.rows);
+        keys[(row - part) / kGroup] = weigh_group(x, w, row, tile, w.scores + (row - part) * kTile);
+      }
+      for (int64_t row = part; row < end; row += kGroup) {
+        fetch(x.values + next * x.value_row, next_rows * x.value_row, row, x.rows);
+        const auto [first, last] = keys[(row - part) / kGroup];
+        const T *p = w.scores + (row - part) * kTile + first,
+                *v = x.values + (tile * kTile + first) * x.value_row;
+        T* sums = w.values + row * x.value_row;
+        if (selected)
+          add_selected<kGroup, kTile, 1>(p, v, x.value_row, last - first, sums, x.value_row, x.value_row, p);
+        else
+          add_rows<kGroup, kTile, 1>(p, v, x.value_row, last - first, sums, x.value_row, x.value_row);
+      }
     }
   }
 }
