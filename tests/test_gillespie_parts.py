@@ -92,7 +92,8 @@ def test_wrong_starts():
     wrong("start must be at least 0; got -1", start=[-1, 2])
     wrong("start must be integers", start=[0.5, 2])
     ended = g.simulate(HILL, [1.0], n=4, seed=1, until="U > 0")
-    wrong("start must have no trajectories that until has ended", start=ended)
+    wrong("until must be given: it has ended 4 trajectories of start", start=ended)
+    wrong("until must hold where it has ended start; it does not for trajectory 0", start=ended, until="U > 500")
     with pytest.raises(ValueError, match="later must be a result that starts from this one"):
         res.joined(g.simulate(HILL, [0.5], n=4))
 

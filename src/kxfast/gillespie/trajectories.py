@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from kxfast.gillespie.carried import EventState
 from kxfast.gillespie.memory import check_memory
 
 Counts = NDArray[np.int64]
@@ -46,6 +47,8 @@ class Trajectories:
         When the condition `until` of `simulate` ended each trajectory; infinite where it did not until ``t[-1]``.
     assigned : mapping of str to float64 arrays, (n, T)
         What the assignment rules of an SBML model give at the samples.
+    state : EventState, or None
+        What the events of an SBML model hold at ``t[-1]``, delayed ones among them; for ``start`` of `simulate`.
 
     """
 
@@ -59,11 +62,14 @@ class Trajectories:
     method: str = ""
     stopped: Reals | None = None
     assigned: Mapping[str, Reals] = field(default_factory=dict)
+    state: EventState | None = None
 
     def __repr__(self) -> str:
         """Return the sizes."""
         n, times, species = self.counts.shape
-        return f"Trajectories({n} trajectories, {times} times, {species} species, {int(self.events.sum())} events)"
+        delayed = f", {len(self.state.due)} of the model delayed" if self.state else ""
+        events = f"{int(self.events.sum())} events{delayed}"
+        return f"Trajectories({n} trajectories, {times} times, {species} species, {events})"
 
     def mean(self) -> Reals:
         """Return the mean over trajectories, (T, S)."""
@@ -91,6 +97,7 @@ class Trajectories:
             assigned={
                 name: np.concatenate([self.assigned[name], x[:, skip:]], axis=1) for name, x in later.assigned.items()
             },
+            state=later.state,
         )
 
     def to_dataframe(self) -> Any:
