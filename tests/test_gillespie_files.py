@@ -162,7 +162,7 @@ def test_patterns_become_names_in_sbml(tmp_path):
 
 def test_a_folder_that_is_not_there_leaves_nothing(tmp_path):
     pytest.importorskip("libsbml", reason="needs python-libsbml")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"path must be in an existing folder; got '.*none/model.xml'"):
         MODELS["toggle"].to_sbml(tmp_path / "none" / "model.xml")
     assert not list(tmp_path.iterdir())
 

@@ -243,7 +243,8 @@ class ReactionNetwork:
         Notes
         -----
         Propensities are written as they stand, parameters as their values, species as amounts in a compartment
-        ``cell`` of size 1. A name that cannot be an id, such as ``EGF(r)``, becomes the name of a species ``S1``.
+        ``cell`` of size 1, events and what rules assign as they were read. A name that cannot be an id, such as
+        ``EGF(r)``, becomes the name of a species ``S1``.
         `read_sbml` reads it back to the same propensities. Source: SBML Level 3 Version 2 Core, 2018.
 
         Examples
