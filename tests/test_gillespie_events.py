@@ -170,7 +170,7 @@ def test_equal_priorities_take_a_random_order(tmp_path):
 
 def test_events_that_are_none(tmp_path):
     for engine in ENGINES:
-        with pytest.raises(ValueError, match=r"an event must assign .* whole one; got 2.5 for place 0"):
+        with pytest.raises(ValueError, match=r"an event must assign .* whole one; got 2.5 for 'A' at"):
             run(engine, "auto", model(tmp_path, [event("time >= 2", {"A": "2.5"})]))
         restless = [event("A > 4", {"A": "0"}), event("A < 1", {"A": "5"}, name="f")]
         with pytest.raises(ValueError, match="events must come to rest"):

@@ -128,6 +128,13 @@ def test_time_histogram_is_the_stationary_law():
         log.time_histogram("B", 1e9)
 
 
+def test_counts_of_a_long_log():
+    """Blocks of events give what one sum gives."""
+    log = g.simulate_events(CHAIN, max_events=150_000, seed=1)
+    changes = (CHAIN.products - CHAIN.reactants)[log.reaction]
+    np.testing.assert_array_equal(log.counts(), CHAIN.initial + np.vstack([0 * changes[:1], np.cumsum(changes, 0)]))
+
+
 def test_memory_is_said_before_a_run(monkeypatch):
     net = g.example("birth_death")
     with pytest.raises(MemoryError, match=r"the result needs 24000000000000 bytes; \d+ are available"):

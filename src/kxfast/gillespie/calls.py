@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +18,7 @@ from kxfast.gillespie.network import ReactionNetwork
 from kxfast.gillespie.trajectories import Reals, Trajectories
 from kxfast.settings import forced_backend
 
+_PLACE = re.compile(r"(?<=the count of )species (\d+)|place (\d+) of the state")
 METHODS = (
     "auto",
     "direct",
@@ -165,6 +168,19 @@ def _methods(backend: str, name: str) -> tuple[str, ...]:
     module = dispatch.load("gillespie", backend)
     approximate = () if name == "simulate_events" else getattr(module, "APPROXIMATE", ())
     return (*getattr(module, "METHODS", ()), *approximate)
+
+
+@contextmanager
+def names_in_errors(net: ReactionNetwork) -> Iterator[None]:
+    """Put names where backends, which know none, speak of places."""
+    try:
+        yield
+    except ValueError as error:
+        names = (*net.species, *net.variables)
+        text = _PLACE.sub(lambda match: repr(names[int(match[1] or match[2])]), str(error))
+        if text == str(error):
+            raise
+        raise ValueError(text) from None
 
 
 def function(backend: str, name: str) -> Callable[..., Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from itertools import pairwise
@@ -21,6 +21,7 @@ from kxfast.gillespie.calls import (
     check_times,
     function,
     key_of,
+    names_in_errors,
     serving,
 )
 from kxfast.gillespie.carried import EventState, part_of, together
@@ -148,15 +149,12 @@ def simulate(
     call = partial(
         _range, chosen, arrays, grid, method=method, seed=key, averages=averages, epsilon=leap, start=first.time
     )
-    if executor is None:
-        own = _own(first, 0, n)
-        samples, fired, mean, variance, stopped, state = call(n=n, first=0, threads=workers, progress=report, **own)
-    else:
-        parts = _spread(executor, partial(call, threads=workers or 1, progress=None), first, len(grid), report)
-        columns = list(zip(*parts, strict=True))
-        samples, fired, stopped = (np.concatenate(columns[i]) for i in (0, 1, 4))
-        mean, variance = (np.concatenate(columns[i]) if averages else None for i in (2, 3))
-        state = together(columns[5]) if net.events else None
+    with names_in_errors(net):
+        parts = _parts(call, executor, first, workers, len(grid), report)
+    columns = list(zip(*parts, strict=True))
+    samples, fired, stopped = (_joined(columns[i]) for i in (0, 1, 4))
+    mean, variance = (_joined(columns[i]) if averages else None for i in (2, 3))
+    state = together(columns[5]) if net.events else None
     if first.stopped is not None:
         stopped = np.where(np.isfinite(first.stopped), first.stopped, stopped)
     return Trajectories(
@@ -187,15 +185,23 @@ def _range(backend: str, *arguments: Any, **keywords: Any) -> Any:
     return function(backend, "simulate")(*arguments, **keywords)  # found by name: executors may be other processes
 
 
-def _spread(
-    executor: Executor,
+def _joined(parts: Sequence[Any]) -> Any:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _parts(
     call: Callable[..., Any],
+    executor: Executor | None,
     start: Start,
+    workers: int,
     times: int,
     report: Callable[[int, int], None] | None,
 ) -> list[Any]:
-    n = start.n
-    edges = np.linspace(0, n, min(n, 4 * (os.cpu_count() or 1)) + 1).astype(int).tolist()
+    """Return what backends found of all trajectories, here in one call, or in ranges that an executor runs."""
+    if executor is None:
+        return [call(n=start.n, first=0, threads=workers, progress=report, **_own(start, 0, start.n))]
+    call = partial(call, threads=workers or 1, progress=None)
+    edges = np.linspace(0, start.n, min(start.n, 4 * (os.cpu_count() or 1)) + 1).astype(int).tolist()
     futures = [
         executor.submit(call, n=last - first, first=first, **_own(start, first, last))
         for first, last in pairwise(edges)
@@ -205,7 +211,7 @@ def _spread(
         for future, done in zip(futures, edges[1:], strict=True):
             parts.append(future.result())
             if report:
-                report(done * times, n * times)
+                report(done * times, start.n * times)
     finally:
         for future in futures:
             future.cancel()

@@ -16,6 +16,7 @@ from kxfast.gillespie.memory import check_memory
 
 Counts = NDArray[np.int64]
 Reals = NDArray[np.float64]
+_BLOCK = 2**16  # events
 
 
 def _optional(module: str, purpose: str) -> Any:
@@ -114,14 +115,15 @@ class Trajectories:
         attributes = {"units": "molecules", "method": self.method}
         return xarray.DataArray(self.counts, coordinates, list(coordinates), name="counts", attrs=attributes)
 
-    def plot(self, axes: Any = None, *, species: Sequence[str] | None = None, most: int = 50) -> Any:
+    def plot(self, axes: Any = None, *, species: str | Sequence[str] | None = None, most: int = 50) -> Any:
         """Draw a fan of trajectories, their mean and a band of one standard deviation, and return matplotlib's axes.
 
         One colour for each of the `species`, all by default; `most` trajectories are drawn, mean and band are of all.
         """
         pyplot = _optional("matplotlib.pyplot", "plot")
         axes = pyplot.subplots()[1] if axes is None else axes
-        for colour, name in enumerate(self.species if species is None else species):
+        chosen = self.species if species is None else [species] if isinstance(species, str) else species
+        for colour, name in enumerate(chosen):
             if name not in self.species:
                 raise ValueError(f"species must be among {', '.join(self.species)}; got {name!r}")
             every = self.counts[:, :, self.species.index(name)]
@@ -241,6 +243,8 @@ class EventLog:
         check_memory(8 * (len(self) + 1) * len(self.species), "counts()", "look at part of the log")
         counts = np.empty((len(self) + 1, len(self.species)), np.int64)
         counts[0] = self.initial
-        np.cumsum(self.change[self.reaction].toarray(), axis=0, out=counts[1:])
-        counts[1:] += self.initial
+        for begin in range(0, len(self), _BLOCK):  # little memory besides, and Ctrl-C is heard between
+            block = self.change[self.reaction[begin : begin + _BLOCK]].toarray()
+            block[0] += counts[begin]
+            np.cumsum(block, axis=0, out=counts[begin + 1 : begin + 1 + len(block)])
         return counts
