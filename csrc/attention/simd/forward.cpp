@@ -61,13 +61,13 @@ inline void weigh(T* s, int from, int to, const Sums<T>& sums, int64_t columns) 
 template <class T>
 void run(const Forward<T>& x, bool selected) {
   constexpr int kWidth = Lanes<T>::kWidth;
-  const int64_t groups = groups_of(x.rows), padded_rows = groups * kGroup,
-                tiles = (x.k_len + kTile - 1) / kTile;
+  const int64_t padded_rows = groups_of(x.rows) * kGroup;
   T *s = x.work, *values = s + kGroup * kTile, *weights = values + padded_rows * x.value_row,
     *top = weights + padded_rows * kWidth;
   for (T* each = values; each < top; ++each) *each = 0;
   for (int64_t i = 0; i < padded_rows * kWidth; ++i) top[i] = -kInfinity<T>;
-  for (int64_t tile = 0; tile < tiles; ++tile)
+  const Tiles tiles = tiles_of(x.mask, x.rows, x.k_len);
+  for (int64_t tile = tiles.first; tile < tiles.last; ++tile)
     for (int64_t row = 0; row < x.rows; row += kGroup) {
       const GroupBits bits = group_bits(x.mask, row, x.rows, tile, x.k_len);
       if (!bits.any) continue;

@@ -45,6 +45,21 @@ inline GroupBits group_bits(const HeadMask& mask, int64_t row, int64_t rows, int
   return bits;
 }
 
+// The run of tiles that hold every key that any of the rows may attend to.
+struct Tiles {
+  int64_t first, last;
+};
+inline Tiles tiles_of(const HeadMask& mask, int64_t rows, int64_t k_len) {
+  if (!mask.groups) return {0, (k_len + kTile - 1) / kTile};
+  int64_t start = k_len, stop = 0;
+  for (int64_t g = 0; g < groups_of(rows); ++g) {
+    const Interval any = mask.groups[g * mask.group];
+    if (any.start < start) start = any.start;
+    if (any.stop > stop) stop = any.stop;
+  }
+  return {start / kTile, (stop + kTile - 1) / kTile};
+}
+
 // s = (s + bias) scale log2(e), and -inf where the bits forbid.
 template <class T>
 inline void finish_scores(const Queries<T>& x, const GroupBits& bits, int64_t row, int64_t tile, int from,
