@@ -47,7 +47,8 @@ class Trajectories:
     stopped : float64 array, (n,), or None
         When the condition `until` of `simulate` ended each trajectory; infinite where it did not until ``t[-1]``.
     assigned : mapping of str to float64 arrays, (n, T)
-        What the assignment rules of an SBML model give at the samples.
+        What the assignment rules of an SBML model give at the samples; not those that read what events change besides
+        counts.
     state : EventState, or None
         What the events of an SBML model hold at ``t[-1]``, delayed ones among them; for ``start`` of `simulate`.
 
