@@ -144,7 +144,8 @@ def simulate(
     leap = check_leaping(net, method, epsilon, averages=averages, until=until)
     key = key_of(checks.seed(seed), first)
     report = checks.progress(progress, "sample")
-    check_memory(8 * n * (len(grid) * len(net.species) + len(net.rates)))
+    at_samples = len(net.species) + len(net.rules)
+    check_memory(8 * n * (len(grid) * at_samples + len(net.rates) + 2 * len(net.species) * averages))
     arrays = net.arrays_until(condition) if condition else net.arrays
     call = partial(
         _range, chosen, arrays, grid, method=method, seed=key, averages=averages, epsilon=leap, start=first.time
