@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kxfast.checks import place
+from kxfast.checks import half_types, place
 from kxfast.settings import forced_backend
 
 _CUDA = 2  # DLPack's number
@@ -41,23 +41,52 @@ def on_device(x: Any) -> bool:
     return found is not None and int(found()[0]) == _CUDA
 
 
-def canonical(name: str, x: Any, first: DeviceArray | None = None, *, copied: bool = True) -> DeviceArray:
-    """Return a float32 or float64 array on the device of `first`; `copied` says that another layout may be copied."""
+def canonical(
+    name: str, x: Any, first: DeviceArray | None = None, *, copied: bool = True,
+    types: Sequence[str] = ("float32", "float64"), align: int = 1,
+) -> DeviceArray:  # fmt: skip
+    """Return an array of one of the types, on the device of `first`, at a multiple of `align` bytes.
+
+    `copied` says that what lies otherwise may be copied, on the device.
+    """
     if not on_device(x):
         raise TypeError(f"{name} must be in the memory of a GPU, where backend 'cuda' works; got {place(x)}")
     owner = x.detach() if hasattr(x, "detach") else x
-    if str(owner.dtype).rpartition(".")[2] not in ("float32", "float64"):
-        raise TypeError(f"{name} must be float32 or float64; got {owner.dtype}")
-    facts = owner.__cuda_array_interface__
+    kind = str(owner.dtype).rpartition(".")[2]
+    if kind not in types:
+        accepted = " or ".join(filter(None, (", ".join(types[:-1]), types[-1])))
+        raise TypeError(f"{name} must be {accepted}; got {owner.dtype}")
+    facts = _facts(owner, kind)
     if facts.get("strides") is not None and not _is_contiguous(facts):
         if not copied:
             raise ValueError(f"{name} must be C-contiguous, to be updated on a GPU; got strides {facts['strides']}")
         owner = owner.contiguous() if hasattr(owner, "contiguous") else library(owner).ascontiguousarray(owner)
-        facts = owner.__cuda_array_interface__
+        facts = _facts(owner, kind)
+    if int(facts["data"][0]) % align:
+        if not copied:
+            raise ValueError(f"{name} must be at a multiple of {align} bytes, to be updated on a GPU")
+        owner = owner.clone() if hasattr(owner, "clone") else owner.copy()
+        facts = _facts(owner, kind)
     number = int(x.__dlpack_device__()[1])
     if first is not None and number != first.number:
         raise ValueError(f"{name} must be on GPU {first.number} like the arrays before; got {place(x)}")
-    return DeviceArray(owner, int(facts["data"][0]), tuple(facts["shape"]), np.dtype(facts["typestr"]), number)
+    dtype = bfloat16(name) if kind == "bfloat16" else np.dtype(kind)
+    return DeviceArray(owner, int(facts["data"][0]), tuple(facts["shape"]), dtype, number)
+
+
+def bfloat16(name: str) -> np.dtype[Any]:
+    """Return NumPy's type of that name, which another package brings."""
+    for each in half_types():
+        if each.name == "bfloat16":
+            return each
+    raise TypeError(f"{name} must not be bfloat16, as ml_dtypes is not installed")
+
+
+def _facts(owner: Any, kind: str) -> dict[str, Any]:
+    """Return the array interface; torch has none for bfloat16, but for integers of its size."""
+    seen = owner.view(library(owner).int16) if kind == "bfloat16" and hasattr(owner, "detach") else owner
+    found: dict[str, Any] = seen.__cuda_array_interface__
+    return found
 
 
 def _is_contiguous(facts: dict[str, Any]) -> bool:

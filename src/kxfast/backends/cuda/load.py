@@ -197,7 +197,16 @@ class _Kernel:
 
 def address(x: Any) -> int:
     """Return where an array of the device lies."""
-    return int(x.ctypes.data if isinstance(x, np.ndarray) else x.data.ptr)
+    if isinstance(x, np.ndarray):
+        return int(x.ctypes.data)
+    return int(x.data_ptr() if hasattr(x, "data_ptr") else x.data.ptr)
+
+
+def empty_beside(example: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """Return an array of the library and on the device of another, with anything in it."""
+    if hasattr(example, "new_empty"):
+        return example.new_empty(shape, dtype=getattr(import_module("torch"), dtype.name))
+    return import_module(type(example).__module__.split(".")[0]).empty(shape, dtype=dtype)
 
 
 @contextmanager
