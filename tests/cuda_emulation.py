@@ -107,6 +107,9 @@ class EmulatedDevice:
     def runs(self, keys):
         return load.CuPyDevice.runs(self, keys)
 
+    def stream(self):
+        return 0
+
     def free_bytes(self):
         return self.free
 

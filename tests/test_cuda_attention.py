@@ -108,9 +108,8 @@ def test_what_stands_in_masked_pairs_goes_nowhere(rng, kind):
 @pytest.mark.parametrize("sizes", [(0, 3, 3), (2, 0, 3), (2, 3, 0)], ids=str)
 def test_nothing_to_attend_to(rng, sizes):
     b, q_len, k_len = sizes
-    agree(inputs(rng, np.dtype("d"), b, 2, 1, q_len, k_len, 20, 7))
-    if q_len <= k_len:
-        agree(inputs(rng, np.dtype("d"), b, 2, 1, q_len, k_len, 20, 7), masks.causal() & ~masks.causal())
+    for mask in None, masks.causal() & ~masks.causal(), masks.strided(2):
+        agree(inputs(rng, np.dtype("d"), b, 2, 1, q_len, k_len, 20, 7), mask, orders=[0])
 
 
 def test_tiles_that_are_empty_are_never_touched(rng):
@@ -186,3 +185,19 @@ def test_they_compile_for_every_chip():
         plan = attention_plan.forward(kind, d, d)
         code, _ = nvrtc.compile_text(attention_plan.text(kind, d, d, plan, "attention.cuh"), "compute_80")
         assert b".target sm_80" in code
+
+
+def test_what_is_made_of_a_mask_is_made_once(rng, monkeypatch):
+    arrays, made = inputs(rng, np.dtype("d"), 1, 2, 1, 65, 65, 20, 7), []
+    make = attention_masks._made
+    monkeypatch.setattr(attention_masks, "_made", lambda *each: made.append(each) or make(*each))
+    with emulated(orders=[0]) as device:
+        q, k, v = map(there, arrays)
+        for mask in masks.causal(), masks.strided(3), masks.function(lambda b, h, i, j: i != j):
+            before = len(made)
+            first, second = (kx.attention.scaled_dot_product_attention(q, k, v, mask=mask) for _ in range(2))
+            np.testing.assert_array_equal(first.memory, second.memory)
+            assert len(made) == before + 1
+        monkeypatch.setattr(device, "stream", lambda: 7)
+        kx.attention.scaled_dot_product_attention(q, k, v, mask=mask)
+        assert len(made) == before + 2  # memory belongs to a stream

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +18,20 @@ from kxfast.masks import Mask
 from kxfast.masks.mask import And
 from kxfast.masks.patterns import Function
 
+Array = NDArray[Any]
 TYPES = ("float32", "float64", "float16", "bfloat16")
 _ALIGN = 16  # bytes that an asynchronous copy brings
 
 
-class Pairs(NamedTuple):
-    """As `arguments.Pairs`, but booleans may be on the device, and a function may stand beside intervals."""
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Which keys queries may attend to; nothing: all. What the backend makes of it lives as long as it."""
 
-    mask: Any = None
-    intervals: NDArray[Any] | None = None
-    order: NDArray[Any] | None = None
-    function: Callable[..., Any] | None = None
+    intervals: Array | None = None  # as in `arguments.Pairs`, and so is `order`
+    order: Array | None = None
+    bits: Array | None = None  # uint32 (B or 1, H or 1, Lq or 1, words): 32 keys in a word
+    mask: DeviceArray | None = None  # booleans on the device, in four dimensions that broadcast
+    function: Callable[..., Any] | None = None  # of (b, h, i, j); counts beside intervals
 
 
 class Call(NamedTuple):
@@ -97,18 +102,35 @@ def _floating(name: str, x: Any, first: DeviceArray | None, ndim: int | None = 4
     return found
 
 
+# Masks do not change: what the last call made of each is kept for the next.
+_recent: WeakKeyDictionary[Mask, tuple[Any, Pairs]] = WeakKeyDictionary()
+
+
 def _pairs(mask: Any, full: tuple[int, int, int, int], sortable: bool, first: DeviceArray) -> Pairs:
     if mask is None:
         return Pairs()
     if not isinstance(mask, Mask):
         given = devices.canonical("mask", mask, first, types=("bool",))
-        return Pairs(given._replace(shape=arguments.broadcasting("mask", given.shape, full)))
+        return Pairs(mask=given._replace(shape=arguments.broadcasting("mask", given.shape, full)))
+    known = _recent.get(mask)
+    if known is None or known[0] != (full, sortable):
+        known = _recent[mask] = (full, sortable), _of_mask(mask, full, sortable)
+    return known[1]
+
+
+def _of_mask(mask: Mask, full: tuple[int, int, int, int], sortable: bool) -> Pairs:
     function, rest = _function(mask)
     if function is not None:
         intervals = None if rest is None else rest.key_intervals(*full)
         if rest is None or intervals is not None:
-            return Pairs(None, intervals, None, function)
-    return Pairs(*arguments.pairs(mask, full, sortable))
+            return Pairs(intervals, function=function)
+    found = arguments.pairs(mask, full, sortable)
+    if found.mask is None:
+        return Pairs(found.intervals, found.order)
+    wide = np.broadcast_to(found.mask, (*found.mask.shape[:3], full[3]))
+    bits = np.zeros((*wide.shape[:3], -(-full[3] // 32) * 4), np.uint8)
+    bits[..., : -(-full[3] // 8)] = np.packbits(wide, -1, bitorder="little")
+    return Pairs(bits=bits.view(np.uint32))
 
 
 def _function(mask: Mask) -> tuple[Callable[..., Any] | None, Mask | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +40,23 @@ def ranges(intervals: NDArray[np.int32], rows: int) -> NDArray[np.int32]:
     return np.ascontiguousarray(np.concatenate(pairs, -1), np.int32)
 
 
+# What calls made of their masks, as long as these live: by stream, since memory belongs to one.
+_known: WeakKeyDictionary[Any, dict[tuple[Any, ...], Given]] = WeakKeyDictionary()
+_MOST_KNOWN = 16
+
+
 def given(device: load.Device, pairs: Any, full: tuple[int, int, int, int], rows: int, keys: int) -> Given:
     """Return the arguments for tiles of `rows` queries and `keys` keys."""
+    known = _known.setdefault(pairs, {})
+    key = device, device.stream(), full, rows, keys
+    if key not in known:
+        if len(known) >= _MOST_KNOWN:
+            known.pop(next(iter(known)))
+        known[key] = _made(device, pairs, full, rows, keys)
+    return known[key]
+
+
+def _made(device: load.Device, pairs: Any, full: tuple[int, int, int, int], rows: int, keys: int) -> Given:
     behind: list[Any] = []
 
     def address(x: Any) -> np.uint64:
@@ -50,20 +66,16 @@ def given(device: load.Device, pairs: Any, full: tuple[int, int, int, int], rows
     intervals, tiles, steps = _NOTHING, _NOTHING, [0, 0, 0, 0]
     if pairs.intervals is not None:
         x = pairs.intervals
-        of_tiles = ranges(x, rows)
+        of_tiles, many = ranges(x, rows), x.shape[2] > 1
         intervals, tiles = address(device.upload(x)), address(device.upload(of_tiles))
-        one = x.shape[2] == 1
-        steps = [
-            _step(x.shape[0], x.shape[2]),
-            int(not one),
-            _step(len(of_tiles), 8 * of_tiles.shape[1]),
-            8 * (not one),
-        ]
+        steps = [_step(x.shape[0], x.shape[2]), int(many), _step(len(of_tiles), 8 * of_tiles.shape[1]), 8 * many]
     bits, classes, bit_steps = _NOTHING, _NOTHING, [0] * 6
     captured, allowed = _NOTHING, None
-    if pairs.mask is not None:
-        found = _Bits(device, pairs.mask, full, rows, keys)
-        bits, classes, bit_steps = address(found.bits), address(found.classes), found.steps
+    if pairs.bits is not None or pairs.mask is not None:
+        shape = (pairs.bits if pairs.mask is None else pairs.mask).shape[:3]
+        words = device.upload(pairs.bits) if pairs.mask is None else _packed(device, pairs.mask, full[3])
+        table, bit_steps = _bit_classes(device, words, shape, full[3], rows, keys)
+        bits, classes = address(words), address(table)
     elif pairs.function is not None:
         function = translated(pairs.function)
         held = device.upload(function.captured)
@@ -83,33 +95,31 @@ def _step(size: int, step: int) -> int:
     return step if size > 1 else 0
 
 
-class _Bits:
-    """Bits of booleans (B or 1, H or 1, Lq or 1, Lk or 1), of the host or of the device, and classes of tiles."""
+def _packed(device: load.Device, mask: Any, k_len: int) -> Any:
+    """Return booleans of the device as bits, 32 keys in a word."""
+    rows, words = int(np.prod(mask.shape[:3])), -(-k_len // 32)
+    bits = device.empty((rows, words), np.uint32)
+    if bits.size:
+        shape = [np.int64(each) for each in (rows, mask.shape[3], k_len)]
+        blocks = -(-rows * words // 8)
+        device.kernel(_TEXT, "attention_bits")(blocks, 256, 0, [np.uint64(mask.address), bits, *shape], [mask.owner])
+    return bits
 
-    def __init__(self, device: load.Device, mask: Any, full: tuple[int, int, int, int], rows: int, keys: int) -> None:
-        b, h, q_len, columns = mask.shape
-        k_len = full[3]
-        words, heads = -(-k_len // 32), b * h
-        behind: list[Any] = []
-        if isinstance(mask, np.ndarray):
-            wide = np.broadcast_to(mask, (b, h, q_len, k_len))
-            packed = np.zeros((heads * q_len, 4 * words), np.uint8)
-            packed[:, : -(-k_len // 8)] = np.packbits(wide, -1, bitorder="little").reshape(heads * q_len, -1)
-            self.bits = device.upload(packed.view(np.uint32))
-        else:
-            self.bits = device.empty((heads * q_len, words), np.uint32)
-            behind = [mask.owner]
-            shape = [np.int64(each) for each in (heads * q_len, columns, k_len)]
-            kernel, blocks = device.kernel(_TEXT, "attention_bits"), -(-heads * q_len * words // 8)
-            kernel(blocks, 256, 0, [np.uint64(mask.address), self.bits, *shape], behind)
-        tiles, across = -(-q_len // rows), -(-k_len // keys)
-        self.classes = device.empty((heads, tiles, across), np.uint8)
-        sizes = [np.int64(each) for each in (heads, q_len, k_len, rows, keys)]
+
+def _bit_classes(
+    device: load.Device, bits: Any, shape: tuple[int, int, int], k_len: int, rows: int, keys: int
+) -> tuple[Any, list[int]]:
+    """Return classes of tiles of bits (B or 1, H or 1, Lq or 1, words), and the steps of both."""
+    b, h, q_len = shape
+    words, tiles, across = -(-k_len // 32), -(-q_len // rows), -(-k_len // keys)
+    classes = device.empty((b * h, tiles, across), np.uint8)
+    if classes.size:
+        sizes = [np.int64(each) for each in (b * h, q_len, k_len, rows, keys)]
         kernel = device.kernel(_TEXT, "attention_classes")
-        kernel(-(-heads * tiles * across // 256), 256, 0, [self.bits, self.classes, *sizes])
-        of_bits = [_step(b, h * q_len * words), _step(h, q_len * words), _step(q_len, words)]
-        of_classes = [_step(b, h * tiles * across), _step(h, tiles * across), across if q_len > 1 else 0]
-        self.steps = of_bits + of_classes
+        kernel(-(-b * h * tiles * across // 256), 256, 0, [bits, classes, *sizes])
+    of_bits = [_step(b, h * q_len * words), _step(h, q_len * words), _step(q_len, words)]
+    of_classes = [_step(b, h * tiles * across), _step(h, tiles * across), across if q_len > 1 else 0]
+    return classes, of_bits + of_classes
 
 
 def _function_classes(

@@ -52,6 +52,9 @@ class Device(Protocol):
     def runs(self, keys: Any) -> tuple[Any, Any]:
         """Return NumPy arrays of the different values of an array, in order, and how often each is there."""
 
+    def stream(self) -> int:
+        """Return the stream that kernels are launched on now."""
+
     def free_bytes(self) -> int:
         """Return how much memory can be had."""
 
@@ -152,6 +155,10 @@ class CuPyDevice:
         starts = self._cp.flatnonzero(new)
         ends = self._cp.append(starts[1:], len(keys))
         return self._cp.asnumpy(keys[starts]), self._cp.asnumpy(ends - starts)
+
+    def stream(self) -> int:
+        """See `Device`."""
+        return int(self._cp.cuda.get_current_stream().ptr)
 
     def free_bytes(self) -> int:
         """See `Device`."""
