@@ -171,6 +171,9 @@ class GpuArray:
     def data_ptr(self):
         return self.memory.ctypes.data
 
+    def fill(self, value):
+        self.memory.fill(value)
+
     def reshape(self, shape):
         return GpuArray(self.memory.reshape(shape), self.number)
 

@@ -84,6 +84,8 @@ def test_arrays_never_move_by_themselves(rng):
     arrays = inputs(rng, np.dtype("f"), 1, 2, 1, 5, 6, 20, 7)
     with emulated(), pytest.raises(TypeError, match="q must be in the memory of a GPU"):
         call(*arrays, backend="cuda")
+    with emulated(), kx.use_backend("cuda"), pytest.raises(TypeError, match="q must be in the memory of a GPU"):
+        call(*arrays)
     with pytest.raises(kx.BackendError, match=r"backend 'cuda' cannot serve attention\.scaled_dot_product_attention: "):
         call(*map(there, arrays))
 

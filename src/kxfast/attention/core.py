@@ -71,7 +71,7 @@ def scaled_dot_product_attention(
     [1.0, 1.5, 3.0]
 
     """
-    if (type(q) is not np.ndarray and devices.wanted((q,), backend)) or backend == "cuda":
+    if devices.wanted((q,), backend):
         from kxfast.attention.device import attend_there
 
         return attend_there(q, k, v, mask=mask, bias=bias, scale=scale, return_lse=return_lse, out=out)
@@ -137,7 +137,7 @@ def scaled_dot_product_attention_backward(
     [0.5, 0.5]
 
     """
-    if (type(q) is not np.ndarray and devices.wanted((q,), backend)) or backend == "cuda":
+    if devices.wanted((q,), backend):
         from kxfast.attention.device import attend_back_there
 
         return attend_back_there(grad, q, k, v, out, lse, mask=mask, bias=bias, scale=scale, need_dbias=need_dbias)
