@@ -100,8 +100,10 @@ __device__ __forceinline__ void forward(const Problem<T>& problem, T* out, SumOf
     return tile;
   };
   const auto bring = [&](i64 tile, int stage) {
-    fetch<T, kKeys, kDepth, kDepth>(stage_of_k(stage), head.k, tile * kKeys, head.k_len, head.order);
-    fetch<T, kKeys, kPart, kValues>(stage_of_v(stage), head.v, tile * kKeys, head.k_len, head.order, part);
+    fetch<T, kKeys, kDepth, kDepth>(stage_of_k(stage), head.k, head.k_row, tile * kKeys, head.k_len,
+                                    head.order);
+    fetch<T, kKeys, kPart, kValues>(stage_of_v(stage), head.v, head.v_row, tile * kKeys, head.k_len,
+                                    head.order, part);
     copy_async_commit();
   };
 
@@ -111,7 +113,7 @@ __device__ __forceinline__ void forward(const Problem<T>& problem, T* out, SumOf
   const int own = static_cast<int>(threadIdx.x / kWarp) * kBands * 16;  // the warp's first row in the tile
   i64 tile = next(0);
   if (tile < k_tiles) {
-    fetch<T, kRows, kDepth, kDepth>(q, head.q, q_tile * kRows, head.q_len, head.order);
+    fetch<T, kRows, kDepth, kDepth>(q, head.q, head.q_row, q_tile * kRows, head.q_len, head.order);
     bring(tile, 0);
   }
   for (int stage = 0; tile < k_tiles; stage = (stage + 1) % kStages) {

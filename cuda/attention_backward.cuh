@@ -30,10 +30,10 @@ __device__ __forceinline__ void gradient_of_queries(const Problem<T>& problem, c
     return tile;
   };
   const auto bring = [&](i64 tile, int stage) {
-    fetch<T, kKeys, kDepth, kDepth>(k + stage * kKeys * pitch<T>(kDepth), head.k, tile * kKeys, head.k_len,
-                                    head.order);
-    fetch<T, kKeys, kValues, kValues>(v + stage * kKeys * pitch<T>(kValues), head.v, tile * kKeys, head.k_len,
-                                      head.order);
+    fetch<T, kKeys, kDepth, kDepth>(k + stage * kKeys * pitch<T>(kDepth), head.k, head.k_row, tile * kKeys,
+                                    head.k_len, head.order);
+    fetch<T, kKeys, kValues, kValues>(v + stage * kKeys * pitch<T>(kValues), head.v, head.v_row, tile * kKeys,
+                                      head.k_len, head.order);
     copy_async_commit();
   };
 
@@ -43,9 +43,9 @@ __device__ __forceinline__ void gradient_of_queries(const Problem<T>& problem, c
   sums.clear();
   i64 tile = next(0);
   if (tile < k_tiles) {
-    fetch<T, kRows, kDepth, kDepth>(q, head.q, q_tile * kRows, head.q_len, head.order);
-    fetch<T, kRows, kValues, kValues>(grad, given.grad + head.row * kValues, q_tile * kRows, head.q_len,
-                                      head.order);
+    fetch<T, kRows, kDepth, kDepth>(q, head.q, head.q_row, q_tile * kRows, head.q_len, head.order);
+    fetch<T, kRows, kValues, kValues>(grad, given.grad + head.row * kValues, kValues, q_tile * kRows,
+                                      head.q_len, head.order);
     bring(tile, 0);
   }
   for (int stage = 0; tile < k_tiles; stage = (stage + 1) % kStages) {
@@ -115,10 +115,11 @@ __device__ __forceinline__ void gradients_of_keys(const Problem<T>& problem, con
   const auto bring = [&](i64 at, int stage) {
     const Head<T, kDepth, kValues> head = head_of(at);
     const i64 first = at % q_tiles * kQueries;
-    fetch<T, kQueries, kDepth, kDepth>(q + stage * kQueries * pitch<T>(kDepth), head.q, first, head.q_len,
-                                       head.order);
+    fetch<T, kQueries, kDepth, kDepth>(q + stage * kQueries * pitch<T>(kDepth), head.q, head.q_row, first,
+                                       head.q_len, head.order);
     fetch<T, kQueries, kValues, kValues>(grad + stage * kQueries * pitch<T>(kValues),
-                                         given.grad + head.row * kValues, first, head.q_len, head.order);
+                                         given.grad + head.row * kValues, kValues, first, head.q_len,
+                                         head.order);
     for (int r = static_cast<int>(threadIdx.x); r < kQueries; r += kThreads) {
       const bool there = first + r < head.q_len;
       const i64 row = head.row + (there ? head.order(first + r) : 0);
@@ -137,8 +138,8 @@ __device__ __forceinline__ void gradients_of_keys(const Problem<T>& problem, con
   const i64 all = members * q_tiles;
   i64 at = next(0);
   if (at < all) {
-    fetch<T, kRows, kDepth, kDepth>(k, any.k, k_tile * kRows, any.k_len, any.order);
-    fetch<T, kRows, kValues, kValues>(v, any.v, k_tile * kRows, any.k_len, any.order);
+    fetch<T, kRows, kDepth, kDepth>(k, any.k, any.k_row, k_tile * kRows, any.k_len, any.order);
+    fetch<T, kRows, kValues, kValues>(v, any.v, any.v_row, k_tile * kRows, any.k_len, any.order);
     bring(at, 0);
   }
   for (int stage = 0; at < all; stage = (stage + 1) % kStages) {

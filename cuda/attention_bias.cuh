@@ -37,11 +37,11 @@ __device__ __forceinline__ void gradient_of_bias(const Problem<T>& problem, cons
     const i64 h = own_h + at / k_tiles / q_tiles % heads, b = own_b + at / k_tiles / q_tiles / heads;
     const Head<T, kDepth, kValues> head(problem, b, h);
     if (!head.pairs.template kind<kKeys>(q_tile, k_tile)) continue;
-    fetch<T, kRows, kDepth, kDepth>(q, head.q, q_tile * kRows, head.q_len, head.order);
-    fetch<T, kRows, kValues, kValues>(grad, given.grad + head.row * kValues, q_tile * kRows, head.q_len,
-                                      head.order);
-    fetch<T, kKeys, kDepth, kDepth>(k, head.k, k_tile * kKeys, head.k_len, head.order);
-    fetch<T, kKeys, kValues, kValues>(v, head.v, k_tile * kKeys, head.k_len, head.order);
+    fetch<T, kRows, kDepth, kDepth>(q, head.q, head.q_row, q_tile * kRows, head.q_len, head.order);
+    fetch<T, kRows, kValues, kValues>(grad, given.grad + head.row * kValues, kValues, q_tile * kRows,
+                                      head.q_len, head.order);
+    fetch<T, kKeys, kDepth, kDepth>(k, head.k, head.k_row, k_tile * kKeys, head.k_len, head.order);
+    fetch<T, kKeys, kValues, kValues>(v, head.v, head.v_row, k_tile * kKeys, head.k_len, head.order);
     copy_async_commit();
     arrive(false);
     Sums<T, 1, kKeys> s, dp;

@@ -9,17 +9,20 @@
 
 // Two blocks to a multiprocessor are what shared memory holds; asked for more, the compiler spills.
 #define KX_BOUNDS __launch_bounds__(KX_WARPS * 32, 2)
-#define KX_PROBLEM_PARAMETERS                                                                              \
-  const KX_T *q, const KX_T *k, const KX_T *v, const KX_T *bias, kx::i64 heads, kx::i64 groups,            \
-      kx::i64 q_len, kx::i64 k_len, double scale, kx::i64 bias_batch, kx::i64 bias_head, kx::i64 bias_row, \
-      kx::i64 bias_column, const kx::attention::Interval *intervals, const int *ranges,                    \
-      kx::i64 interval_batch, kx::i64 interval_row, kx::i64 range_batch, kx::i64 range_tile,               \
-      const kx::u32 *bits, const kx::u8 *classes, kx::i64 bit_batch, kx::i64 bit_head, kx::i64 bit_row,    \
-      kx::i64 class_batch, kx::i64 class_head, kx::i64 class_tile, const kx::i64 *captured,                \
-      const kx::i64 *places, kx::i64 place_batch
+#define KX_PROBLEM_PARAMETERS                                                                           \
+  const KX_T *q, const KX_T *k, const KX_T *v, const KX_T *bias, kx::i64 heads, kx::i64 groups,         \
+      kx::i64 q_len, kx::i64 k_len, double scale, kx::i64 q_batch, kx::i64 q_head, kx::i64 q_row,       \
+      kx::i64 k_batch, kx::i64 k_head, kx::i64 k_row, kx::i64 v_batch, kx::i64 v_head, kx::i64 v_row,   \
+      kx::i64 bias_batch, kx::i64 bias_head, kx::i64 bias_row, kx::i64 bias_column,                     \
+      const kx::attention::Interval *intervals, const int *ranges, kx::i64 interval_batch,              \
+      kx::i64 interval_row, kx::i64 range_batch, kx::i64 range_tile, const kx::u32 *bits,               \
+      const kx::u8 *classes, kx::i64 bit_batch, kx::i64 bit_head, kx::i64 bit_row, kx::i64 class_batch, \
+      kx::i64 class_head, kx::i64 class_tile, const kx::i64 *captured, const kx::i64 *places,           \
+      kx::i64 place_batch
 #define KX_PROBLEM                                                                                        \
   {                                                                                                       \
-    q, k, v, {bias, bias_batch, bias_head, bias_row, bias_column}, heads, groups, q_len, k_len, scale, {  \
+    {q, q_batch, q_head, q_row}, {k, k_batch, k_head, k_row}, {v, v_batch, v_head, v_row},                \
+        {bias, bias_batch, bias_head, bias_row, bias_column}, heads, groups, q_len, k_len, scale, {       \
       intervals, ranges, interval_batch, interval_row, range_batch, range_tile, bits, classes, bit_batch, \
           bit_head, bit_row, class_batch, class_head, class_tile, captured, places, place_batch           \
     }                                                                                                     \
@@ -29,9 +32,18 @@ namespace kx::attention {
 
 constexpr double kLog2E = 1.4426950408889634, kLn2 = 0.6931471805599453;
 
+// Rows of all heads: the ways from one batch row, head and row to the next.
+template <class T>
+struct Rows {
+  const T* data;
+  i64 batch, head, row;
+
+  __device__ const T* of(i64 b, i64 h) const { return data + b * batch + h * head; }
+};
+
 template <class T>
 struct Problem {
-  const T *q, *k, *v;
+  Rows<T> q, k, v;
   Bias<T> bias;
   i64 heads, groups, q_len, k_len;
   double scale;
@@ -42,16 +54,20 @@ struct Problem {
 template <class T, int kDepth, int kValues>
 struct Head {
   const T *q, *k, *v, *bias;
-  i64 bias_row, bias_column, q_len, k_len, row;  // `row`: its first among the rows of all heads
+  i64 q_row, k_row, v_row, bias_row, bias_column, q_len, k_len,
+      row;  // `row`: its first among the rows of all heads
   SumOf<T> scale, factor;
   HeadPairs pairs;
   Order order;
 
   __device__ Head(const Problem<T>& all, i64 batch, i64 head)
-      : q(all.q + (batch * all.heads + head) * all.q_len * kDepth),
-        k(all.k + (batch * all.groups + head / (all.heads / all.groups)) * all.k_len * kDepth),
-        v(all.v + (batch * all.groups + head / (all.heads / all.groups)) * all.k_len * kValues),
+      : q(all.q.of(batch, head)),
+        k(all.k.of(batch, head / (all.heads / all.groups))),
+        v(all.v.of(batch, head / (all.heads / all.groups))),
         bias(all.bias.data ? all.bias.data + batch * all.bias.batch + head * all.bias.head : nullptr),
+        q_row(all.q.row),
+        k_row(all.k.row),
+        v_row(all.v.row),
         bias_row(all.bias.row),
         bias_column(all.bias.column),
         q_len(all.q_len),

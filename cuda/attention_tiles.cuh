@@ -110,7 +110,7 @@ struct Order {
 // Starts to bring rows first .. first + kRows - 1, columns begin .. begin + kColumns - 1 of kAll, into a
 // tile; what lies beyond `end` or kAll is 0. Asynchronous where rows are made of whole chunks.
 template <class T, int kRows, int kColumns, int kAll>
-__device__ __forceinline__ void fetch(T* tile, const T* rows, i64 first, i64 end, Order order,
+__device__ __forceinline__ void fetch(T* tile, const T* rows, i64 step, i64 first, i64 end, Order order,
                                       int begin = 0) {
   constexpr int kWide = wide<T>(kColumns), kPitch = pitch<T>(kColumns), kCount = Chunk<T>::kCount;
   const i64 left = end - first;
@@ -119,7 +119,7 @@ __device__ __forceinline__ void fetch(T* tile, const T* rows, i64 first, i64 end
       const int row = c / (kWide / kCount), column = c % (kWide / kCount) * kCount;
       T* const to = tile + row * kPitch + column;
       if (row < left && column < kColumns && begin + column < kAll)
-        copy_async_16(to, rows + order(first + row) * kAll + begin + column);
+        copy_async_16(to, rows + order(first + row) * step + begin + column);
       else
         *reinterpret_cast<Chunk<T>*>(to) = Chunk<T>{};
     }
@@ -127,7 +127,7 @@ __device__ __forceinline__ void fetch(T* tile, const T* rows, i64 first, i64 end
     for (int c = static_cast<int>(threadIdx.x); c < kRows * kWide; c += kThreads) {
       const int row = c / kWide, column = c % kWide;
       const bool there = row < left && column < kColumns && begin + column < kAll;
-      tile[row * kPitch + column] = there ? rows[order(first + row) * kAll + begin + column] : T{};
+      tile[row * kPitch + column] = there ? rows[order(first + row) * step + begin + column] : T{};
     }
   }
 }

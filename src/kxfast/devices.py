@@ -18,13 +18,14 @@ _CUDA = 2  # DLPack's number
 
 
 class DeviceArray(NamedTuple):
-    """What kernels need of an array that is C-contiguous; `owner` keeps it alive."""
+    """What kernels need of an array; `owner` keeps it alive."""
 
     owner: Any
     address: int
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     number: int  # of the device
+    steps: tuple[int, ...] | None = None  # numbers from one to the next along each axis; none: C-contiguous
 
 
 def wanted(arrays: Sequence[Any], backend: str | None) -> bool:
@@ -43,11 +44,12 @@ def on_device(x: Any) -> bool:
 
 def canonical(
     name: str, x: Any, first: DeviceArray | None = None, *, copied: bool = True,
-    types: Sequence[str] = ("float32", "float64"), align: int = 1,
+    types: Sequence[str] = ("float32", "float64"), align: int = 1, strided: bool = False,
 ) -> DeviceArray:  # fmt: skip
     """Return an array of one of the types, on the device of `first`, at a multiple of `align` bytes.
 
-    `copied` says that what lies otherwise may be copied, on the device.
+    `copied` says that what lies otherwise may be copied, on the device; `strided` that only rows must be contiguous,
+    each at such a multiple.
     """
     if not on_device(x):
         raise TypeError(f"{name} must be in the memory of a GPU, where backend 'cuda' works; got {place(x)}")
@@ -57,7 +59,8 @@ def canonical(
         accepted = " or ".join(filter(None, (", ".join(types[:-1]), types[-1])))
         raise TypeError(f"{name} must be {accepted}; got {owner.dtype}")
     facts = _facts(owner, kind)
-    if facts.get("strides") is not None and not _is_contiguous(facts):
+    steps = _steps(facts, align) if strided else None
+    if steps is None and facts.get("strides") is not None and not _is_contiguous(facts):
         if not copied:
             raise ValueError(f"{name} must be C-contiguous, to be updated on a GPU; got strides {facts['strides']}")
         owner = owner.contiguous() if hasattr(owner, "contiguous") else library(owner).ascontiguousarray(owner)
@@ -65,13 +68,14 @@ def canonical(
     if int(facts["data"][0]) % align:
         if not copied:
             raise ValueError(f"{name} must be at a multiple of {align} bytes, to be updated on a GPU")
-        owner = owner.clone() if hasattr(owner, "clone") else owner.copy()
+        owner, steps = owner.clone() if hasattr(owner, "clone") else owner.copy(), None
+        owner = owner.contiguous() if hasattr(owner, "contiguous") else library(owner).ascontiguousarray(owner)
         facts = _facts(owner, kind)
     number = int(x.__dlpack_device__()[1])
     if first is not None and number != first.number:
         raise ValueError(f"{name} must be on GPU {first.number} like the arrays before; got {place(x)}")
     dtype = bfloat16(name) if kind == "bfloat16" else np.dtype(kind)
-    return DeviceArray(owner, int(facts["data"][0]), tuple(facts["shape"]), dtype, number)
+    return DeviceArray(owner, int(facts["data"][0]), tuple(facts["shape"]), dtype, number, steps)
 
 
 def bfloat16(name: str) -> np.dtype[Any]:
@@ -87,6 +91,16 @@ def _facts(owner: Any, kind: str) -> dict[str, Any]:
     seen = owner.view(library(owner).int16) if kind == "bfloat16" and hasattr(owner, "detach") else owner
     found: dict[str, Any] = seen.__cuda_array_interface__
     return found
+
+
+def _steps(facts: dict[str, Any], align: int) -> tuple[int, ...] | None:
+    """Return how far apart numbers are along each axis, if rows are contiguous and each at a multiple of `align`."""
+    strides, size = facts.get("strides"), np.dtype(facts["typestr"]).itemsize
+    if strides is None or not strides or (strides[-1] != size and facts["shape"][-1] > 1):
+        return None
+    if any(step % align or step < 0 for step in strides[:-1]):
+        return None
+    return (*(step // size for step in strides[:-1]), 1)
 
 
 def _is_contiguous(facts: dict[str, Any]) -> bool:

@@ -81,8 +81,8 @@ def attend_back_there(
 
 
 def _call(q: Any, k: Any, v: Any, mask: Any, bias: Any, scale: Any) -> Call:
-    first = _floating("q", q, None)
-    a, b, c = first, _floating("k", k, first), _floating("v", v, first)
+    first = _floating("q", q, None, strided=True)
+    a, b, c = first, _floating("k", k, first, strided=True), _floating("v", v, first, strided=True)
     full = arguments.agreeing(a, b, c)
     if not (a.shape[3] and c.shape[3]):
         raise ValueError(f"q and v must have heads of at least 1 on a GPU; got {a.shape[3]} and {c.shape[3]}")
@@ -93,8 +93,10 @@ def _call(q: Any, k: Any, v: Any, mask: Any, bias: Any, scale: Any) -> Call:
     return Call(a, b, c, _pairs(mask, full, bias is None, first), d, arguments.factor(scale, a.shape[3]))
 
 
-def _floating(name: str, x: Any, first: DeviceArray | None, ndim: int | None = 4) -> DeviceArray:
-    found = devices.canonical(name, x, first, types=TYPES, align=_ALIGN)
+def _floating(
+    name: str, x: Any, first: DeviceArray | None, ndim: int | None = 4, strided: bool = False
+) -> DeviceArray:  # fmt: skip
+    found = devices.canonical(name, x, first, types=TYPES, align=_ALIGN, strided=strided)
     if ndim is not None and len(found.shape) != ndim:
         raise ValueError(f"{name} must have {ndim} dimensions; got shape {found.shape}")
     if first is not None and found.dtype != first.dtype:
@@ -156,4 +158,8 @@ def _output(out: Any, shape: tuple[int, ...], call: Call) -> DeviceArray:
 
 
 def _size(x: DeviceArray) -> int:
-    return int(np.prod(x.shape)) * x.dtype.itemsize
+    """Return the bytes from an array's first number to its last."""
+    if x.steps is None:
+        return int(np.prod(x.shape)) * x.dtype.itemsize
+    reach = sum((size - 1) * step for size, step in zip(x.shape, x.steps, strict=True))
+    return (reach + 1) * x.dtype.itemsize if np.prod(x.shape) else 0

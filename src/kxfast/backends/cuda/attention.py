@@ -43,15 +43,17 @@ class _Call:
         arguments: list[Any] = [np.uint64(x.address if x else 0) for x in (q, k, v, bias)] + [
             np.int64(each) for each in sizes
         ]
-        arguments += [np.float64(self.scale), *_bias_steps(bias), *given.scalars, *others]
+        arguments += [np.float64(self.scale), *(step for x in (q, k, v) for step in _steps(x)[:3])]
+        arguments += [*_steps(bias), *given.scalars, *others]
         text = attention_plan.text(self.kind, self.d, self.dv, plan, file, given.allowed, makes)
         touched = [*given.behind, *outputs, *(x.owner for x in (q, k, v, bias) if x)]
         self.device.kernel(text, kernel)(blocks, plan.warps * 32, plan.shared, arguments, touched)
 
 
-def _bias_steps(bias: Any) -> list[np.int64]:
-    shape = bias.shape if bias else (1,) * 4
-    steps = np.cumprod([1, *shape[:0:-1]])[::-1]
+def _steps(x: Any) -> list[np.int64]:
+    """Return the ways along the four axes of an array; 0 along one of length 1, which stands for all."""
+    shape = x.shape if x else (1,) * 4
+    steps = x.steps if x and x.steps else np.cumprod([1, *shape[:0:-1]])[::-1]
     return [np.int64(step if size > 1 else 0) for size, step in zip(shape, steps, strict=True)]
 
 

@@ -75,7 +75,7 @@ def keys(kind: str, d: int, dv: int) -> dict[int, Plan]:
     """Return the tiles of the gradients of keys (1) and of values (2), or of both at once (3)."""
     most = {2: 128, 4: 64, 8: 32}[_BYTES[kind]]
     sum_bytes = 8 if kind == "d" else 4
-    for warps, _, rows, stages in _SHAPES[max(_FIRST[_BYTES[kind]], d + dv > 160) :]:
+    for warps, _, rows, stages in _SHAPES[max(_FIRST[_BYTES[kind]], d + dv > 128) :]:
         shared = _both(kind, warps * 16, d, dv) + stages * (_both(kind, rows, d, dv) + 2 * rows * sum_bytes)
         if shared <= MOST_SHARED:
             plan = Plan(warps, 1, rows, stages, 0, shared)
