@@ -85,7 +85,8 @@ __device__ __forceinline__ void forward(const Problem<T>& problem, T* out, SumOf
   using Sum = SumOf<T>;
   constexpr int kRows = kWarps * kBands * 16, kColumns = wide<T>(kPart);
   constexpr int kParts = (kValues + kPart - 1) / kPart;
-  const i64 q_tiles = (problem.q_len + kRows - 1) / kRows, k_tiles = (problem.k_len + kKeys - 1) / kKeys;
+  const i64 q_tiles = (problem.q_len + kRows - 1) / kRows;
+  const int k_tiles = static_cast<int>((problem.k_len + kKeys - 1) / kKeys);
   const i64 q_tile = q_tiles - 1 - blockIdx.x % q_tiles, rest = blockIdx.x / q_tiles;
   const int part = static_cast<int>(rest % kParts) * kPart;
   const Head<T, kDepth, kValues> head(problem, rest / kParts / problem.heads, rest / kParts % problem.heads);
@@ -95,9 +96,9 @@ __device__ __forceinline__ void forward(const Problem<T>& problem, T* out, SumOf
   T* const v = shared.take<T>(kStages * kKeys * pitch<T>(kPart));
   const auto stage_of_k = [&](int stage) { return k + stage * kKeys * pitch<T>(kDepth); };
   const auto stage_of_v = [&](int stage) { return v + stage * kKeys * pitch<T>(kPart); };
-  const auto next = [&](i64 tile) {
-    while (tile < k_tiles && !head.pairs.template kind<kKeys>(q_tile, tile)) ++tile;
-    return tile;
+  const auto next = [&](int from) {
+    return first_tile(from, k_tiles,
+                      [&](int tile) { return head.pairs.template kind<kKeys>(q_tile, tile) > 0; });
   };
   const auto bring = [&](i64 tile, int stage) {
     fetch<T, kKeys, kDepth, kDepth>(stage_of_k(stage), head.k, head.k_row, tile * kKeys, head.k_len,
@@ -111,29 +112,33 @@ __device__ __forceinline__ void forward(const Problem<T>& problem, T* out, SumOf
   sums.clear();
   Running<T, kBands> running;
   const int own = static_cast<int>(threadIdx.x / kWarp) * kBands * 16;  // the warp's first row in the tile
-  i64 tile = next(0);
+  int tile = next(0);
   if (tile < k_tiles) {
     fetch<T, kRows, kDepth, kDepth>(q, head.q, head.q_row, q_tile * kRows, head.q_len, head.order);
     bring(tile, 0);
   }
   for (int stage = 0; tile < k_tiles; stage = (stage + 1) % kStages) {
-    const i64 following = next(tile + 1);
+    const int following = next(tile + 1);
     const bool ahead = kStages > 1 && following < k_tiles;
     if (ahead) bring(following, (stage + 1) % kStages);
     arrive(ahead);
     Sums<T, kBands, kKeys> s;
     s.clear();
     times_transposed<T, kDepth>(s, q + own * pitch<T>(kDepth), stage_of_k(stage));
-    const bool tested = head.bias || head.pairs.template kind<kKeys>(q_tile, tile) < 2;
+    const bool all = head.pairs.template kind<kKeys>(q_tile, tile) == 2, tested = head.bias || !all;
+    const i64 first_key = static_cast<i64>(tile) * kKeys;
+    bool forbids = false;
     u32 kept[kBands];
     if (tested) {
 #pragma unroll
       for (int t = 0; t < kBands; ++t) {
         const i64 first = q_tile * kRows + own + t * 16;
-        kept[t] = head.pairs.template of_queries<kKeys>(first, tile * kKeys);
+        kept[t] = all && first + 16 <= head.q_len ? kAllPairs<kKeys>
+                                                  : head.pairs.template of_queries<kKeys>(first, first_key);
         if (head.bias)
           add_bias<T, kKeys, false>(s.at[t], kept[t], head.bias, head.bias_row, head.bias_column, first,
-                                    tile * kKeys);
+                                    first_key);
+        forbids = forbids || kept[t] != kAllPairs<kKeys>;
       }
     }
 #pragma unroll
@@ -146,7 +151,7 @@ __device__ __forceinline__ void forward(const Problem<T>& problem, T* out, SumOf
           s.at[t][n][e] = tested && !(kept[t] >> (4 * n + e) & 1) ? minus_infinity<T>() : x;
         }
     running.take(s, sums);
-    if (tested && any_strange<T, kKeys, kPart>(stage_of_v(stage)))
+    if (tested && any_strange<T, kKeys, kPart>(forbids, stage_of_v(stage)))
       times_selected<T, pitch<T>(kPart)>(sums, s, kept, stage_of_v(stage));
     else
       times<T, pitch<T>(kPart)>(sums, s, stage_of_v(stage));

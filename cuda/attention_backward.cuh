@@ -16,7 +16,8 @@ namespace kx::attention {
 template <class T, int kDepth, int kValues, int kPart, int kWarps, int kKeys, int kStages>
 __device__ __forceinline__ void gradient_of_queries(const Problem<T>& problem, const Given<T>& given, T* dq) {
   constexpr int kRows = kWarps * 16, kParts = (kDepth + kPart - 1) / kPart, kColumns = wide<T>(kPart);
-  const i64 q_tiles = (problem.q_len + kRows - 1) / kRows, k_tiles = (problem.k_len + kKeys - 1) / kKeys;
+  const i64 q_tiles = (problem.q_len + kRows - 1) / kRows;
+  const int k_tiles = static_cast<int>((problem.k_len + kKeys - 1) / kKeys);
   const i64 q_tile = q_tiles - 1 - blockIdx.x % q_tiles, rest = blockIdx.x / q_tiles;
   const int part = static_cast<int>(rest % kParts) * kPart;
   const Head<T, kDepth, kValues> head(problem, rest / kParts / problem.heads, rest / kParts % problem.heads);
@@ -25,9 +26,9 @@ __device__ __forceinline__ void gradient_of_queries(const Problem<T>& problem, c
   T* const grad = shared.take<T>(kRows * pitch<T>(kValues));
   T* const k = shared.take<T>(kStages * kKeys * pitch<T>(kDepth));
   T* const v = shared.take<T>(kStages * kKeys * pitch<T>(kValues));
-  const auto next = [&](i64 tile) {
-    while (tile < k_tiles && !head.pairs.template kind<kKeys>(q_tile, tile)) ++tile;
-    return tile;
+  const auto next = [&](int from) {
+    return first_tile(from, k_tiles,
+                      [&](int tile) { return head.pairs.template kind<kKeys>(q_tile, tile) > 0; });
   };
   const auto bring = [&](i64 tile, int stage) {
     fetch<T, kKeys, kDepth, kDepth>(k + stage * kKeys * pitch<T>(kDepth), head.k, head.k_row, tile * kKeys,
@@ -41,7 +42,7 @@ __device__ __forceinline__ void gradient_of_queries(const Problem<T>& problem, c
   const OwnRows<T> rows(given, head, q_tile * kRows + own);
   Sums<T, 1, kColumns> sums;
   sums.clear();
-  i64 tile = next(0);
+  int tile = next(0);
   if (tile < k_tiles) {
     fetch<T, kRows, kDepth, kDepth>(q, head.q, head.q_row, q_tile * kRows, head.q_len, head.order);
     fetch<T, kRows, kValues, kValues>(grad, given.grad + head.row * kValues, kValues, q_tile * kRows,
@@ -49,7 +50,7 @@ __device__ __forceinline__ void gradient_of_queries(const Problem<T>& problem, c
     bring(tile, 0);
   }
   for (int stage = 0; tile < k_tiles; stage = (stage + 1) % kStages) {
-    const i64 following = next(tile + 1);
+    const int following = next(tile + 1);
     const bool ahead = kStages > 1 && following < k_tiles;
     if (ahead) bring(following, (stage + 1) % kStages);
     arrive(ahead);
@@ -59,19 +60,19 @@ __device__ __forceinline__ void gradient_of_queries(const Problem<T>& problem, c
     dp.clear();
     times_transposed<T, kDepth>(s, q + own * pitch<T>(kDepth), keys);
     times_transposed<T, kValues>(dp, grad + own * pitch<T>(kValues), v + stage * kKeys * pitch<T>(kValues));
-    const bool tested = head.bias || head.pairs.template kind<kKeys>(q_tile, tile) < 2;
-    u32 kept[1] = {kAllLanes};
+    const bool all = head.pairs.template kind<kKeys>(q_tile, tile) == 2, tested = head.bias || !all;
+    u32 kept[1] = {kAllPairs<kKeys>};
     if (tested) {
-      const i64 first = q_tile * kRows + own;
-      kept[0] = head.pairs.template of_queries<kKeys>(first, tile * kKeys);
+      const i64 first = q_tile * kRows + own, first_key = static_cast<i64>(tile) * kKeys;
+      if (!all || first + 16 > head.q_len) kept[0] = head.pairs.template of_queries<kKeys>(first, first_key);
       if (head.bias)
         add_bias<T, kKeys, false>(s.at[0], kept[0], head.bias, head.bias_row, head.bias_column, first,
-                                  tile * kKeys);
+                                  first_key);
     }
     score_gradients<T, kKeys>(
         s.at[0], dp.at[0], kept[0], head.factor, head.scale, [&](int, int e) { return rows.base[e / 2]; },
         [&](int, int e) { return rows.share[e / 2]; });
-    if (tested && any_strange<T, kKeys, kDepth>(keys))
+    if (tested && any_strange<T, kKeys, kDepth>(kept[0] != kAllPairs<kKeys>, keys))
       times_selected<T, pitch<T>(kDepth)>(sums, dp, kept, keys + part, wide<T>(kDepth) - part);
     else
       times<T, pitch<T>(kDepth)>(sums, dp, keys + part, wide<T>(kDepth) - part);
@@ -91,10 +92,10 @@ __device__ __forceinline__ void gradients_of_keys(const Problem<T>& problem, con
   constexpr int kParts = kMakes == 3 ? 1 : (kMade + kPart - 1) / kPart;
   constexpr int kOfKeys = wide<T>(kMakes == 3 ? kDepth : kPart),
                 kOfValues = wide<T>(kMakes == 3 ? kValues : kPart);
-  const i64 k_tiles = (problem.k_len + kRows - 1) / kRows,
-            q_tiles = (problem.q_len + kQueries - 1) / kQueries;
-  const i64 k_tile = blockIdx.x % k_tiles, rest = blockIdx.x / k_tiles,
-            members = problem.heads / problem.groups;
+  const i64 k_tiles = (problem.k_len + kRows - 1) / kRows, k_tile = blockIdx.x % k_tiles,
+            rest = blockIdx.x / k_tiles;
+  const int q_tiles = static_cast<int>((problem.q_len + kQueries - 1) / kQueries);
+  const int members = static_cast<int>(problem.heads / problem.groups);
   const int part = static_cast<int>(rest % kParts) * kPart;
   const i64 batch = rest / kParts / problem.groups, group = rest / kParts % problem.groups;
   Shared shared;
@@ -104,17 +105,26 @@ __device__ __forceinline__ void gradients_of_keys(const Problem<T>& problem, con
   T* const grad = shared.take<T>(kStages * kQueries * pitch<T>(kValues));
   Sum* const bases = shared.take<Sum>(kStages * kQueries);
   Sum* const shares = shared.take<Sum>(kStages * kQueries);
-  const auto head_of = [&](i64 at) {
-    return Head<T, kDepth, kValues>(problem, batch, group * members + at / q_tiles);
+  const auto head_of = [&](int member) {
+    return Head<T, kDepth, kValues>(problem, batch, group * members + member);
   };
-  // Tiles of queries are counted through the heads that share the keys.
-  const auto next = [&](i64 at) {
-    while (at < members * q_tiles && !head_of(at).pairs.template kind<kRows>(at % q_tiles, k_tile)) ++at;
+  // Tiles of queries, of one after another of the heads that share the keys.
+  struct Place {
+    int member, tile;
+  };
+  const auto next = [&](Place at) {
+    while (at.member < members) {
+      const Head<T, kDepth, kValues> head = head_of(at.member);
+      at.tile = first_tile(at.tile, q_tiles,
+                           [&](int tile) { return head.pairs.template kind<kRows>(tile, k_tile) > 0; });
+      if (at.tile < q_tiles) break;
+      ++at.member, at.tile = 0;
+    }
     return at;
   };
-  const auto bring = [&](i64 at, int stage) {
-    const Head<T, kDepth, kValues> head = head_of(at);
-    const i64 first = at % q_tiles * kQueries;
+  const auto bring = [&](Place at, int stage) {
+    const Head<T, kDepth, kValues> head = head_of(at.member);
+    const i64 first = static_cast<i64>(at.tile) * kQueries;
     fetch<T, kQueries, kDepth, kDepth>(q + stage * kQueries * pitch<T>(kDepth), head.q, head.q_row, first,
                                        head.q_len, head.order);
     fetch<T, kQueries, kValues, kValues>(grad + stage * kQueries * pitch<T>(kValues),
@@ -135,19 +145,18 @@ __device__ __forceinline__ void gradients_of_keys(const Problem<T>& problem, con
   of_keys.clear();
   of_values.clear();
   const Head<T, kDepth, kValues> any = head_of(0);
-  const i64 all = members * q_tiles;
-  i64 at = next(0);
-  if (at < all) {
+  Place at = next({0, 0});
+  if (at.member < members) {
     fetch<T, kRows, kDepth, kDepth>(k, any.k, any.k_row, k_tile * kRows, any.k_len, any.order);
     fetch<T, kRows, kValues, kValues>(v, any.v, any.v_row, k_tile * kRows, any.k_len, any.order);
     bring(at, 0);
   }
-  for (int stage = 0; at < all; stage = (stage + 1) % kStages) {
-    const i64 following = next(at + 1);
-    const bool ahead = kStages > 1 && following < all;
+  for (int stage = 0; at.member < members; stage = (stage + 1) % kStages) {
+    const Place following = next({at.member, at.tile + 1});
+    const bool ahead = kStages > 1 && following.member < members;
     if (ahead) bring(following, (stage + 1) % kStages);
     arrive(ahead);
-    const Head<T, kDepth, kValues> head = head_of(at);
+    const Head<T, kDepth, kValues> head = head_of(at.member);
     const T* const queries = q + stage * kQueries * pitch<T>(kDepth);
     const T* const grads = grad + stage * kQueries * pitch<T>(kValues);
     Sums<T, 1, kQueries> s, dp;
@@ -155,15 +164,16 @@ __device__ __forceinline__ void gradients_of_keys(const Problem<T>& problem, con
     dp.clear();
     times_transposed<T, kDepth>(s, k + own * pitch<T>(kDepth), queries);
     if constexpr (kMakes & 1) times_transposed<T, kValues>(dp, v + own * pitch<T>(kValues), grads);
-    const i64 q_tile = at % q_tiles;
-    const bool tested = head.bias || head.pairs.template kind<kRows>(q_tile, k_tile) < 2;
-    u32 kept[1] = {kAllLanes};
+    const i64 query = static_cast<i64>(at.tile) * kQueries;
+    const bool all = head.pairs.template kind<kRows>(at.tile, k_tile) == 2, tested = head.bias || !all;
+    u32 kept[1] = {kAllPairs<kQueries>};
     if (tested) {
       const i64 first = k_tile * kRows + own;
-      kept[0] = head.pairs.template of_keys<kQueries>(first, q_tile * kQueries);
+      if (!all || query + kQueries > head.q_len)
+        kept[0] = head.pairs.template of_keys<kQueries>(first, query);
       if (head.bias)
         add_bias<T, kQueries, true>(s.at[0], kept[0], head.bias, head.bias_row, head.bias_column, first,
-                                    q_tile * kQueries);
+                                    query);
     }
     const auto place = [&](int n, int e) { return stage * kQueries + n * 8 + lane_id() % 4 * 2 + e % 2; };
     score_gradients<T, kQueries>(
@@ -171,20 +181,20 @@ __device__ __forceinline__ void gradients_of_keys(const Problem<T>& problem, con
         [&](int n, int e) { return shares[place(n, e)]; });
     if constexpr (kMakes & 2) {
       const int begin = kMakes == 3 ? 0 : part;
-      if (tested && any_strange<T, kQueries, kValues>(grads))
+      if (tested && any_strange<T, kQueries, kValues>(kept[0] != kAllPairs<kQueries>, grads))
         times_selected<T, pitch<T>(kValues)>(of_values, s, kept, grads + begin, wide<T>(kValues) - begin);
       else
         times<T, pitch<T>(kValues)>(of_values, s, grads + begin, wide<T>(kValues) - begin);
     }
     if constexpr (kMakes & 1) {
       const int begin = kMakes == 3 ? 0 : part;
-      if (tested && any_strange<T, kQueries, kDepth>(queries))
+      if (tested && any_strange<T, kQueries, kDepth>(kept[0] != kAllPairs<kQueries>, queries))
         times_selected<T, pitch<T>(kDepth)>(of_keys, dp, kept, queries + begin, wide<T>(kDepth) - begin);
       else
         times<T, pitch<T>(kDepth)>(of_keys, dp, queries + begin, wide<T>(kDepth) - begin);
     }
     __syncthreads();
-    if (kStages == 1 && following < all) bring(following, 0);
+    if (kStages == 1 && following.member < members) bring(following, 0);
     at = following;
   }
   const i64 row = (batch * problem.groups + group) * problem.k_len, first = k_tile * kRows + own;

@@ -146,6 +146,22 @@ class HeadPairs {
   i64 batch_, head_, q_len_, k_len_;
 };
 
+// The first tile from `from` to `end` that passes a test, or `end`: the lanes of a warp, which must all ask,
+// look at 32 tiles at once, so that a window far into a long row is found in a few steps.
+template <class Test>
+__device__ __forceinline__ int first_tile(int from, int end, Test test) {
+  for (; from < end; from += 32) {
+    const int at = from + lane_id();
+    const u32 word = __ballot_sync(kAllLanes, static_cast<int>(at < end && test(at)));
+    if (word) return from + __ffs(static_cast<int>(word)) - 1;
+  }
+  return end;
+}
+
+// A word of Sums of kN columns all of whose pairs count.
+template <int kN>
+constexpr u32 kAllPairs = kN == 64 ? kAllLanes : (1u << kN / 2) - 1;
+
 // What is added to scores; steps are 0 where all share one.
 template <class T>
 struct Bias {

@@ -132,9 +132,11 @@ __device__ __forceinline__ void fetch(T* tile, const T* rows, i64 step, i64 firs
   }
 }
 
-// Whether any number of a tile is not finite: the same answer in all threads, which must all ask.
+// Whether some thread's pairs are forbidden and any number of a tile is not finite: the same answer in all
+// threads, which must all ask.
 template <class T, int kRows, int kColumns>
-__device__ __forceinline__ bool any_strange(const T* tile) {
+__device__ __forceinline__ bool any_strange(bool forbids, const T* tile) {
+  if (!__syncthreads_count(static_cast<int>(forbids))) return false;
   constexpr int kWide = wide<T>(kColumns), kPitch = pitch<T>(kColumns), kCount = Chunk<T>::kCount;
   bool found = false;
   for (int c = static_cast<int>(threadIdx.x); c < kRows * (kWide / kCount); c += kThreads) {

@@ -91,11 +91,15 @@ PLANTED = {
     "a wait too short": ("copy_async_wait<1>();\n", "copy_async_wait<2>();\n", AssertionError),
     "shares of the wrong rows": ("shares[place(n, e)]", "shares[place(n, 0)]", AssertionError),
     "no barrier between stages": (
-        "    __syncthreads();\n    if (kStages == 1 && following < all)",
-        "    if (kStages == 1 && following < all)",
+        "    __syncthreads();\n    if (kStages == 1 && following.member < members)",
+        "    if (kStages == 1 && following.member < members)",
         (LaunchError, AssertionError),
     ),
-    "a head of the group left out": ("members = problem.heads / problem.groups", "members = 1", AssertionError),
+    "a head of the group left out": (
+        "members = static_cast<int>(problem.heads / problem.groups)",
+        "members = 1",
+        AssertionError,
+    ),
     "rows without keys let in": ("return x == minus_infinity<T>() ? -x :", "return", AssertionError),
 }
 
