@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import cuda_emulation
 import numpy as np
@@ -174,3 +176,38 @@ def test_tensors_keep_their_gradients(tensors_of_a_gpu, kind):
         results.append([out.detach(), *(x.grad for x in used)])
     for found, expected in zip(*results, strict=True):
         assert distance(found.double().numpy(), expected.numpy()) < (3e-2 if kind == torch.bfloat16 else 1e-5)
+
+
+def test_results_are_of_the_library_of_the_arrays(monkeypatch):
+    example = torch.zeros(2, dtype=torch.bfloat16)
+    made = load.empty_beside(example, (3, 2), np.dtype("f"))
+    assert (made.dtype, tuple(made.shape)) == (torch.float32, (3, 2))
+    assert load.empty_beside(example, (1,), BRAIN).dtype is torch.bfloat16
+    assert load.address(made) == made.data_ptr()
+    library = SimpleNamespace(empty=lambda shape, dtype: (shape, dtype))
+    monkeypatch.setitem(sys.modules, "cupy", library)
+    array = type("ndarray", (), {"__module__": "cupy", "data": SimpleNamespace(ptr=64)})()
+    assert load.empty_beside(array, (4,), HALF) == ((4,), HALF)
+    assert load.address(array) == 64
+
+
+def test_torch_tells_of_bfloat16_by_integers():
+    """It has no name for the type in the interface that arrays of GPUs share."""
+
+    class Tensor:
+        dtype = "torch.bfloat16"
+
+        def detach(self):
+            return self
+
+        def __dlpack_device__(self):
+            return 2, 0
+
+        def view(self, dtype):
+            assert dtype is torch.int16
+            facts = {"shape": (2, 3), "typestr": "<i2", "data": (64, False), "strides": None, "version": 3}
+            return SimpleNamespace(__cuda_array_interface__=facts)
+
+    Tensor.__module__ = "torch"
+    found = devices.canonical("q", Tensor(), types=("bfloat16",), align=16, strided=True)
+    assert found[1:] == (64, (2, 3), BRAIN, 0, None)

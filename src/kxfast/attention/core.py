@@ -28,7 +28,8 @@ def scaled_dot_product_attention(
     Parameters
     ----------
     q : array, shape (B, H, Lq, D), float32, float64, float16 or bfloat16
-        Half types are computed in float32 and rounded once, at the end.
+        Half types are computed in float32 and rounded once, at the end. In the memory of a GPU, all arrays must be
+        there and of one type; half types are multiplied by its tensor cores, weights being rounded to them.
     k : array, shape (B, Hkv, Lk, D)
         H is a multiple of Hkv: query head h attends to key head ``h // (H // Hkv)``.
     v : array, shape (B, Hkv, Lk, Dv)
