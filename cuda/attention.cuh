@@ -10,8 +10,8 @@
 // tiles take no test; in the others a value that is not finite makes the tile go row by row, so that a
 // forbidden NaN goes nowhere. Tiles of a head are taken from the last on, which under causal masks are the
 // longest. Values wider than KX_PART columns are made in parts by blocks that repeat the scores. Not measured
-// on a GPU, and not tried: warp-group matrix instructions with bulk copies, on which Hopper's last third of
-// speed depends.
+// on a GPU, and not tried: warp-group matrix instructions with bulk copies, which Hopper's full
+// speed needs.
 #include "attention_problem.cuh"
 
 namespace kx::attention {
