@@ -7,8 +7,9 @@
 
 namespace kxfast::attention {
 
-constexpr int64_t kTile = 64;   // keys of a tile: one word of mask bits
-constexpr int64_t kGroup = 6;   // queries that pass through the registers together
+constexpr int64_t kTile = 64;        // keys of a tile: one word of mask bits
+constexpr int64_t kGroup = 6;        // queries that pass through the registers together
+constexpr int64_t kBlockRows = 192;  // queries of a block at most, forward
 constexpr int64_t kAlign = 64;  // bytes to whose multiple rows are padded where kernels read whole vectors
 
 template <class T>
@@ -57,7 +58,7 @@ struct Forward : Queries<T> {
   int64_t value_row;      // elements from one value to the next: dv padded
   T *out, *lse;           // of the head, like q
   const int64_t* places;  // rows of out and lse; or none: one after another
-  T* work;                // forward_work(rows, value_row) elements
+  T* work;                // forward_work(rows, d, value_row) elements
 };
 
 // What all queries of one head add to the gradients of one tile of keys, and get from it.
@@ -110,11 +111,11 @@ KXFAST_EACH_ISA(KXFAST_DECLARE)
 #undef KXFAST_DECLARE
 #undef KXFAST_DECLARE_TYPE
 
-// Sums of values, sums of weights (a vector each), maxima, and one group's scores.
+// Queries, scores of a tile, sums of values, sums of weights and maxima (a vector each).
 template <class T>
-constexpr int64_t forward_work(int64_t rows, int64_t value_row) {
-  return groups_of(rows) * kGroup * (value_row + 2 * kAlign / static_cast<int64_t>(sizeof(T))) +
-         kGroup * kTile;
+constexpr int64_t forward_work(int64_t rows, int64_t d, int64_t value_row) {
+  constexpr int64_t kVector = kAlign / static_cast<int64_t>(sizeof(T));
+  return groups_of(rows) * kGroup * (d + kTile + value_row + 2 * kVector);
 }
 
 }  // namespace kxfast::attention
