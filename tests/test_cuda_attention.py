@@ -25,7 +25,7 @@ def rng():
 
 
 @pytest.mark.parametrize("name", [name for name, mask in MASKS.items() if name != "function"])
-def test_every_mask_in_no_order_of_threads(rng, name):
+def test_every_mask_in_any_order_of_threads(rng, name):
     agree(inputs(rng, BRAIN, 1, 2, 1, 70, 100, 64, 64), MASKS[name])
 
 
@@ -164,8 +164,8 @@ def test_planted_bugs_are_found(rng, monkeypatch, bug):
 
 
 BUDGET = {  # registers at most, on sm_90a
-    "E 64 64": 255, "E 128 128": 255, "E 256 256": 255, "E 80 80": 255, "f 64 64": 168, "f 128 128": 255,
-    "d 64 64": 255,
+    "E 64 64": 255, "E 128 128": 216, "E 256 256": 255, "E 80 80": 192, "f 64 64": 168, "f 128 128": 216,
+    "d 64 64": 208,
 }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ def rng():
 
 
 @pytest.mark.parametrize("name", [name for name, mask in MASKS.items() if name != "function"])
-def test_every_mask_in_no_order_of_threads(rng, name):
+def test_every_mask_in_any_order_of_threads(rng, name):
     agree_back(inputs(rng, BRAIN, 1, 2, 1, 70, 100, 64, 64), MASKS[name], orders=[0, 2])
 
 
@@ -113,10 +113,11 @@ def test_planted_bugs_are_found(rng, monkeypatch, bug):
         agree_back(inputs(rng, BRAIN, 1, 2, 1, 250, 130, 16, 16), mask)
 
 
-COMPILED = [("sm_90a", each) for each in ("E 64", "E 80", "E 128", "E 256", "f 64", "d 64")]
+BUDGET = {"E 64": 248, "E 80": 248, "E 128": 255, "E 256": 255, "f 64": 232, "d 64": 200}  # registers, on sm_90a
+COMPILED = [*(("sm_90a", each) for each in BUDGET), ("sm_80", "E 80"), ("sm_80", "E 128")]
 
 
-@pytest.mark.parametrize(("target", "sizes"), [*COMPILED, ("sm_80", "E 80"), ("sm_80", "E 128")])
+@pytest.mark.parametrize(("target", "sizes"), COMPILED)
 def test_every_kernel_compiles_without_spills(target, sizes):
     kind, d = sizes.split()[0], int(sizes.split()[1])
     texts = [attention_plan.text(kind, d, d, attention_plan.queries(kind, d, d), "attention_backward.cuh")]
@@ -124,8 +125,11 @@ def test_every_kernel_compiles_without_spills(target, sizes):
         texts.append(attention_plan.text(kind, d, d, plan, "attention_backward.cuh", None, makes))
     if d == 64:
         texts.append(attention_plan.text(kind, d, d, attention_plan.bias(kind, d, d), "attention_bias.cuh"))
+    most = BUDGET[sizes] if target == "sm_90a" else 255
     for text in texts:
         code, log = nvrtc.compile_text(text, target, "--ptxas-options=-v")
         assert code
         assert re.findall(r"[1-9]\d* bytes (?:stack frame|spill)|C75\d\d|Performance Loss", log) == []
-        assert max(int(each) for each in re.findall(r"Used (\d+) registers", log)) <= 255
+        assert max(int(each) for each in re.findall(r"Used (\d+) registers", log)) <= (
+            BUDGET[sizes] if target == "sm_90a" else 255
+        )

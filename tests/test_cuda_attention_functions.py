@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import re
 
 import numba
 import numpy as np
@@ -12,6 +14,7 @@ from cuda_emulation import EmulatedDevice, emulated
 
 import kxfast as kx
 from kxfast import masks
+from kxfast.backends.cuda import attention_plan, nvrtc
 from kxfast.backends.cuda.attention_functions import translated
 
 SIZES = (2, 3, 5, 7)
@@ -100,6 +103,16 @@ def test_what_a_function_captures_is_read_at_every_call(rng):
     agree(arrays, masks.function(lambda b, h, i, j: j < limit[i]), orders=[0])
 
 
+def test_kernels_with_a_function_compile_without_spills():
+    plan = attention_plan.forward("E", 64, 64)
+    expression = translated(lambda b, h, i, j: LIST[min(j, 4)] and (i * j + h) // 3 % 5 > b).expression
+    text = attention_plan.text("E", 64, 64, plan, "attention.cuh", expression)
+    _, log = nvrtc.compile_text(text, "sm_90a", "--ptxas-options=-v")
+    assert re.findall(r"[1-9]\d* bytes (?:stack frame|spill)|Performance Loss", log) == []
+    code, _ = nvrtc.compile_text(f'#define KX_ALLOWED {expression}\n#include "attention_classes.cuh"\n', "compute_80")
+    assert b"attention_function" in code
+
+
 def statements(b, h, i, j):
     near = i - j
     return near < 3
@@ -119,7 +132,7 @@ REFUSED = {
     "the name 'nowhere' is bound to nothing": lambda b, h, i, j: nowhere < j,  # noqa: F821  # that is the point
     "In in 'i in": lambda b, h, i, j: i in (1, 2),
     "its arguments must be four": lambda b, h, i, j, k=3: i < k,
-    "partial is no Python function": __import__("functools").partial(statements),
+    "partial is no Python function": functools.partial(statements),
     "its source is not to be had": eval("lambda b, h, i, j: i < j"),
     "'SIZES\\[i\\]\\[j\\]' is no element|no element of an array": lambda b, h, i, j: SIZES[i][j],
 }

@@ -83,33 +83,33 @@ def scaled_dot_product_attention_backward(
     """See the reference; arrays are on the device, and so are the results."""
     with load.stream_of(q.owner):
         call = _Call(load.device(), q, k, v, pairs, bias, scale)
+        sizes = call.kind, call.d, call.dv
+        plan, of_both = attention_plan.queries(*sizes), attention_plan.keys(*sizes)
+        of_bias = attention_plan.bias(*sizes) if need_dbias else None
         dq, dk, dv = (load.empty_beside(q.owner, x.shape, q.dtype) for x in (q, k, v))
         share = call.device.empty(q.shape[:3], call.lse)
         inputs = [np.uint64(grad.address), np.uint64(lse.address), share]
         behind = [grad.owner, lse.owner, share]
-        plan = attention_plan.queries(call.kind, call.d, call.dv)
         rows = call.batch * call.heads * call.q_len
         if rows:
-            text = attention_plan.text(call.kind, call.d, call.dv, plan, _BACKWARD)
+            text = attention_plan.text(*sizes, plan, _BACKWARD)
             given = [inputs[0], np.uint64(out.address), inputs[1], share, np.int64(rows)]
             call.device.kernel(text, "attention_shares")(-(-rows // 4), 128, 0, given, [*behind, out.owner])
         tiles, parts = -(-call.q_len // plan.rows), -(-call.d // plan.part)
         blocks, owned = call.batch * call.heads * parts * tiles, (plan.rows, plan.other)
         call.launch(_BACKWARD, "attention_queries", plan, blocks, [*inputs, _at(dq)], [*behind, dq], owned)
-        for makes, of_keys in attention_plan.keys(call.kind, call.d, call.dv).items():
+        for makes, of_keys in of_both.items():
             parts = {1: -(-call.d // of_keys.part), 2: -(-call.dv // of_keys.part), 3: 1}[makes]
             blocks = call.batch * call.groups * parts * -(-call.k_len // of_keys.rows)
             others, owned = [*inputs, _at(dk), _at(dv)], (of_keys.other, of_keys.rows)
             call.launch(_BACKWARD, "attention_keys", of_keys, blocks, others, [*behind, dk, dv], owned, makes)
-        dbias = _bias_gradient(call, inputs, behind) if need_dbias else None
-        return dq, dk, dv, dbias
+        return dq, dk, dv, _bias_gradient(call, of_bias, inputs, behind) if of_bias else None
 
 
-def _bias_gradient(call: _Call, inputs: list[Any], behind: list[Any]) -> Any:
+def _bias_gradient(call: _Call, plan: Plan, inputs: list[Any], behind: list[Any]) -> Any:
     """Return the gradient of the bias: a block for each of its tiles goes through all that share it."""
     bias = call.arrays[3]
     dbias = load.empty_beside(bias.owner, bias.shape, bias.dtype)
-    plan = attention_plan.bias(call.kind, call.d, call.dv)
     down, across = (-(-size // tile) for size, tile in zip(bias.shape[2:], (plan.rows, plan.other), strict=True))
     sizes = [np.int64(each) for each in (call.batch, *bias.shape)]
     others, outputs = [*inputs, _at(dbias), *sizes], [*behind, dbias]

@@ -40,6 +40,7 @@ def _tile(kind: str, rows: int, columns: int) -> int:
 
 # Warps, bands and rows passing by, the best first: which is taken is the first that shared memory holds.
 _SHAPES = [(4, 1, 64, 2), (4, 1, 32, 2), (4, 1, 32, 1), (4, 1, 16, 1), (2, 1, 16, 1), (1, 1, 16, 1)]
+_FIRST = {2: 0, 4: 1, 8: 3}  # of them, by the size of a number: wider ones need more registers
 
 
 @cache
@@ -53,10 +54,7 @@ def forward(kind: str, d: int, dv: int) -> Plan:
         shared = _tile(kind, rows, d) + stages * (_tile(kind, keys, d) + _tile(kind, keys, part))
         if shared <= MOST_SHARED:
             return Plan(warps, bands, keys, stages, part, shared)
-    raise _too_large(kind, d, dv)
-
-
-_FIRST = {2: 0, 4: 1, 8: 3}  # of them, by the size of a number: wider ones need more registers
+    raise _too_large(d, dv)
 
 
 @cache
@@ -67,7 +65,7 @@ def queries(kind: str, d: int, dv: int) -> Plan:
         shared = _both(kind, warps * 16, d, dv) + stages * _both(kind, keys, d, dv)
         if shared <= MOST_SHARED:
             return Plan(warps, 1, keys, stages, part, shared)
-    raise _too_large(kind, d, dv)
+    raise _too_large(d, dv)
 
 
 @cache
@@ -82,25 +80,7 @@ def keys(kind: str, d: int, dv: int) -> dict[int, Plan]:
             if max(d, dv) <= most:
                 return {3: plan._replace(part=most)}
             return {1: plan._replace(part=min(d, 2 * most)), 2: plan._replace(part=min(dv, 2 * most))}
-    raise _too_large(kind, d, dv)
-
-
-def _both(kind: str, rows: int, d: int, dv: int) -> int:
-    return _tile(kind, rows, d) + _tile(kind, rows, dv)
-
-
-def _too_large(kind: str, d: int, dv: int) -> BackendError:
-    most = {2: 1024, 4: 512, 8: 256}[_BYTES[kind]]
-    return BackendError(f"backend 'cuda' serves heads of size {most} in this type; got {d} and {dv}")
-
-
-def text(kind: str, d: int, dv: int, plan: Plan, file: str, allowed: str | None = None, makes: int = 0) -> str:
-    """Return the source of kernels for a type, head sizes, a plan, a user's mask, and what they make."""
-    sizes = {"D": d, "DV": dv, "WARPS": plan.warps, "BANDS": plan.bands, "OTHER": plan.other, "STAGES": plan.stages}
-    sizes |= {"PART": plan.part, "MAKES": makes}
-    lines = [f"#define KX_T {TYPES[kind]}", *(f"#define KX_{name} {size}" for name, size in sizes.items())]
-    lines += [f"#define KX_ALLOWED ({allowed})"] if allowed else []
-    return "\n".join([*lines, f'#include "{file}"', ""])
+    raise _too_large(d, dv)
 
 
 @cache
@@ -111,4 +91,24 @@ def bias(kind: str, d: int, dv: int) -> Plan:
         shared = _both(kind, warps * 16 + keys, d, dv) + warps * 16 * (keys + 1) * size
         if shared <= MOST_SHARED:
             return Plan(warps, 1, keys, 1, 0, shared)
-    raise _too_large(kind, d, dv)
+    raise _too_large(d, dv)
+
+
+def _both(kind: str, rows: int, d: int, dv: int) -> int:
+    return _tile(kind, rows, d) + _tile(kind, rows, dv)
+
+
+def _too_large(d: int, dv: int) -> BackendError:
+    return BackendError(
+        f"backend 'cuda' cannot serve heads of sizes {d} and {dv} in this type: a tile of 16 rows needs more than "
+        f"{MOST_SHARED} bytes of shared memory"
+    )
+
+
+def text(kind: str, d: int, dv: int, plan: Plan, file: str, allowed: str | None = None, makes: int = 0) -> str:
+    """Return the source of kernels for a type, head sizes, a plan, a user's mask, and what they make."""
+    sizes = {"D": d, "DV": dv, "WARPS": plan.warps, "BANDS": plan.bands, "OTHER": plan.other, "STAGES": plan.stages}
+    sizes |= {"PART": plan.part, "MAKES": makes}
+    lines = [f"#define KX_T {TYPES[kind]}", *(f"#define KX_{name} {size}" for name, size in sizes.items())]
+    lines += [f"#define KX_ALLOWED ({allowed})"] if allowed else []
+    return "\n".join([*lines, f'#include "{file}"', ""])
