@@ -7,6 +7,10 @@
 #include "lipschitz/conv_norm.hpp"
 
 #include <cmath>
+#include <limits>
+#include <memory>
+
+#include "lipschitz/winograd.hpp"
 
 namespace kxfast::lipschitz {
 namespace {
@@ -14,24 +18,38 @@ namespace {
 template <class T>
 class Map {
  public:
+  using Value = T;
+
   Map(const double* weight, const Moves& moves)
       : moves_(moves),
         weight_(converted(weight, moves.groups * moves.outputs * moves.inputs * moves.taps())),
-        convolution_(weight_.data(), moves),
-        x_(static_cast<size_t>(moves.cols())),
-        y_(static_cast<size_t>(moves.rows())) {}
+        image_(static_cast<size_t>(moves.rows())) {
+    if constexpr (sizeof(T) == 4) {
+      if (Winograd::suits(moves)) {
+        forward_ = std::make_unique<Winograd>(weight_.data(), moves, false);
+        back_ = std::make_unique<Winograd>(weight_.data(), moves, true);
+        return;
+      }
+    }
+    direct_ = std::make_unique<Convolution<T>>(weight_.data(), moves);
+  }
 
   int64_t rows() const { return moves_.rows(); }
   int64_t cols() const { return moves_.cols(); }
-  void step(const double* v, const double* before, double* p, double* t) {
-    for (size_t i = 0; i < x_.size(); ++i) x_[i] = static_cast<T>(v[i]);
-    convolution_.forward(x_.data(), nullptr, y_.data(), 1);
-    for (size_t i = 0; i < y_.size(); ++i) {
-      p[i] = static_cast<double>(y_[i]) - (before ? before[i] : 0.0);
-      y_[i] = static_cast<T>(p[i]);
+  double noise() const { return direct_ ? std::numeric_limits<T>::epsilon() / 2 : 0x1p-20; }
+
+  void step(const T* v, T weight, T* u, T* t) {
+    T* y = weight != 0 ? image_.data() : u;
+    if constexpr (sizeof(T) == 4) {
+      if (forward_) {
+        forward_->run(v, nullptr, y, 1);
+        if (weight != 0) mixed<T>(y, 1, u, -weight, moves_.rows(), u);
+        return back_->run(u, nullptr, t, 1);
+      }
     }
-    convolution_.transposed(y_.data(), x_.data(), 1);
-    for (size_t i = 0; i < x_.size(); ++i) t[i] = static_cast<double>(x_[i]);
+    direct_->forward(v, nullptr, y, 1);
+    if (weight != 0) mixed<T>(y, 1, u, -weight, moves_.rows(), u);
+    direct_->transposed(u, t, 1);
   }
 
  private:
@@ -43,15 +61,16 @@ class Map {
 
   const Moves moves_;
   const Buffer<T> weight_;
-  const Convolution<T> convolution_;
-  Buffer<T> x_, y_;
+  std::unique_ptr<Convolution<T>> direct_;
+  std::unique_ptr<Winograd> forward_, back_;  // in floats, where they suit
+  Buffer<T> image_;
 };
 
 template <class T>
-Found run(const double* weight, const Moves& moves, const Wanted& wanted, uint64_t seed, Job& job, double* v,
-          double noise) {
+Found run(const double* weight, const Moves& moves, const Wanted& wanted, uint64_t seed, Job& job,
+          double* v) {
   Map<T> map(weight, moves);
-  Lanczos<Map<T>, T> lanczos(map, nullptr, Stream(seed, 0), noise, wanted.upper != Upper::none);
+  Lanczos<Map<T>> lanczos(map, nullptr, Stream(seed, 0), map.noise(), wanted.upper != Upper::none);
   double top;
   const auto none = [](double, bool) { return HUGE_VAL; };
   const Ritz ritz = enclose(lanczos, wanted, moves.cols(), job, none, top);
@@ -64,8 +83,8 @@ Found run(const double* weight, const Moves& moves, const Wanted& wanted, uint64
 Found conv_lanczos(const double* weight, const Moves& moves, const Wanted& wanted, uint64_t seed, Job& job,
                    double* v) {
   if (wanted.upper == Upper::none && wanted.tol >= 4e-7)
-    return run<float>(weight, moves, wanted, seed, job, v, 0x1p-24);
-  return run<double>(weight, moves, wanted, seed, job, v, 0x1p-53);
+    return run<float>(weight, moves, wanted, seed, job, v);
+  return run<double>(weight, moves, wanted, seed, job, v);
 }
 
 Ends conv_ends(const double* weight, const Moves& moves, double top, double margin, double* u, double* v) {
@@ -73,7 +92,7 @@ Ends conv_ends(const double* weight, const Moves& moves, double top, double marg
   if (size > 0) divide(v, moves.cols(), size);
   Map<double> map(weight, moves);
   Buffer<double> t(static_cast<size_t>(moves.cols()));
-  map.step(v, nullptr, u, t.data());
+  map.step(v, 0, u, t.data());
   std::copy(t.begin(), t.end(), v);
   return finish(top, margin, 0, u, v, moves.rows(), moves.cols());
 }

@@ -11,17 +11,6 @@
 
 #include "conv/common.hpp"
 
-namespace kxfast::conv {
-namespace {
-
-template <class T>
-auto linear_kernel() {
-  return KXFAST_PICK(void (*)(const LinearBlock<T>&), linear);
-}
-
-}  // namespace
-}  // namespace kxfast::conv
-
 namespace kxfast::lipschitz {
 namespace {
 

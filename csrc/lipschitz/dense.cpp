@@ -20,19 +20,25 @@ namespace {
 
 constexpr double kRound = 0x1p-53;
 
-template <class T>
+// A matrix of type T beside vectors of type V.
+template <class T, class V>
 class Matrix {
  public:
-  Matrix(const T* a, int64_t rows, int64_t cols) : rows_(rows), cols_(cols), blocks_(a, rows, cols, 0) {}
+  using Value = V;
+
+  Matrix(const T* a, int64_t rows, int64_t cols)
+      : rows_(rows), cols_(cols), blocks_(a, rows, cols, 0), before_(static_cast<size_t>(rows)) {}
   int64_t rows() const { return rows_; }
   int64_t cols() const { return cols_; }
-  void step(const double* v, const double* before, double* p, double* t) {
-    blocks_.there_and_back(v, before, p, t);
+  void step(const V* v, V weight, V* u, V* t) {
+    if (weight != 0) mixed<V>(u, weight, nullptr, 0, rows_, before_.data());
+    blocks_.there_and_back(v, weight != 0 ? before_.data() : nullptr, u, t);
   }
 
  private:
   const int64_t rows_, cols_;
-  const Blocks<T, double> blocks_;
+  const Blocks<T, V> blocks_;
+  Buffer<V> before_;
 };
 
 // The proof for one matrix; the Gram matrix is made when it is first needed, again when it is too coarse.
@@ -148,8 +154,8 @@ Ends spectral_norm(const T* a, int64_t rows, int64_t cols, const Wanted& wanted,
     return {scaled(ends.lower, exponent, false), scaled(ends.upper, exponent, true), ends.steps};
   }
   const double unit = std::ldexp(1.0, exponent);
-  Matrix<T> matrix(a, rows, cols);
-  Lanczos<Matrix<T>> lanczos(matrix, start, random, kRound);
+  Matrix<T, double> matrix(a, rows, cols);
+  Lanczos<Matrix<T, double>> lanczos(matrix, start, random, kRound);
   Proof<T> proof(a, rows, cols, exponent, size.squares / (unit * unit));
   const double rounded =
       kRound * static_cast<double>(rows + cols + 16) * std::sqrt(size.squares) * (1 + 1e-6);
@@ -163,7 +169,7 @@ Ends spectral_norm(const T* a, int64_t rows, int64_t cols, const Wanted& wanted,
   const double amount = length(v, cols);
   if (amount > 0) divide(v, cols, amount);
   Buffer<double> t(static_cast<size_t>(cols));
-  matrix.step(v, nullptr, u, t.data());
+  matrix.step(v, 0, u, t.data());
   std::copy(t.begin(), t.end(), v);
   return finish(top, rounded, lanczos.steps(), u, v, rows, cols);
 }

@@ -24,9 +24,11 @@ struct Extent {
 };
 
 // matvec.cpp: each adds to `t`, where it has one; rows_and_back also sets u = W v - before (none if null).
-// scaling.cpp: out = w by, and out = g by - weight u v' for a row-major g (rows, cols); `past` the caches,
+// scaling.cpp: out = a x + b y (without y where it is null, kept nowhere where out is null) and the sum of
+// its squares; out = w by, and out = g by - weight u v' for a row-major g (rows, cols); `past` the caches,
 // else out may be w or g.
 #define KXFAST_DECLARE_SCALING(T)                                                                        \
+  double mix(const T* x, T a, const T* y, T b, int64_t n, T* out);                                       \
   double inner(const T* a, const T* b, int64_t n);                                                       \
   void scaled(const T* w, int64_t n, T by, T* out, bool past);                                           \
   void scaled_less_outer(const T* g, int64_t rows, int64_t cols, T by, const T* u, T weight, const T* v, \
@@ -38,29 +40,37 @@ struct Extent {
   void rows_and_back(const T* w, int64_t rows, int64_t cols, const V* v, const V* before, V* u, V* t);
 
 // tile.cpp: see there.
-#define KXFAST_DECLARE(set)                                                                             \
-  namespace set {                                                                                       \
-  KXFAST_DECLARE_TYPES(float, float)                                                                    \
-  KXFAST_DECLARE_TYPES(double, double)                                                                  \
-  KXFAST_DECLARE_TYPES(float, double)                                                                   \
-  KXFAST_DECLARE_SCALING(float)                                                                         \
-  KXFAST_DECLARE_SCALING(double)                                                                        \
-  void activate(Curve curve, const float* z, int64_t n, float* y, float* slope);                        \
-  void activate(Curve curve, const double* z, int64_t n, double* y, double* slope);                     \
-  void multiply_by(float* x, const float* y, int64_t n);                                                \
-  void multiply_by(double* x, const double* y, int64_t n);                                              \
-  Extent survey(const float* a, int64_t n);                                                             \
-  Extent survey(const double* a, int64_t n);                                                            \
-  void add_product(const double* a, int64_t a_stride, const double* b, int64_t b_stride, int64_t depth, \
-                   double* c, int64_t c_stride, int64_t rows, int64_t cols);                            \
-  void add_product_of_floats(const float* a, int64_t a_stride, const float* b, int64_t b_stride,        \
-                             int64_t depth, int64_t run, double* c, int64_t c_stride, int64_t rows,     \
-                             int64_t cols);                                                             \
-  void subtract_gram(Planes a, Planes b, int64_t depth, Planes c, int64_t rows, int64_t cols);          \
-  void solve_rows(Planes r, int64_t size, Planes c, int64_t cols);                                      \
-  void combine(const double* h, int64_t h_stride, int64_t terms, const double* factors, double* out,    \
-               int64_t out_stride, int64_t length);                                                     \
-  void hermitian_times(Planes g, int64_t n, const double* x, double* y);                                \
+// patches.cpp: `rows` (1 or 6) by 6 pixels as values at as many points, `plane` apart; products at the points
+// as high x wide pixels (null: left out); and taps (high, wide, columns) with the kernel's values at the
+// points.
+#define KXFAST_DECLARE(set)                                                                                \
+  namespace set {                                                                                          \
+  KXFAST_DECLARE_TYPES(float, float)                                                                       \
+  KXFAST_DECLARE_TYPES(double, double)                                                                     \
+  KXFAST_DECLARE_TYPES(float, double)                                                                      \
+  KXFAST_DECLARE_SCALING(float)                                                                            \
+  KXFAST_DECLARE_SCALING(double)                                                                           \
+  void activate(Curve curve, const float* z, int64_t n, float* y, float* slope);                           \
+  void activate(Curve curve, const double* z, int64_t n, double* y, double* slope);                        \
+  void multiply_by(float* x, const float* y, int64_t n);                                                   \
+  void multiply_by(double* x, const double* y, int64_t n);                                                 \
+  Extent survey(const float* a, int64_t n);                                                                \
+  Extent survey(const double* a, int64_t n);                                                               \
+  void add_product(const double* a, int64_t a_stride, const double* b, int64_t b_stride, int64_t depth,    \
+                   double* c, int64_t c_stride, int64_t rows, int64_t cols);                               \
+  void add_product_of_floats(const float* a, int64_t a_stride, const float* b, int64_t b_stride,           \
+                             int64_t depth, int64_t run, double* c, int64_t c_stride, int64_t rows,        \
+                             int64_t cols);                                                                \
+  void subtract_gram(Planes a, Planes b, int64_t depth, Planes c, int64_t rows, int64_t cols);             \
+  void solve_rows(Planes r, int64_t size, Planes c, int64_t cols);                                         \
+  void combine(const double* h, int64_t h_stride, int64_t terms, const double* factors, double* out,       \
+               int64_t out_stride, int64_t length);                                                        \
+  void hermitian_times(Planes g, int64_t n, const double* x, double* y);                                   \
+  void spread_patch(const float* const* pixels, int64_t rows, int64_t channels, float* to, int64_t plane); \
+  void collect_patch(const float* from, int64_t plane, int64_t rows, int64_t channels, const float* bias,  \
+                     int64_t high, int64_t wide, float* const* pixels);                                    \
+  void spread_taps(const float* taps, int64_t high, int64_t wide, int64_t columns, const float* down,      \
+                   int64_t rows, const float* along, float* to, int64_t plane);                            \
   }
 KXFAST_EACH_ISA(KXFAST_DECLARE)
 #undef KXFAST_DECLARE
