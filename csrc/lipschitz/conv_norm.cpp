@@ -8,9 +8,6 @@
 
 #include <cmath>
 #include <limits>
-#include <memory>
-
-#include "lipschitz/winograd.hpp"
 
 namespace kxfast::lipschitz {
 namespace {
@@ -20,36 +17,21 @@ class Map {
  public:
   using Value = T;
 
-  Map(const double* weight, const Moves& moves)
+  Map(const double* weight, const Moves& moves, bool filtered)
       : moves_(moves),
         weight_(converted(weight, moves.groups * moves.outputs * moves.inputs * moves.taps())),
-        image_(static_cast<size_t>(moves.rows())) {
-    if constexpr (sizeof(T) == 4) {
-      if (Winograd::suits(moves)) {
-        forward_ = std::make_unique<Winograd>(weight_.data(), moves, false);
-        back_ = std::make_unique<Winograd>(weight_.data(), moves, true);
-        return;
-      }
-    }
-    direct_ = std::make_unique<Convolution<T>>(weight_.data(), moves);
-  }
+        convolution_(weight_.data(), moves, filtered),
+        image_(static_cast<size_t>(moves.rows())) {}
 
   int64_t rows() const { return moves_.rows(); }
   int64_t cols() const { return moves_.cols(); }
-  double noise() const { return direct_ ? std::numeric_limits<T>::epsilon() / 2 : 0x1p-20; }
+  double noise() const { return std::numeric_limits<T>::epsilon() * (convolution_.filtered() ? 8 : 0.5); }
 
   void step(const T* v, T weight, T* u, T* t) {
     T* y = weight != 0 ? image_.data() : u;
-    if constexpr (sizeof(T) == 4) {
-      if (forward_) {
-        forward_->run(v, nullptr, y, 1);
-        if (weight != 0) mixed<T>(y, 1, u, -weight, moves_.rows(), u);
-        return back_->run(u, nullptr, t, 1);
-      }
-    }
-    direct_->forward(v, nullptr, y, 1);
+    convolution_.forward(v, nullptr, y, 1);
     if (weight != 0) mixed<T>(y, 1, u, -weight, moves_.rows(), u);
-    direct_->transposed(u, t, 1);
+    convolution_.transposed(u, t, 1);
   }
 
  private:
@@ -61,15 +43,14 @@ class Map {
 
   const Moves moves_;
   const Buffer<T> weight_;
-  std::unique_ptr<Convolution<T>> direct_;
-  std::unique_ptr<Winograd> forward_, back_;  // in floats, where they suit
+  const Convolution<T> convolution_;
   Buffer<T> image_;
 };
 
 template <class T>
 Found run(const double* weight, const Moves& moves, const Wanted& wanted, uint64_t seed, Job& job,
           double* v) {
-  Map<T> map(weight, moves);
+  Map<T> map(weight, moves, true);
   Lanczos<Map<T>> lanczos(map, nullptr, Stream(seed, 0), map.noise(), wanted.upper != Upper::none);
   double top;
   const auto none = [](double, bool) { return HUGE_VAL; };
@@ -90,7 +71,7 @@ Found conv_lanczos(const double* weight, const Moves& moves, const Wanted& wante
 Ends conv_ends(const double* weight, const Moves& moves, double top, double margin, double* u, double* v) {
   const double size = length(v, moves.cols());
   if (size > 0) divide(v, moves.cols(), size);
-  Map<double> map(weight, moves);
+  Map<double> map(weight, moves, false);
   Buffer<double> t(static_cast<size_t>(moves.cols()));
   map.step(v, 0, u, t.data());
   std::copy(t.begin(), t.end(), v);

@@ -1,11 +1,13 @@
 // A convolution (cross-correlation) and its transpose as products of gathered rows.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "conv/weights.hpp"
 #include "core/workspace.hpp"
 #include "lipschitz/moves.hpp"
+#include "lipschitz/winograd.hpp"
 
 namespace kxfast::conv {
 
@@ -22,7 +24,9 @@ namespace kxfast::lipschitz {
 template <class T>
 class Convolution {
  public:
-  Convolution(const T* weight, const Moves& moves);
+  // `filtered`: by fewer multiplications and with more rounding, where that suits (see winograd.cpp).
+  Convolution(const T* weight, const Moves& moves, bool filtered = false);
+  bool filtered() const { return filter_ != nullptr; }
   void forward(const T* x, const T* bias, T* y, int64_t batch) const;
   void transposed(const T* y, T* x, int64_t batch) const;
   const Moves moves;
@@ -44,6 +48,7 @@ class Convolution {
   void run(const Side& side, const T* from, const T* bias, T* to, int64_t batch) const;
 
   Side forward_, back_;
+  std::unique_ptr<Winograd<T>> filter_, back_filter_;
 };
 
 }  // namespace kxfast::lipschitz

@@ -133,6 +133,29 @@ double scaled(double end, int exponent, bool up) {
   return std::fmin(value > DBL_MIN ? value : std::nextafter(value, 0.0), DBL_MAX);
 }
 
+struct Found {
+  double top;
+  int64_t steps;
+};
+
+// Lanczos with vectors of type V: in floats where neither a proof nor the width asked for sees their
+// rounding.
+template <class V, class T, class Prove>
+Found search(const T* a, int64_t rows, int64_t cols, const Wanted& wanted, const double* start, Stream random,
+             Job& job, const Prove& prove, double* v) {
+  if constexpr (sizeof(V) < sizeof(T)) {
+    return {HUGE_VAL, 0};
+  } else {
+    constexpr bool kWhole = sizeof(V) == 8;
+    Matrix<T, V> matrix(a, rows, cols);
+    Lanczos<Matrix<T, V>> lanczos(matrix, start, random, kWhole ? kRound : 0x1p-22, kWhole);
+    double top;
+    const Ritz ritz = enclose(lanczos, wanted, cols, job, prove, top);
+    if (!job.stopped()) lanczos.expand(ritz.vector, v);
+    return {top, lanczos.steps()};
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -154,24 +177,24 @@ Ends spectral_norm(const T* a, int64_t rows, int64_t cols, const Wanted& wanted,
     return {scaled(ends.lower, exponent, false), scaled(ends.upper, exponent, true), ends.steps};
   }
   const double unit = std::ldexp(1.0, exponent);
-  Matrix<T, double> matrix(a, rows, cols);
-  Lanczos<Matrix<T, double>> lanczos(matrix, start, random, kRound);
   Proof<T> proof(a, rows, cols, exponent, size.squares / (unit * unit));
   const double rounded =
       kRound * static_cast<double>(rows + cols + 16) * std::sqrt(size.squares) * (1 + 1e-6);
   const auto prove = [&](double value, bool last) {
     return proof(value / unit, wanted.tol, 4 * rounded / unit, last, job) * unit;
   };
-  double top;
-  const Ritz ritz = enclose(lanczos, wanted, cols, job, prove, top);
+  const bool coarse = sizeof(T) == 4 && std::min(rows, cols) >= 64 && wanted.upper != Upper::random &&
+                      wanted.tol >= (wanted.upper == Upper::none ? 4e-7 : 1e-5);
+  const Found found = coarse ? search<float>(a, rows, cols, wanted, start, random, job, prove, v)
+                             : search<double>(a, rows, cols, wanted, start, random, job, prove, v);
   if (job.stopped()) return {0, 0, 0};
-  lanczos.expand(ritz.vector, v);
   const double amount = length(v, cols);
   if (amount > 0) divide(v, cols, amount);
+  Matrix<T, double> matrix(a, rows, cols);
   Buffer<double> t(static_cast<size_t>(cols));
   matrix.step(v, 0, u, t.data());
   std::copy(t.begin(), t.end(), v);
-  return finish(top, rounded, lanczos.steps(), u, v, rows, cols);
+  return finish(found.top, rounded, found.steps, u, v, rows, cols);
 }
 
 template Ends spectral_norm(const float*, int64_t, int64_t, const Wanted&, const double*, Stream, Job&,

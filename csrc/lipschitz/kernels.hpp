@@ -15,6 +15,14 @@ struct Planes {
   Planes at(int64_t i, int64_t j) const { return {data + i * stride + j, stride, plane}; }
 };
 
+// A stride for n columns that is an odd number of cache lines: rows a power of two apart would fall into few
+// sets of the cache.
+template <class T = double>
+int64_t odd_lines(int64_t n) {
+  constexpr int64_t kLine = 64 / sizeof(T);
+  return ((n + kLine - 1) / kLine | 1) * kLine;
+}
+
 // activation.cpp: f(z) to y and f'(z) to slope, where they are not null.
 enum class Curve : int { tanh, elu, relu, leaky_relu, softplus, lipswish, sigmoid };
 
@@ -39,43 +47,48 @@ struct Extent {
   void add_weighted_rows(const T* w, int64_t rows, int64_t cols, const V* u, V* t); \
   void rows_and_back(const T* w, int64_t rows, int64_t cols, const V* v, const V* before, V* u, V* t);
 
+#define KXFAST_DECLARE_PATCHES(T)                                                                           \
+  void spread_patch(const T* const* pixels, int64_t rows, int64_t channels, T* to, int64_t plane);          \
+  void collect_patch(const T* from, int64_t plane, int64_t rows, int64_t channels, const T* bias,           \
+                     int64_t high, int64_t wide, T* const* pixels);                                         \
+  void spread_taps(const T* taps, int64_t high, int64_t wide, int64_t columns, const T* down, int64_t rows, \
+                   const T* along, T* to, int64_t plane);
+
 // tile.cpp: see there.
 // patches.cpp: `rows` (1 or 6) by 6 pixels as values at as many points, `plane` apart; products at the points
 // as high x wide pixels (null: left out); and taps (high, wide, columns) with the kernel's values at the
 // points.
-#define KXFAST_DECLARE(set)                                                                                \
-  namespace set {                                                                                          \
-  KXFAST_DECLARE_TYPES(float, float)                                                                       \
-  KXFAST_DECLARE_TYPES(double, double)                                                                     \
-  KXFAST_DECLARE_TYPES(float, double)                                                                      \
-  KXFAST_DECLARE_SCALING(float)                                                                            \
-  KXFAST_DECLARE_SCALING(double)                                                                           \
-  void activate(Curve curve, const float* z, int64_t n, float* y, float* slope);                           \
-  void activate(Curve curve, const double* z, int64_t n, double* y, double* slope);                        \
-  void multiply_by(float* x, const float* y, int64_t n);                                                   \
-  void multiply_by(double* x, const double* y, int64_t n);                                                 \
-  Extent survey(const float* a, int64_t n);                                                                \
-  Extent survey(const double* a, int64_t n);                                                               \
-  void add_product(const double* a, int64_t a_stride, const double* b, int64_t b_stride, int64_t depth,    \
-                   double* c, int64_t c_stride, int64_t rows, int64_t cols);                               \
-  void add_product_of_floats(const float* a, int64_t a_stride, const float* b, int64_t b_stride,           \
-                             int64_t depth, int64_t run, double* c, int64_t c_stride, int64_t rows,        \
-                             int64_t cols);                                                                \
-  void subtract_gram(Planes a, Planes b, int64_t depth, Planes c, int64_t rows, int64_t cols);             \
-  void solve_rows(Planes r, int64_t size, Planes c, int64_t cols);                                         \
-  void combine(const double* h, int64_t h_stride, int64_t terms, const double* factors, double* out,       \
-               int64_t out_stride, int64_t length);                                                        \
-  void hermitian_times(Planes g, int64_t n, const double* x, double* y);                                   \
-  void spread_patch(const float* const* pixels, int64_t rows, int64_t channels, float* to, int64_t plane); \
-  void collect_patch(const float* from, int64_t plane, int64_t rows, int64_t channels, const float* bias,  \
-                     int64_t high, int64_t wide, float* const* pixels);                                    \
-  void spread_taps(const float* taps, int64_t high, int64_t wide, int64_t columns, const float* down,      \
-                   int64_t rows, const float* along, float* to, int64_t plane);                            \
+#define KXFAST_DECLARE(set)                                                                             \
+  namespace set {                                                                                       \
+  KXFAST_DECLARE_TYPES(float, float)                                                                    \
+  KXFAST_DECLARE_TYPES(double, double)                                                                  \
+  KXFAST_DECLARE_TYPES(float, double)                                                                   \
+  KXFAST_DECLARE_SCALING(float)                                                                         \
+  KXFAST_DECLARE_SCALING(double)                                                                        \
+  void activate(Curve curve, const float* z, int64_t n, float* y, float* slope);                        \
+  void activate(Curve curve, const double* z, int64_t n, double* y, double* slope);                     \
+  void multiply_by(float* x, const float* y, int64_t n);                                                \
+  void multiply_by(double* x, const double* y, int64_t n);                                              \
+  Extent survey(const float* a, int64_t n);                                                             \
+  Extent survey(const double* a, int64_t n);                                                            \
+  void add_product(const double* a, int64_t a_stride, const double* b, int64_t b_stride, int64_t depth, \
+                   double* c, int64_t c_stride, int64_t rows, int64_t cols);                            \
+  void add_product_of_floats(const float* a, int64_t a_stride, const float* b, int64_t b_stride,        \
+                             int64_t depth, int64_t run, double* c, int64_t c_stride, int64_t rows,     \
+                             int64_t cols);                                                             \
+  void subtract_gram(Planes a, Planes b, int64_t depth, Planes c, int64_t rows, int64_t cols);          \
+  void solve_rows(Planes r, int64_t size, Planes c, int64_t cols);                                      \
+  void combine(const double* h, int64_t h_stride, int64_t terms, const double* factors, double* out,    \
+               int64_t out_stride, int64_t length);                                                     \
+  void hermitian_times(Planes g, int64_t n, const double* x, double* y);                                \
+  KXFAST_DECLARE_PATCHES(float)                                                                         \
+  KXFAST_DECLARE_PATCHES(double)                                                                        \
   }
 KXFAST_EACH_ISA(KXFAST_DECLARE)
 #undef KXFAST_DECLARE
 #undef KXFAST_DECLARE_TYPES
 #undef KXFAST_DECLARE_SCALING
+#undef KXFAST_DECLARE_PATCHES
 
 constexpr int64_t kTogether = 4;  // frequencies that combine() computes at a time
 

@@ -44,7 +44,7 @@ class Lanczos : public Bidiagonal {
         random_(random),
         u_(at(outputs_)),
         q_(at(inputs_)) {
-    grow(std::min<int64_t>(8, inputs_));
+    grow(std::min<int64_t>(64, inputs_));
     const double size = start ? length(start, inputs_) : 0;
     if (size > 0 && std::isfinite(size))
       for (int64_t i = 0; i < inputs_; ++i) basis_[at(i)] = static_cast<Value>(start[i] / size);

@@ -20,7 +20,8 @@ namespace {
 constexpr int64_t kMostTaps = 5;
 
 // A kernel's values at the points, the last of which is infinity: (points, taps).
-void evaluate(int64_t points, int64_t taps, float* to) {
+template <class T>
+void evaluate(int64_t points, int64_t taps, T* to) {
   constexpr double kAt[5] = {0, 1, -1, 2, -2}, kOver[5] = {4, -6, -6, 24, 24};
   if (points == 1) {
     to[0] = 1;
@@ -29,22 +30,24 @@ void evaluate(int64_t points, int64_t taps, float* to) {
   for (int64_t i = 0; i < points; ++i) {
     double power = i < 5 ? 1 / kOver[i] : 0;
     for (int64_t a = 0; a < taps; ++a, power *= i < 5 ? kAt[i] : 0)
-      to[i * taps + a] = static_cast<float>(i < 5 ? power : a + 1 == taps);
+      to[i * taps + a] = static_cast<T>(i < 5 ? power : a + 1 == taps);
   }
 }
 
 }  // namespace
 
-bool Winograd::suits(const Moves& m) {
+template <class T>
+bool Winograd<T>::suits(const Moves& m) {
   const auto few = [&](int d) { return m.kernel[d] <= kMostTaps && m.stride[d] == 1 && m.dilation[d] == 1; };
   return !m.circular && few(0) && few(1) && m.kernel[1] > 1 && m.inputs * m.outputs >= 16 * 16;
 }
 
-Winograd::Winograd(const float* weight, const Moves& m, bool back)
+template <class T>
+Winograd<T>::Winograd(const T* weight, const Moves& m, bool back)
     : moves_(m),
       inputs_(back ? m.outputs : m.inputs),
       outputs_(back ? m.inputs : m.outputs),
-      panels_(conv::Panels::linear(conv::tiling<float>(), outputs_)) {
+      panels_(conv::Panels::linear(conv::tiling<T>(), outputs_)) {
   for (int d = 0; d < 2; ++d) {
     Axis& axis = axis_[d];
     axis.taps = m.kernel[d];
@@ -57,24 +60,24 @@ Winograd::Winograd(const float* weight, const Moves& m, bool back)
   pack(weight, back);
 }
 
-void Winograd::pack(const float* weight, bool back) {
+template <class T>
+void Winograd<T>::pack(const T* weight, bool back) {
   const auto spread = KXFAST_PICK(
-      void (*)(const float*, int64_t, int64_t, int64_t, const float*, int64_t, const float*, float*, int64_t),
-      spread_taps);
+      void (*)(const T*, int64_t, int64_t, int64_t, const T*, int64_t, const T*, T*, int64_t), spread_taps);
   const int64_t taps = moves_.taps(), groups = moves_.groups, padded = panels_.padded_total();
   const int64_t rows = axis_[0].points, plane = groups * inputs_ * padded;
-  float down[kPoints * kMostTaps], along[kPoints * kMostTaps];
+  T down[kPoints * kMostTaps], along[kPoints * kMostTaps];
   evaluate(rows, axis_[0].taps, down);
   evaluate(kPoints, axis_[1].taps, along);
-  packed_ = Buffer<float>(static_cast<size_t>(rows * kPoints * plane));
+  packed_ = Buffer<T>(static_cast<size_t>(rows * kPoints * plane));
   const auto task = [&](int64_t number) {
     const int64_t g = number / inputs_, c = number % inputs_;
     for (int64_t p = 0; p < panels_.count(); ++p) {
       const int64_t width = panels_.padded(p), first = panels_.first(p);
-      Buffer<float> columns(static_cast<size_t>(taps * width));
+      Buffer<T> columns(static_cast<size_t>(taps * width));
       for (int64_t o = 0; o < width; ++o) {
         const int64_t out = back ? c : first + o, in = back ? first + o : c;
-        const float* from = weight + ((g * moves_.outputs + out) * moves_.inputs + in) * taps;
+        const T* from = weight + ((g * moves_.outputs + out) * moves_.inputs + in) * taps;
         for (int64_t t = 0; t < taps; ++t)
           columns[static_cast<size_t>((back ? taps - 1 - t : t) * width + o)] =
               first + o < outputs_ ? from[t] : 0.0f;
@@ -87,7 +90,8 @@ void Winograd::pack(const float* weight, bool back) {
 }
 
 // The pixels a tile is made of.
-void Winograd::patch(const float* from, int64_t number, const float* zero, const float** pixels) const {
+template <class T>
+void Winograd<T>::patch(const T* from, int64_t number, const T* zero, const T** pixels) const {
   const int64_t tiles = axis_[0].tiles * axis_[1].tiles, channels = moves_.groups * inputs_;
   from += number / tiles * axis_[0].from * axis_[1].from * channels;
   const int64_t top = number % tiles / axis_[1].tiles * axis_[0].tile - axis_[0].before,
@@ -100,7 +104,8 @@ void Winograd::patch(const float* from, int64_t number, const float* zero, const
 }
 
 // Where a tile's pixels go, null outside.
-void Winograd::place(float* to, int64_t number, float** pixels) const {
+template <class T>
+void Winograd<T>::place(T* to, int64_t number, T** pixels) const {
   const int64_t tiles = axis_[0].tiles * axis_[1].tiles, channels = moves_.groups * outputs_;
   to += number / tiles * axis_[0].to * axis_[1].to * channels;
   const int64_t top = number % tiles / axis_[1].tiles * axis_[0].tile,
@@ -110,53 +115,60 @@ void Winograd::place(float* to, int64_t number, float** pixels) const {
       *pixels++ = y < axis_[0].to && x < axis_[1].to ? to + (y * axis_[1].to + x) * channels : nullptr;
 }
 
-void Winograd::run(const float* from, const float* bias, float* to, int64_t batch) const {
-  const auto product = conv::linear_kernel<float>();
-  const auto spread =
-      KXFAST_PICK(void (*)(const float* const*, int64_t, int64_t, float*, int64_t), spread_patch);
+template <class T>
+void Winograd<T>::run(const T* from, const T* bias, T* to, int64_t batch) const {
+  const auto product = conv::linear_kernel<T>();
+  const auto spread = KXFAST_PICK(void (*)(const T* const*, int64_t, int64_t, T*, int64_t), spread_patch);
   const auto collect = KXFAST_PICK(
-      void (*)(const float*, int64_t, int64_t, int64_t, const float*, int64_t, int64_t, float* const*),
-      collect_patch);
-  constexpr int64_t kFloats = int64_t{3} << 17;  // values of a pass: 1.5 MB
+      void (*)(const T*, int64_t, int64_t, int64_t, const T*, int64_t, int64_t, T* const*), collect_patch);
+  constexpr int64_t kValues = (int64_t{3} << 18) / static_cast<int64_t>(sizeof(T)),
+                    kMost = 240;  // values of a pass: 768 KB
   const int64_t groups = moves_.groups, in = groups * inputs_, out = groups * outputs_,
                 rows = axis_[0].points;
   const int64_t points = rows * kPoints, tiles = batch * axis_[0].tiles * axis_[1].tiles;
-  const int64_t most = std::max<int64_t>(48, kFloats / (points * (in + out)) / 6 * 6);
-  const int64_t pass = std::min(tiles, most), panels = panels_.count(), padded = panels_.padded_total();
-  Buffer<float> spectra(static_cast<size_t>(points * pass * in));
-  Buffer<float> products(static_cast<size_t>(points * pass * out));
-  const Buffer<float> zero = conv::zeros<float>(in);
+  const int64_t most = std::min(kMost, std::max<int64_t>(24, kValues / (points * (in + out))));
+  const int64_t passes = (tiles + most - 1) / most, pass = (tiles + passes - 1) / passes;
+  const int64_t panels = panels_.count(), padded = panels_.padded_total();
+  // from one point to the next an odd number of cache lines: the same sets of the cache else
+  const int64_t from_point = odd_lines<T>(pass * in), to_point = odd_lines<T>(pass * out);
+  Buffer<T> spectra(static_cast<size_t>(points * from_point));
+  Buffer<T> products(static_cast<size_t>(points * to_point));
+  const Buffer<T> zero = conv::zeros<T>(in);
   const Buffer<int64_t> number = conv::progression(pass, 1);
   for (int64_t begin = 0; begin < tiles; begin += pass) {
     const int64_t count = std::min(pass, tiles - begin);
     constexpr int64_t kTiles = 4;
     const auto forth = [&](int64_t i) {
-      const float* pixels[kPoints * kPoints];
+      const T* pixels[kPoints * kPoints];
       for (int64_t t = i * kTiles; t < std::min(count, (i + 1) * kTiles); ++t) {
         patch(from, begin + t, zero.data(), pixels);
-        spread(pixels, rows, in, spectra.data() + t * in, pass * in);
+        spread(pixels, rows, in, spectra.data() + t * in, from_point);
       }
     };
     const auto multiply = [&](int64_t i) {
       const int64_t point = i / (groups * panels), g = i / panels % groups, p = i % panels;
-      Buffer<const float*> table(static_cast<size_t>(count));
+      const T* table[kMost];
       for (int64_t t = 0; t < count; ++t)
-        table[static_cast<size_t>(t)] = spectra.data() + (point * pass + t) * in + g * inputs_;
-      const float* weight = packed_.data() + (point * groups + g) * inputs_ * padded;
-      product({{table.data(), count, count, 1, inputs_},
-               weight + inputs_ * panels_.first(p),
-               nullptr,
-               panels_.width(p),
-               number.data(),
-               products.data() + point * pass * out + g * outputs_ + panels_.first(p),
-               out,
-               false});
+        table[t] = spectra.data() + point * from_point + t * in + g * inputs_;
+      const T* weight = packed_.data() + (point * groups + g) * inputs_ * padded;
+      constexpr int64_t kDepth = 128;  // of a panel: 32 KB of weights, which stay in the L1 cache
+      for (int64_t c = 0; c < inputs_; c += kDepth) {
+        product({{table, count, count, 1, std::min(kDepth, inputs_ - c)},
+                 weight + inputs_ * panels_.first(p) + c * panels_.padded(p),
+                 nullptr,
+                 panels_.width(p),
+                 number.data(),
+                 products.data() + point * to_point + g * outputs_ + panels_.first(p),
+                 out,
+                 c > 0});
+        for (int64_t t = 0; t < count; ++t) table[t] += kDepth;
+      }
     };
     const auto back = [&](int64_t i) {
-      float* pixels[kPoints * kPoints];
+      T* pixels[kPoints * kPoints];
       for (int64_t t = i * kTiles; t < std::min(count, (i + 1) * kTiles); ++t) {
         place(to, begin + t, pixels);
-        collect(products.data() + t * out, pass * out, rows, out, bias, axis_[0].tile, axis_[1].tile, pixels);
+        collect(products.data() + t * out, to_point, rows, out, bias, axis_[0].tile, axis_[1].tile, pixels);
       }
     };
     const double work = static_cast<double>(points * count * inputs_) * static_cast<double>(out);
@@ -166,5 +178,8 @@ void Winograd::run(const float* from, const float* bias, float* to, int64_t batc
     parallel_for((count + kTiles - 1) / kTiles, back, threads);
   }
 }
+
+template class Winograd<float>;
+template class Winograd<double>;
 
 }  // namespace kxfast::lipschitz

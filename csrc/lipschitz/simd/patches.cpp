@@ -9,37 +9,38 @@
 namespace kxfast::lipschitz::KXFAST_ISA {
 namespace {
 
-using Register = Vector<float>;
-constexpr int kWidth = Lanes<float>::kWidth, kPoints = 6, kMostTaps = 5;
+constexpr int kPoints = 6, kMostTaps = 5;
 
 // d -> t, what six pixels contribute to each point.
-KXFAST_INLINE void to_points(const Register (&d)[kPoints], Register (&t)[kPoints]) {
-  const Register even = fma(all(-4.0f), d[2], d[4]), odd = fma(all(-4.0f), d[1], d[3]);
-  const Register far = d[4] - d[2], twice = (d[3] - d[1]) * 2.0f;
-  t[0] = fma(all(4.0f), d[0], fma(all(-5.0f), d[2], d[4]));
+template <class T>
+KXFAST_INLINE void to_points(const Vector<T> (&d)[kPoints], Vector<T> (&t)[kPoints]) {
+  using Register = Vector<T>;
+  const Register even = fma(all(T{-4}), d[2], d[4]), odd = fma(all(T{-4}), d[1], d[3]);
+  const Register far = d[4] - d[2], twice = (d[3] - d[1]) * T{2};
+  t[0] = fma(all(T{4}), d[0], fma(all(T{-5}), d[2], d[4]));
   t[1] = even + odd, t[2] = even - odd, t[3] = far + twice, t[4] = far - twice;
-  t[5] = fma(all(4.0f), d[1], fma(all(-5.0f), d[3], d[5]));
+  t[5] = fma(all(T{4}), d[1], fma(all(T{-5}), d[3], d[5]));
 }
 
 // Values at the points -> the first `count` coefficients.
-KXFAST_INLINE void from_points(const Register (&t)[kPoints], int count, Register (&y)[kPoints]) {
+template <class T>
+KXFAST_INLINE void from_points(const Vector<T> (&t)[kPoints], int count, Vector<T> (&y)[kPoints]) {
+  using Register = Vector<T>;
   const Register near = t[1] + t[2], across = t[1] - t[2], far = t[3] + t[4], beyond = t[3] - t[4];
   y[0] = t[0] + near + far;
-  y[1] = fma(all(2.0f), beyond, across);
-  y[2] = fma(all(4.0f), far, near);
-  y[3] = fma(all(8.0f), beyond, across);
-  y[4] = fma(all(16.0f), far, near);
+  y[1] = fma(all(T{2}), beyond, across);
+  y[2] = fma(all(T{4}), far, near);
+  y[3] = fma(all(T{8}), beyond, across);
+  y[4] = fma(all(T{16}), far, near);
   y[count - 1] += t[5];
 }
 
-KXFAST_INLINE int64_t at_most(int64_t count) {
-  return count < kWidth ? count : kWidth;
-}
-
-template <int ROWS>
-void spread(const float* const* pixels, int64_t channels, float* to, int64_t plane) {
+template <class T, int ROWS>
+void spread(const T* const* pixels, int64_t channels, T* to, int64_t plane) {
+  using Register = Vector<T>;
+  constexpr int kWidth = Lanes<T>::kWidth;
   for (int64_t c = 0; c < channels; c += kWidth) {
-    const int64_t count = at_most(channels - c);
+    const int64_t count = channels - c < kWidth ? channels - c : kWidth;
     Register half[ROWS][kPoints];
 #pragma GCC unroll 6
     for (int j = 0; j < kPoints; ++j) {
@@ -48,7 +49,7 @@ void spread(const float* const* pixels, int64_t channels, float* to, int64_t pla
       for (int i = 0; i < ROWS; ++i) down[i] = load(pixels[i * kPoints + j] + c, count);
       if constexpr (ROWS > 1) {
         Register points[kPoints];
-        to_points(down, points);
+        to_points<T>(down, points);
 #pragma GCC unroll 6
         for (int i = 0; i < ROWS; ++i) half[i][j] = points[i];
       } else {
@@ -57,18 +58,20 @@ void spread(const float* const* pixels, int64_t channels, float* to, int64_t pla
     }
     for (int i = 0; i < ROWS; ++i) {
       Register points[kPoints];
-      to_points(half[i], points);
+      to_points<T>(half[i], points);
 #pragma GCC unroll 6
       for (int j = 0; j < kPoints; ++j) store(to + (i * kPoints + j) * plane + c, points[j], count);
     }
   }
 }
 
-template <int ROWS>
-void collect(const float* from, int64_t plane, int64_t channels, const float* bias, int64_t high,
-             int64_t wide, float* const* pixels) {
+template <class T, int ROWS>
+void collect(const T* from, int64_t plane, int64_t channels, const T* bias, int64_t high, int64_t wide,
+             T* const* pixels) {
+  using Register = Vector<T>;
+  constexpr int kWidth = Lanes<T>::kWidth;
   for (int64_t c = 0; c < channels; c += kWidth) {
-    const int64_t count = at_most(channels - c);
+    const int64_t count = channels - c < kWidth ? channels - c : kWidth;
     const Register plus = bias ? load(bias + c, count) : Register{};
     Register half[kPoints][kPoints];
 #pragma GCC unroll 6
@@ -78,7 +81,7 @@ void collect(const float* from, int64_t plane, int64_t channels, const float* bi
       for (int i = 0; i < ROWS; ++i) points[i] = load(from + (i * kPoints + j) * plane + c, count);
       if constexpr (ROWS > 1) {
         Register y[kPoints];
-        from_points(points, static_cast<int>(high), y);
+        from_points<T>(points, static_cast<int>(high), y);
 #pragma GCC unroll 5
         for (int i = 0; i < kPoints - 1; ++i) half[i][j] = y[i];
       } else {
@@ -87,27 +90,18 @@ void collect(const float* from, int64_t plane, int64_t channels, const float* bi
     }
     for (int64_t i = 0; i < high; ++i) {
       Register y[kPoints];
-      from_points(half[i], static_cast<int>(wide), y);
+      from_points<T>(half[i], static_cast<int>(wide), y);
       for (int64_t j = 0; j < wide; ++j)
-        if (float* const out = pixels[i * wide + j]) store(out + c, y[j] + plus, count);
+        if (T* const out = pixels[i * wide + j]) store(out + c, y[j] + plus, count);
     }
   }
 }
 
-}  // namespace
-
-void spread_patch(const float* const* pixels, int64_t rows, int64_t channels, float* to, int64_t plane) {
-  rows > 1 ? spread<kPoints>(pixels, channels, to, plane) : spread<1>(pixels, channels, to, plane);
-}
-
-void collect_patch(const float* from, int64_t plane, int64_t rows, int64_t channels, const float* bias,
-                   int64_t high, int64_t wide, float* const* pixels) {
-  rows > 1 ? collect<kPoints>(from, plane, channels, bias, high, wide, pixels)
-           : collect<1>(from, plane, channels, bias, high, wide, pixels);
-}
-
-void spread_taps(const float* taps, int64_t high, int64_t wide, int64_t columns, const float* down,
-                 int64_t rows, const float* along, float* to, int64_t plane) {
+template <class T>
+void evaluate(const T* taps, int64_t high, int64_t wide, int64_t columns, const T* down, int64_t rows,
+              const T* along, T* to, int64_t plane) {
+  using Register = Vector<T>;
+  constexpr int kWidth = Lanes<T>::kWidth;
   for (int64_t c = 0; c < columns; c += kWidth) {
     for (int64_t i = 0; i < rows; ++i) {
       Register half[kMostTaps];
@@ -124,5 +118,24 @@ void spread_taps(const float* taps, int64_t high, int64_t wide, int64_t columns,
     }
   }
 }
+
+}  // namespace
+
+#define KXFAST_DEFINE(T)                                                                                    \
+  void spread_patch(const T* const* pixels, int64_t rows, int64_t channels, T* to, int64_t plane) {         \
+    rows > 1 ? spread<T, kPoints>(pixels, channels, to, plane) : spread<T, 1>(pixels, channels, to, plane); \
+  }                                                                                                         \
+  void collect_patch(const T* from, int64_t plane, int64_t rows, int64_t channels, const T* bias,           \
+                     int64_t high, int64_t wide, T* const* pixels) {                                        \
+    rows > 1 ? collect<T, kPoints>(from, plane, channels, bias, high, wide, pixels)                         \
+             : collect<T, 1>(from, plane, channels, bias, high, wide, pixels);                              \
+  }                                                                                                         \
+  void spread_taps(const T* taps, int64_t high, int64_t wide, int64_t columns, const T* down, int64_t rows, \
+                   const T* along, T* to, int64_t plane) {                                                  \
+    evaluate(taps, high, wide, columns, down, rows, along, to, plane);                                      \
+  }
+KXFAST_DEFINE(float)
+KXFAST_DEFINE(double)
+#undef KXFAST_DEFINE
 
 }  // namespace kxfast::lipschitz::KXFAST_ISA
