@@ -121,8 +121,8 @@ void Winograd<T>::run(const T* from, const T* bias, T* to, int64_t batch) const 
   const auto spread = KXFAST_PICK(void (*)(const T* const*, int64_t, int64_t, T*, int64_t), spread_patch);
   const auto collect = KXFAST_PICK(
       void (*)(const T*, int64_t, int64_t, int64_t, const T*, int64_t, int64_t, T* const*), collect_patch);
-  constexpr int64_t kValues = (int64_t{3} << 18) / static_cast<int64_t>(sizeof(T)),
-                    kMost = 240;  // values of a pass: 768 KB
+  constexpr int64_t kValues = (int64_t{3} << 19) / static_cast<int64_t>(sizeof(T)),
+                    kMost = 240;  // values of a pass: 1.5 MB
   const int64_t groups = moves_.groups, in = groups * inputs_, out = groups * outputs_,
                 rows = axis_[0].points;
   const int64_t points = rows * kPoints, tiles = batch * axis_[0].tiles * axis_[1].tiles;
