@@ -54,7 +54,7 @@ struct Extent {
   void spread_taps(const T* taps, int64_t high, int64_t wide, int64_t columns, const T* down, int64_t rows, \
                    const T* along, T* to, int64_t plane);
 
-// tile.cpp: see there.
+// tile.cpp, reduce.cpp: see there.
 // patches.cpp: `rows` (1 or 6) by 6 pixels as values at as many points, `plane` apart; products at the points
 // as high x wide pixels (null: left out); and taps (high, wide, columns) with the kernel's values at the
 // points.
@@ -80,6 +80,8 @@ struct Extent {
   void solve_rows(Planes r, int64_t size, Planes c, int64_t cols);                                      \
   void combine(const double* h, int64_t h_stride, int64_t terms, const double* factors, double* out,    \
                int64_t out_stride, int64_t length);                                                     \
+  int64_t lanes_together();                                                                             \
+  void tridiagonal(double* a, int64_t n, double* diagonal, double* beside, double* work);               \
   void hermitian_times(Planes g, int64_t n, const double* x, double* y);                                \
   KXFAST_DECLARE_PATCHES(float)                                                                         \
   KXFAST_DECLARE_PATCHES(double)                                                                        \
