@@ -83,7 +83,7 @@ py::tuple power_iteration(const Array<T>& weight, const py::tuple& geometry, con
   T *us = u.mutable_data(), *vs = v.mutable_data(), sigma;
   {
     py::gil_scoped_release nogil;
-    const Convolution<T> convolution(weight.data(), moves);
+    const Convolution<T> convolution(weight.data(), moves, true);
     Buffer<T> product(static_cast<size_t>(moves.rows()));
     T size = 0;
     for (int64_t step = 0; step < n_iter; ++step) {
