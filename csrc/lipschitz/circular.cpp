@@ -1,13 +1,6 @@
 // The norm of a circular convolution, from above by one Cholesky factorisation at each frequency.
 //
-// The blocks K(f) = sum over taps of P_q e^{i f q} of a real operator are conjugate at f and -f, so half of
-// the frequencies are looked at. Their Gram matrices are never multiplied: G(f) = K* K is itself the
-// transform of the differences of taps, H_d = sum over q' - q = d of P_q' P_q', computed once. With H_-d =
-// H_d' the sum over half of the differences gives real and imaginary part, a product of a few cosines and
-// sines for each frequency with matrices that stay in the L2 cache, four frequencies at a time (combine). For
-// 64 channels and 9 taps that is a tenth of the multiplications of K* K, and leaves the factorisations as
-// most of the work. Everything is in double: with floats, n^2 times the unit of rounding would be wider than
-// the intervals asked for.
+// Gram matrices are those of sums.hpp.
 //
 // A convolution with zeros around it is a corner of one on a torus, plain or twisted (what goes around comes
 // back negated, a phase that the corner never meets). Both bound it from above, at frequencies that differ by

@@ -1,9 +1,9 @@
 // Lanczos on a convolution as a linear map.
 //
-// Vectors and what is done with them are in double; the two convolutions of a step, nearly all of the work,
-// are in floats unless less than 4e-7 is asked for: their rounding moves a singular value by as much as one
-// application, some 1e-7 of the norm. What is reported as the lower end is then computed in double from the
-// vector alone, so that it is one whatever the vector.
+// Unless less than 4e-7 is asked for, vectors and the two filtered convolutions of a step, nearly all of the
+// work, are in floats: their rounding moves a singular value by as much as one application, some 1e-6 of the
+// norm at most, and the value of the vector found by the square of that. What is reported as the lower end is
+// then computed in double from the vector alone, so that it is one whatever the vector.
 #include "lipschitz/conv_norm.hpp"
 
 #include <cmath>

@@ -1,6 +1,8 @@
 // Enclosure of the spectral norm of a matrix.
 //
-// From below by Lanczos (lanczos.hpp), with one read of the matrix per step and vectors in double. From above
+// From below by Lanczos (lanczos.hpp), with one read of the matrix per step; vectors are in floats where
+// neither the width asked for nor a statement on chances sees their rounding: the end is that of the vector
+// found, evaluated in double. From above
 // by a Cholesky factorisation of s^2 I - A'A in double: where it succeeds, s^2 plus a bound of all roundings
 // exceeds |A|^2 (Rump, BIT 46, 2006; with twice its constants). The Gram matrix is most of the work. Where
 // the width asked for allows the rounding of short sums of floats it is made of these, in half the time; a

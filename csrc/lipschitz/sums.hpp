@@ -1,4 +1,13 @@
 // The Gram matrices of a circular convolution at all frequencies.
+//
+// The blocks K(f) = sum over taps of P_q e^{i f q} of a real operator are conjugate at f and -f, so half of
+// the frequencies are looked at. Their Gram matrices are never multiplied: G(f) = K* K is itself the
+// transform of the differences of taps, H_d = sum over q' - q = d of P_q' P_q', computed once. With H_-d =
+// H_d' the sum over half of the differences gives real and imaginary part, a product of a few cosines and
+// sines for each frequency with matrices that stay in the L2 cache, four frequencies at a time (combine). For
+// 64 channels and 9 taps that is a tenth of the multiplications of K* K, and leaves the factorisations as
+// most of the work. Everything is in double: with floats, n^2 times the unit of rounding would be wider than
+// the intervals asked for.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +29,6 @@ struct Frequency {
   double frobenius;
 };
 
-// See circular.cpp.
 class Sums {
  public:
   Sums(const Torus& torus, Job& job)

@@ -4,8 +4,7 @@
 // tridiagonal form together (simd/reduce.cpp), nearly all of the work, and each then gives its eigenvalues to
 // QL steps without square roots. Beside the roundings of doubles the squares of values lose nothing that
 // weights in float have: values are exact to 1e-7 of the largest, and those below as far as that goes, like
-// those of a decomposition in float. A decomposition of the blocks themselves by LAPACK in float took twice
-// the time.
+// those of a decomposition in float. That decomposition, by LAPACK, took four times as long.
 #include <cmath>
 
 #include "lipschitz/sums.hpp"

@@ -3,11 +3,14 @@
 // Outputs are computed in tiles of 7 - k a side from patches of 6 pixels a side: both patch and kernel are
 // turned into values at 6 points (36 in two dimensions), multiplied there, and turned back. What was a
 // product of channels for each of 9 taps and each pixel is then one for each of 36 points and each 16 pixels:
-// a quarter of the multiplications for 3 x 3, half in one dimension. The products run on the register tile of
-// csrc/conv, one point after another, so that its weights stay in the L2 cache for all tiles of a pass; their
-// rate is the limit, beside which the transforms (simd/patches.cpp) are a fifth. A pass takes as many tiles
-// as leave their values in the cache. The rounding is 3 to 10 times that of a sum of products, 1e-6 of the
-// norm: enough for vectors that are judged in double afterwards, and for nothing else.
+// a quarter of the multiplications for 3 x 3, half in one dimension. Channels are innermost throughout. The
+// products run on the register tile of csrc/conv, one point after another, so that its weights stay in the L2
+// cache for all tiles of a pass; their rate is the limit, beside which the transforms (simd/patches.cpp) are
+// a third for 64 channels. A pass takes as many tiles as leave their values near the cache. The rounding is
+// some ulps more than that of a sum of products, 1e-6 of the norm in floats: right for vectors that are
+// judged in double afterwards and for steps that are corrected later, not for results. Passes of half the
+// size, which fit into the L2 cache, read the weights more often and lost; so did points one power of two of
+// bytes apart, which fall into the same sets of the cache (a third slower).
 #include "lipschitz/winograd.hpp"
 
 #include "conv/common.hpp"
@@ -39,7 +42,10 @@ void evaluate(int64_t points, int64_t taps, T* to) {
 template <class T>
 bool Winograd<T>::suits(const Moves& m) {
   const auto few = [&](int d) { return m.kernel[d] <= kMostTaps && m.stride[d] == 1 && m.dilation[d] == 1; };
-  return !m.circular && few(0) && few(1) && m.kernel[1] > 1 && m.inputs * m.outputs >= 16 * 16;
+  const int64_t products = m.inputs * m.outputs, points = m.kernel[0] > 1 ? kPoints * kPoints : kPoints;
+  // weights at the points are four times the kernel: beyond the caches reading them is all that is done
+  const bool kept = points * m.groups * products * static_cast<int64_t>(sizeof(T)) <= 16 << 20;
+  return !m.circular && few(0) && few(1) && m.kernel[1] > 1 && products >= 16 * 16 && kept;
 }
 
 template <class T>
