@@ -1,28 +1,34 @@
-"""Masked attention beside torch's scaled_dot_product_attention and FlexAttention, on the same number of threads.
+"""Masked attention beside other libraries: ``python benchmarks/bench_attention.py [--only forward] [--json FILE]``.
 
-python benchmarks/bench_attention.py [--rounds 9] [--json FILE] [--no-flex]. Rates count allowed pairs alone. torch gets
-each mask in every form it takes: is_causal, booleans, added floats, and compiled FlexAttention (forward, where it walks
-blocks and float32); the best one is the peer. bfloat16 rows are forward alone; "step" is one query against a cache.
+PyTorch's scaled_dot_product_attention in every form that takes the mask and compiled FlexAttention (forward, where it
+walks blocks, in float32), OpenVINO, ONNX Runtime and JAX where they are installed, all on the same number of threads
+and alternately; the best one is the peer. Rates count allowed pairs alone. --only runs "steps" (one query against a
+cache), "forward", "gradients" or "bf16"; results of what is not run stay in the file.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import torch
 from harness import RESULTS, Calls, in_turn, processor, report, write
+from peers.attention import Problem, peers
 
 import kxfast as kx
 
 SIZES = ((1, 12, 128, 64), (4, 12, 512, 64), (1, 12, 2048, 64))
-LONG = ((1, 16, 4096, 128), ("none", "causal", "window 256"))
-FLEX = ("UniLM half", "window 256", "block-sparse 75 %")
+LONG = (((1, 16, 4096, 128), ("none", "causal", "window 256")), ((2, 8, 8192, 64), ("window 256",)))
+FLEX = ("UniLM half", "window 256", "documents", "block-sparse 75 %")
 STEPS = (1, 128, 1024, 8192)
-THREADS = 2
+KINDS = ("steps", "forward", "gradients", "bf16")
+THREADS, BUDGET = 2, 10.0  # seconds of one call in all rounds: slow ones have fewer
 Size = tuple[int, int, int, int]
 
 
@@ -37,6 +43,7 @@ def masks(b: int, length: int) -> dict[str, Any]:
         "UniLM half": kx.masks.unilm((np.arange(length) >= half).astype(int)),
         "padding half": kx.masks.padding(np.linspace(1, length, b + 2).astype(int)[1:-1]),
         "window 256": kx.masks.sliding_window(256),
+        "documents": kx.masks.documents(np.sort(rng.integers(0, 6, length))),
         "block-sparse 75 %": kx.masks.block_sparse(blocks, 64),
         "permutation": kx.masks.permutation(rng.permutation(length)),
         "random boolean": kx.masks.dense(rng.random((length, length)) < 0.5),
@@ -50,94 +57,42 @@ def ours(x: list[Any], grad: Any, mask: Any, backward: bool) -> tuple[Any, ...]:
     return out, *kx.attention.scaled_dot_product_attention_backward(grad, *x, out, lse, mask=mask)
 
 
-def peer(x: list[Any], grad: Any, options: dict[str, Any], backward: bool) -> tuple[Any, ...]:
-    with torch.set_grad_enabled(backward):
-        out = torch.nn.functional.scaled_dot_product_attention(*x, **options)
-        return (out, *torch.autograd.grad(out, x, grad)) if backward else (out,)
+def error(arrays: list[Any], allowed: Any, backward: bool) -> float:
+    """Return the largest error of two heads, relative to the largest value of a float64 result."""
+    part = [np.ascontiguousarray(each[:1, :2]) for each in arrays]
+    exact = [each.astype(np.float64) for each in part]
+    mask = None if allowed is None else kx.masks.dense(allowed[:1])
+    pairs = zip(ours(part[:3], part[3], mask, backward), ours(exact[:3], exact[3], mask, backward), strict=True)
+    return float(max(np.abs(found.astype(np.float64) - right).max() / np.abs(right).max() for found, right in pairs))
 
 
-def flex(x: list[Any], pattern: Any) -> Any:
-    """Return a call of compiled FlexAttention, whose block mask is made beforehand."""
-    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
-
-    allowed, length = torch.from_numpy(pattern[0, 0]), pattern.shape[-1]
-    blocks = create_block_mask(lambda b, h, i, j: allowed[i, j], None, None, length, length, device="cpu")
-    compiled = torch.compile(flex_attention, dynamic=False)
-
-    def run() -> Any:
-        with torch.no_grad():
-            return compiled(*x, block_mask=blocks)
-
-    run()
-    return run
-
-
-def peers(name: str, pattern: Any) -> dict[str, dict[str, Any]]:
-    if pattern is None:
-        return {"torch": {}}
-    allowed = torch.from_numpy(pattern)
-    forms: dict[str, dict[str, Any]] = {"torch, boolean mask": {"attn_mask": allowed}}
-    added = torch.zeros(allowed.shape).masked_fill(~allowed, -torch.inf)
-    forms["torch, added mask"] = {"attn_mask": added}
-    if name == "causal":
-        forms["torch, is_causal"] = {"is_causal": True}
-    return forms
-
-
-def error(results: tuple[Any, ...], exact: tuple[Any, ...]) -> float:
-    differences = (np.abs(np.asarray(a) - b).max() / np.abs(b).max() for a, b in zip(results, exact, strict=True))
-    return float(max(differences))
-
-
-def measure(size: Size, name: str, mask: Any, backward: bool, rounds: int, flexible: bool) -> list[Any]:
+def measure(size: Size, name: str, mask: Any, kind: str, backward: bool, chosen: argparse.Namespace) -> list[Any]:
     b, h, length, d = size
-    rng = np.random.default_rng(0)
-    *x, grad = rng.standard_normal((4, *size), np.float32)
-    tensors, torch_grad = [torch.from_numpy(each).requires_grad_(backward) for each in x], torch.from_numpy(grad)
-    pattern = None if mask is None else mask.to_dense(b, 1, length, length)
-    calls: Calls = {"kxfast": partial(ours, x, grad, mask, backward)}
-    for form, options in peers(name, pattern).items():
-        calls[form] = partial(peer, tensors, torch_grad, options, backward)
-    if flexible and name in FLEX and not backward:
-        calls["FlexAttention, compiled"] = flex(tensors, pattern)
+    half = kind == "bf16"
+    arrays = list(np.random.default_rng(0).standard_normal((4, *size), np.float32))
+    if half:
+        arrays = [each.astype(ml_dtypes.bfloat16) for each in arrays]
+    allowed = None if mask is None else mask.to_dense(b, 1, length, length)
+    flexible = not chosen.no_flex and name in FLEX and not backward and not half
+    calls: Calls = {"kxfast": partial(ours, arrays[:3], arrays[3], mask, backward)}
+    calls |= peers(Problem(arrays, name, allowed, backward=backward, flexible=flexible, threads=THREADS))
     density = 1.0 if mask is None else mask.density(b, h, length, length)
     flop = 4.0 * b * h * length * length * d * density * (3.5 if backward else 1)
-    title = f"{size} {name}, {'forward + backward' if backward else 'forward'}"
-    wide = [each[:1, :2].astype(np.float64) for each in (*x, grad)]
-    part = [np.ascontiguousarray(each[:1, :2]) for each in (*x, grad)]
-    first = None if pattern is None else kx.masks.dense(pattern[:1])
-    wrong = error(ours(part[:3], part[3], first, backward), ours(wide[:3], wide[3], first, backward))
-    return told(title, calls, rounds, flop, error=wrong, density=density)
+    title = f"{size} {name}, {'bfloat16 ' * half}{'forward + backward' if backward else 'forward'}"
+    rounds = chosen.rounds if b * h * length * length * d < 1e10 else min(chosen.rounds, 3)
+    return told(title, calls, rounds, flop, error=error(arrays, allowed, backward), density=density)
 
 
 def told(title: str, calls: Calls, rounds: int, flop: float, **more: Any) -> list[Any]:
-    rows = report(title, in_turn(calls, rounds), "kxfast", flop, "flop")
+    rows = report(title, in_turn(calls, rounds, BUDGET), "kxfast", flop, "flop")
     best = min(row["ratio"] for row in rows if row["name"] != "kxfast")
     print(f"  best peer / kxfast {best:.2f}" + "".join(f"; {name} {value:.2g}" for name, value in more.items()))
     return [{**row, "best_ratio": best, **more} if row["name"] == "kxfast" else row for row in rows]
 
 
-def half(rounds: int) -> list[Any]:
-    """Forward in bfloat16."""
-    import ml_dtypes
-
-    size, rows = SIZES[-1], []
-    b, h, length, d = size
-    x = list(np.random.default_rng(0).standard_normal((3, *size), np.float32))
-    ours_x = [each.astype(ml_dtypes.bfloat16) for each in x]
-    tensors = [torch.from_numpy(each).bfloat16() for each in x]
-    wide = [each.astype(np.float64) for each in x]
-    for name, mask in masks(b, length).items():
-        pattern = None if mask is None else mask.to_dense(b, 1, length, length)
-        calls: Calls = {"kxfast": partial(ours, ours_x, None, mask, False)}
-        for form, options in peers(name, pattern).items():
-            calls[form] = partial(peer, tensors, None, options, False)
-        density = 1.0 if mask is None else mask.density(b, h, length, length)
-        found = tuple(each.astype(np.float64) for each in calls["kxfast"]())
-        wrong = error(found, ours(wide, None, mask, False))
-        flop = 4.0 * b * h * length * length * d * density
-        rows += told(f"{size} {name}, bfloat16 forward", calls, rounds, flop, error=wrong)
-    return rows
+def repeated(call: Callable[[], Any], times: range) -> None:
+    for _ in times:
+        call()
 
 
 def steps(rounds: int) -> list[Any]:
@@ -145,33 +100,53 @@ def steps(rounds: int) -> list[Any]:
     rows = []
     for length in STEPS:
         q, (k, v) = np.ones((1, 12, 1, 64), "f"), np.random.default_rng(0).standard_normal((2, 1, 12, length, 64), "f")
-        tensors = [torch.from_numpy(np.ascontiguousarray(each)) for each in (q, k, v)]
+        problem = Problem([q, k, v, q], "none", None, backward=False, flexible=False, threads=THREADS)
+        once: Calls = {"kxfast": partial(ours, [q, k, v], None, None, False), **peers(problem)}
         repeats = range(max(1, 20_000 // (length + 100)))
-        calls: Calls = {
-            "kxfast": lambda q=q, k=k, v=v, n=repeats: [ours([q, k, v], None, None, False) for _ in n],
-            "torch": lambda x=tensors, n=repeats: [peer(x, None, {}, False) for _ in n],
-        }
+        calls: Calls = {name: partial(repeated, call, repeats) for name, call in once.items()}
         title = f"step against {length} keys, 12 heads of 64, {len(repeats)} times"
         rows += told(title, calls, rounds, 4.0 * 12 * length * 64 * len(repeats))
     return rows
 
 
+def cases(kind: str) -> Iterator[tuple[Size, str, Any, bool]]:
+    """Return size, mask and whether gradients are asked for of the cases of a kind."""
+    if kind == "bf16":
+        for name, mask in masks(1, SIZES[-1][2]).items():
+            for backward in (False, True) if name in ("none", "causal", "UniLM half") else (False,):
+                yield SIZES[-1], name, mask, backward
+        return
+    for size in SIZES:
+        yield from ((size, name, mask, kind == "gradients") for name, mask in masks(size[0], size[2]).items())
+    for size, names in LONG:
+        yield from ((size, name, masks(size[0], size[2])[name], kind == "gradients") for name in names)
+
+
+def kind_of(row: dict[str, Any]) -> str:
+    """Return the name in --only of a row."""
+    words = {"step ": "steps", "bfloat16": "bf16", "backward": "gradients"}
+    return next((kind for word, kind in words.items() if word in row["job"]), "forward")
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time attention beside torch; all in one run, alternately.")
-    parser.add_argument("--rounds", type=int, default=9)
+    parser = argparse.ArgumentParser(description="Time attention beside other libraries; all in one run, alternately.")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, default=RESULTS / f"attention_{processor()}.json")
+    parser.add_argument("--only", choices=KINDS, help="default: all of them")
     parser.add_argument("--no-flex", action="store_true", help="without FlexAttention, which takes minutes to compile")
     chosen = parser.parse_args()
     torch.set_num_threads(THREADS)
     kx.set_num_threads(THREADS)
-    rows = steps(chosen.rounds)
-    for backward in False, True:
-        for size in SIZES:
-            for name, mask in masks(size[0], size[2]).items():
-                rows += measure(size, name, mask, backward, chosen.rounds, not chosen.no_flex)
-        for name in LONG[1]:
-            rows += measure(LONG[0], name, masks(1, LONG[0][2])[name], backward, min(chosen.rounds, 3), False)
-    rows += half(min(chosen.rounds, 5))
+    kept = json.loads(chosen.json.read_text())["rows"] if chosen.json.exists() else []
+    rows: list[Any] = []
+    for kind in KINDS:
+        if chosen.only not in (None, kind):
+            rows += [row for row in kept if kind_of(row) == kind]
+        elif kind == "steps":
+            rows += steps(chosen.rounds)
+        else:
+            for size, name, mask, backward in cases(kind):
+                rows += measure(size, name, mask, kind, backward, chosen)
     write(chosen.json, rows)
 
 

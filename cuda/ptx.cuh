@@ -80,4 +80,60 @@ __device__ __forceinline__ void multiply_bf16(float (&c)[4], const u32 (&a)[4], 
 #endif
 }
 
+// The same for IEEE half precision.
+__device__ __forceinline__ void multiply_f16(float (&c)[4], const u32 (&a)[4], const u32 (&b)[2]) {
+#if KX_HOST
+  kx_emu::multiply_f16(c, a, b);
+#else
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#endif
+}
+
+// Two numbers rounded to the nearest of 16 bits, the first in the lower half.
+__device__ __forceinline__ u32 pack_bf16(float low, float high) {
+#if KX_HOST
+  return kx_emu::to_bf16(low) | kx_emu::to_bf16(high) << 16;
+#else
+  u32 pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+#endif
+}
+__device__ __forceinline__ u32 pack_f16(float low, float high) {
+#if KX_HOST
+  return kx_emu::to_f16(low) | kx_emu::to_f16(high) << 16;
+#else
+  u32 pair;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+#endif
+}
+__device__ __forceinline__ float from_f16(u16 bits) {
+#if KX_HOST
+  return kx_emu::from_f16(bits);
+#else
+  float x;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
+  return x;
+#endif
+}
+__device__ __forceinline__ float from_bf16(u16 bits) {
+  return __uint_as_float(static_cast<u32>(bits) << 16);
+}
+
+// 2^x to 2 units in the last place; results below the normal numbers are 0.
+__device__ __forceinline__ float exp2_fast(float x) {
+#if KX_HOST
+  return kx_emu::exp2_fast(x);
+#else
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#endif
+}
+
 }  // namespace kx

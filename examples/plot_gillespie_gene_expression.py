@@ -50,6 +50,7 @@ def main() -> None:
     law.plot(counts, stats.nbinom.pmf(counts, 40, 40 / 90), "k:", label="negative binomial of that mean and variance")
     law.plot(counts, stats.poisson.pmf(counts, 50), "0.7", label="Poisson of the same mean")
     law.set(xlabel="proteins", ylabel="share", title="stationary law")
+    law.set_ylim(top=1.4 * stats.poisson.pmf(50, 50))  # room for the legend
     law.legend(fontsize=8)
     figure.savefig(chosen.output / "gillespie_gene_expression.png", dpi=120)
 

@@ -1,6 +1,6 @@
 """A genetic toggle switch: two genes that repress each other, and how long one of them stays on.
 
-python examples/plot_gillespie_toggle.py [--runs 4000] [--output .]
+python examples/plot_gillespie_toggle.py [--runs 1500] [--output .]
 
 Rates are Hill functions, written as they stand in a paper; they run in vector lanes. Of an ensemble that starts with U
 on, `until` gives the times of the first switch to V: an exponential law, but for the time that a switch itself takes.
@@ -25,7 +25,7 @@ NET = kx.gillespie.ReactionNetwork(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=4000)
+    parser.add_argument("--runs", type=int, default=1500)
     parser.add_argument("--output", type=Path, default=Path())
     chosen = parser.parse_args()
 
@@ -40,11 +40,11 @@ def main() -> None:
     one.plot(path)
     path.set(title="one trajectory", xlabel="t (lifetimes of a protein)")
     density.stairs(law.counts[0, 0] / chosen.runs, law.edges - 0.5, fill=True)
-    density.set(xlabel="U", ylabel="share of trajectories", title="in the long run")
+    density.set(xlabel="U (molecules)", ylabel="share of trajectories", title="in the long run")
     times.hist(first.stopped, bins=60, density=True)
     x = np.linspace(0, first.stopped.max(), 200)
     times.plot(x, np.exp(-x / mean) / mean, "k:", label="exponential of the same mean")
-    times.set(xlabel="t", ylabel="density", title=f"time of the first switch, mean {mean:.0f}")
+    times.set(xlabel="t (lifetimes of a protein)", ylabel="density", title=f"time of the first switch, mean {mean:.0f}")
     times.legend()
     figure.savefig(chosen.output / "gillespie_toggle.png", dpi=120)
 

@@ -56,6 +56,17 @@ def compile_for_host(text: str, flags: str = "") -> ctypes.CDLL:
     return ctypes.CDLL(str(path))
 
 
+def memory_of(x):
+    """Return what lies under an array that plays one of a GPU; tensors of the host may do so too."""
+    if isinstance(x, np.ndarray):
+        return x
+    if hasattr(x, "memory"):
+        return x.memory
+    import torch
+
+    return x.detach().view(-1).view(torch.uint8).numpy()
+
+
 class EmulatedDevice:
     """Memory is NumPy's; `blocks` run at a time and `free` bytes can be had."""
 
@@ -91,10 +102,13 @@ class EmulatedDevice:
         return copy
 
     def download(self, x):
-        return (x if isinstance(x, np.ndarray) else x.memory).copy()
+        return memory_of(x).copy()
 
     def runs(self, keys):
         return load.CuPyDevice.runs(self, keys)
+
+    def stream(self):
+        return 0
 
     def free_bytes(self):
         return self.free
@@ -108,7 +122,7 @@ class EmulatedDevice:
         def launch(blocks, threads, shared, arguments, behind=()):
             self.launches += 1
             arrays = [x for x in arguments if isinstance(x, np.ndarray)]
-            arrays += [x if isinstance(x, np.ndarray) else x.memory for x in behind]
+            arrays += map(memory_of, behind)
             before = [x.copy() for x in arrays]
             results = []
             for order in self.orders:
@@ -154,9 +168,25 @@ class GpuArray:
     def __dlpack_device__(self):
         return 2, self.number
 
+    def data_ptr(self):
+        return self.memory.ctypes.data
+
+    def fill(self, value):
+        self.memory.fill(value)
+
+    def reshape(self, shape):
+        return GpuArray(self.memory.reshape(shape), self.number)
+
+    def copy(self):
+        return GpuArray(self.memory.copy(), self.number)
+
     @property
     def device(self):
         return f"cuda:{self.number}"
+
+    @property
+    def shape(self):
+        return self.memory.shape
 
     @property
     def dtype(self):
@@ -174,6 +204,10 @@ class GpuArray:
 def empty_like(x):
     """Do what the function of that name does in the libraries that have such arrays."""
     return GpuArray(np.full_like(x.memory, np.nan), x.number)
+
+
+def empty(shape, dtype):
+    return GpuArray(load.device().empty(shape, dtype))
 
 
 def ascontiguousarray(x):

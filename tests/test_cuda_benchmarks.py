@@ -12,7 +12,7 @@ import pytest
 from cuda_emulation import GpuArray, emulated
 
 from benchmarks.gpu import __main__ as command
-from benchmarks.gpu import child, conformance, cooccurrence, gillespie, lipschitz, plan, timing
+from benchmarks.gpu import attention, child, conformance, cooccurrence, gillespie, lipschitz, plan, timing
 from benchmarks.gpu import run as runner
 from kxfast import cases
 from kxfast.gillespie import example
@@ -121,6 +121,9 @@ def test_checks_pass_on_the_emulated_device():
         assert gillespie.in_law("immigration-death", 3)["largest_z"] > 0
         assert gillespie.large_in_law(3, n=40)["largest_z"] > 0
         assert cooccurrence.check(50, "harmonic", "symmetric", 3, tokens=500)["cells"] > 50
+        put = lambda x: GpuArray(x.copy())
+        assert attention.check("odd heads", "float64", "unilm", 3, put)["error"] < 1e-13
+        assert attention.check("odd heads", "float64", "function", 3, put)["error"] < 1e-13
         assert lipschitz.check("odd shapes", "f", 3, put=lambda x: GpuArray(x.copy()))["error"] < 1e-4
 
 
@@ -150,6 +153,8 @@ def test_checks_fail_where_something_is_wrong(monkeypatch):
     text = conformance.SOURCE.read_text().replace("mine, 3)", "mine, 2)")
     with emulated() as device, pytest.raises(AssertionError, match="lanes differs by"):
         conformance.check(next(case for case in conformance.CASES if case.name == "lanes"), device, 1, text)
+    with emulated(orders=[0]), pytest.raises(AssertionError, match="is right; seed 3"):
+        attention.check("odd heads", "float64", "causal", 3, put=lambda x: GpuArray(x * (1 + 1e-6)))
     spoiled = partial(lipschitz.check, "odd shapes", "f", 3, put=lambda x: GpuArray(x + (x.ndim == 2)))
     with emulated(orders=[0]), pytest.raises(AssertionError, match="is right; seed 3"):
         spoiled()

@@ -94,7 +94,7 @@ def test_going_on_from_counts_and_from_results():
     [
         ("A -> 0 @ 9.5 - A", r"the propensity of reactions\[1\] must be finite and at least 0; got -0.5 at"),
         ("A -> 0 @ (A > 25) * log(31 - A)", r"the propensity of reactions\[1\] must be finite .*; got -?(inf|nan)"),
-        ("A -> 0 @ 4 + 0 * A", "the count of species 0 must stay at least 0; got -1 at"),
+        ("A -> 0 @ 4 + 0 * A", "the count of 'A' must stay at least 0; got -1 at"),
     ],
 )
 def test_errors_are_those_of_the_cpu(law, words):
@@ -113,7 +113,7 @@ def test_counts_and_totals_that_leave_the_range_are_errors():
     ends = kx.gillespie.ReactionNetwork({"A": 2**52, "B": 1}, ["B -> B + A @ 1"])
     with (
         emulated(),
-        pytest.raises(ValueError, match=r"count of species 0 must stay at most 2\*\*52; got .* trajectory 0"),
+        pytest.raises(ValueError, match=r"count of 'A' must stay at most 2\*\*52; got .* trajectory 0"),
     ):
         on("cuda", ends, np.array([9.0]), n=1, seed=0)
     huge = kx.gillespie.ReactionNetwork({"A": 1}, ["A -> 0 @ 1e308", "0 -> A @ 1e308"])

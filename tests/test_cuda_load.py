@@ -241,7 +241,9 @@ def test_kernels_are_loaded_once_and_launched_with_the_shared_memory_they_need(f
         funcSetAttribute=lambda *each: granted.append(each),
         occupancyMaxActiveBlocksPerMultiprocessor=lambda function, threads, shared: 8,
     )
+    cp.cuda.get_current_stream = lambda: SimpleNamespace(ptr=9)
     device = load.CuPyDevice(cp, 0)
+    assert device.stream() == 9
     for shared in (0, 60_000, 50_000, 70_000):
         kernel = device.kernel(TEXT.format(1), "nothing")
         kernel(3, 64, shared, [np.int64(1)])

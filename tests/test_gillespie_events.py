@@ -95,36 +95,37 @@ def run(engine, method, net, t=T, **keywords):
         return g.simulate(net, t, method=method, **({"seed": 1} | keywords))
 
 
+WITHOUT_REACTIONS = [
+    ([event("time >= 3", {"A": "7"})], {"A": [5] * 3 + [7] * 8}),
+    ([event("time > 3", {"A": "7"})], {"A": [5] * 3 + [7] * 8}),
+    ([event("3.5 < time", {"A": "A + 2"})], {"A": [5] * 4 + [7] * 7}),
+    ([event("time >= 10", {"A": "0"})], {"A": [5] * 10 + [0]}),
+    ([event("time >= 0", {"A": "9"}, initial=False)], {"A": [9] * 11}),
+    ([event("time >= 0", {"A": "9"}, initial=True)], {"A": [5] * 11}),
+    ([event("A > 3", {"A": "1"}, initial=False)], {"A": [1] * 11}),
+    ([event("time >= 2", {"B": "B + 1"}, initial=False)], {"B": [0] * 2 + [1] * 9}),
+    ([event("time >= 2", {"A": "A + B"}, delay="3")], {"A": [5] * 11}),
+    ([event("time >= 2", {"A": "B + 1"}, delay="3"), event("time >= 4", {"B": "10"}, name="f")],
+     {"A": [5] * 5 + [1] * 6, "B": [0] * 4 + [10] * 7}),
+    ([event("time >= 2", {"A": "B + 1"}, delay="3", early=False), event("time >= 4", {"B": "10"}, name="f")],
+     {"A": [5] * 5 + [11] * 6}),
+    ([event("time >= 2 && B < 1", {"A": "1"}, delay="3", persistent=False),
+      event("time >= 4", {"B": "10"}, name="f")], {"A": [5] * 11, "B": [0] * 4 + [10] * 7}),
+    ([event("time >= 2 && B < 1", {"A": "1"}, delay="3"), event("time >= 4", {"B": "10"}, name="f")],
+     {"A": [5] * 5 + [1] * 6}),
+    ([event("time >= 2", {"A": "A * 2"}, priority="1"), event("time >= 2", {"A": "A + 1"}, priority="2", name="f")],
+     {"A": [5] * 2 + [10] * 9}),
+    ([event("time >= 2", {"A": "A * 2"}, priority="1", early=False),
+      event("time >= 2", {"A": "A + 1"}, priority="2", name="f", early=False)], {"A": [5] * 2 + [12] * 9}),
+    ([event("time >= 2", {"x": "2.5"}), event("x > 2", {"B": "4"}, name="f")], {"B": [0] * 2 + [4] * 9}),
+    ([event("time >= x + 6", {"B": "4"}), event("time >= 2", {"x": "2"}, name="f")], {"B": [0] * 8 + [4] * 3}),
+    ([event("time >= 4 && time < 4.5", {"B": "B + 1"}), event("B >= 1", {"A": "0"}, delay="2", name="f")],
+     {"A": [5] * 6 + [0] * 5, "B": [0] * 4 + [1] * 7}),
+]  # fmt: skip
+
+
 @every_method
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        ([event("time >= 3", {"A": "7"})], {"A": [5] * 3 + [7] * 8}),
-        ([event("time > 3", {"A": "7"})], {"A": [5] * 3 + [7] * 8}),
-        ([event("3.5 < time", {"A": "A + 2"})], {"A": [5] * 4 + [7] * 7}),
-        ([event("time >= 10", {"A": "0"})], {"A": [5] * 10 + [0]}),
-        ([event("time >= 0", {"A": "9"}, initial=False)], {"A": [9] * 11}),
-        ([event("time >= 0", {"A": "9"}, initial=True)], {"A": [5] * 11}),
-        ([event("A > 3", {"A": "1"}, initial=False)], {"A": [1] * 11}),
-        ([event("time >= 2", {"A": "A + B"}, delay="3")], {"A": [5] * 11}),
-        ([event("time >= 2", {"A": "B + 1"}, delay="3"), event("time >= 4", {"B": "10"}, name="f")],
-         {"A": [5] * 5 + [1] * 6, "B": [0] * 4 + [10] * 7}),
-        ([event("time >= 2", {"A": "B + 1"}, delay="3", early=False), event("time >= 4", {"B": "10"}, name="f")],
-         {"A": [5] * 5 + [11] * 6}),
-        ([event("time >= 2 && B < 1", {"A": "1"}, delay="3", persistent=False),
-          event("time >= 4", {"B": "10"}, name="f")], {"A": [5] * 11, "B": [0] * 4 + [10] * 7}),
-        ([event("time >= 2 && B < 1", {"A": "1"}, delay="3"), event("time >= 4", {"B": "10"}, name="f")],
-         {"A": [5] * 5 + [1] * 6}),
-        ([event("time >= 2", {"A": "A * 2"}, priority="1"), event("time >= 2", {"A": "A + 1"}, priority="2", name="f")],
-         {"A": [5] * 2 + [10] * 9}),
-        ([event("time >= 2", {"A": "A * 2"}, priority="1", early=False),
-          event("time >= 2", {"A": "A + 1"}, priority="2", name="f", early=False)], {"A": [5] * 2 + [12] * 9}),
-        ([event("time >= 2", {"x": "2.5"}), event("x > 2", {"B": "4"}, name="f")], {"B": [0] * 2 + [4] * 9}),
-        ([event("time >= x + 6", {"B": "4"}), event("time >= 2", {"x": "2"}, name="f")], {"B": [0] * 8 + [4] * 3}),
-        ([event("time >= 4 && time < 4.5", {"B": "B + 1"}), event("B >= 1", {"A": "0"}, delay="2", name="f")],
-         {"A": [5] * 6 + [0] * 5, "B": [0] * 4 + [1] * 7}),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("body", "expected"), WITHOUT_REACTIONS)
 def test_events_without_reactions(tmp_path, engine, method, body, expected):
     net = model(tmp_path, body)
     res = run(engine, method, net)
@@ -169,7 +170,7 @@ def test_equal_priorities_take_a_random_order(tmp_path):
 
 def test_events_that_are_none(tmp_path):
     for engine in ENGINES:
-        with pytest.raises(ValueError, match=r"an event must assign .* whole one; got 2.5 for place 0"):
+        with pytest.raises(ValueError, match=r"an event must assign .* whole one; got 2.5 for 'A' at"):
             run(engine, "auto", model(tmp_path, [event("time >= 2", {"A": "2.5"})]))
         restless = [event("A > 4", {"A": "0"}), event("A < 1", {"A": "5"}, name="f")]
         with pytest.raises(ValueError, match="events must come to rest"):

@@ -80,7 +80,13 @@ def test_net_file(tmp_path):
         ("    2 B(a) 30", "    2 A(b) 30", r"species must be different; got 'A\(b\)' twice"),
         ("    1 1,2 3 kon", "    1 1,9 3 kon", "line 22 must name species by number; got '9'"),
         ("    2 3 1,2 koff", "    2 3 1,2 kof", r"line 23 must name species and parameters \(S1, .*\); got 'kof'"),
-        ("    2 3 1,2 koff", "    2 3 1,2 MM koff kon", "line 23 has the rate law MM, which is not supported"),
+        ("    2 3 1,2 koff", "    2 3 1,2 MM koff kon", "line 23 must have a substrate and an enzyme that differ for"),
+        (
+            "    2 3 1,2 koff",
+            "    2 1,1 4 Sat koff kon",
+            "line 23 must have reactants that differ for the rate law Sat",
+        ),
+        ("    2 3 1,2 koff", "    2 3 1,2 Hill koff kon", "line 23 must give Hill 3 parameters; got 2"),
         ("    6 0 2 2", "    6 0 2 -2", "line 27 must have a rate that is finite and at least 0; got -2"),
         ("1,3,2*4", "1,x", "line 32 must name species by number; got 'x'"),
         ("vmax/(1+ln", "floor(vmax)/(1+ln", "line 25 must call one of .*; got 'floor'"),
@@ -90,6 +96,36 @@ def test_net_file(tmp_path):
 def test_net_files_that_are_not_understood(tmp_path, old, new, words):
     with pytest.raises(ValueError, match=f"model.net: {words}"):
         read(tmp_path, NET.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("1 3 Sat k K", 3 * 100 / 140),
+        ("1,2 2,3 Sat k K", 3 * 30 * 100 / 140),
+        ("1 3 Hill k K h", 3 * 100**2 / (40**2 + 100**2)),
+        ("1,2 2,3 Hill k K h", 30 * 3 * 100**2 / (40**2 + 100**2)),
+        ("1,2 2,3 MM k 0.5*2*K", 60.0),  # 80 of 100 are free: (100 - 80) (40 + 80) = 30 * 80
+    ],
+)
+def test_rate_laws_of_net_files(tmp_path, rule, expected):
+    text = f"""begin parameters
+    1 k 3
+    2 K 40
+    3 h 2
+end parameters
+begin species
+    1 S() 100
+    2 E() 30
+    3 P() 0
+end species
+begin reactions
+    1 {rule} #r
+end reactions"""
+    net = read(tmp_path, text)
+    np.testing.assert_allclose(propensities(net), [expected], rtol=1e-14)
+    assert g.simulate(net, [1e4], n=20, seed=1).counts[:, 0].tolist() == [[0, 30, 100]] * 20
+    assert reference.propensities(net.arrays, np.array([0, 30, 0])).tolist() == [0]
 
 
 def net_text(net):
@@ -162,7 +198,7 @@ def test_patterns_become_names_in_sbml(tmp_path):
 
 def test_a_folder_that_is_not_there_leaves_nothing(tmp_path):
     pytest.importorskip("libsbml", reason="needs python-libsbml")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"path must be in an existing folder; got '.*none/model.xml'"):
         MODELS["toggle"].to_sbml(tmp_path / "none" / "model.xml")
     assert not list(tmp_path.iterdir())
 

@@ -79,6 +79,7 @@ def test_wrong_functions():
         g.ReactionNetwork({"A": 3}, [("A -> 0", 3)])
     if COMPILED:
         wrong(lambda A: object(), ValueError, "must be a function that Numba compiles; got")
+        wrong(lambda A: A.none, ValueError, "got Unknown attribute 'none' of type float64")
 
 
 def test_functions_cannot_be_written_as_sbml(tmp_path):

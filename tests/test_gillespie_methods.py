@@ -122,9 +122,9 @@ def test_rates_and_counts_that_are_none(method):
     fails({"A": 3}, ["A -> 0 @ 1 - A"], f"{bad} -2")
     fails({"A": 9}, ["A -> 0 @ A - 4.5"], f"{bad} -0.5")
     fails({"A": 3}, ["A -> 0 @ A / A"], f"{bad} -?nan")
-    fails({"A": 3}, ["A -> 0 @ 2 + 0 * A"], "the count of species 0 must stay at least 0; got -1")
+    fails({"A": 3}, ["A -> 0 @ 2 + 0 * A"], "the count of 'A' must stay at least 0; got -1")
     fails({"A": 10}, ["A -> 0 @ 1e308"], f"{bad} inf")
-    fails({"A": 2**52, "B": 1}, ["B -> B + A @ 1"], r"the count of species 0 must stay at most 2\*\*52")
+    fails({"A": 2**52, "B": 1}, ["B -> B + A @ 1"], r"the count of 'A' must stay at most 2\*\*52")
 
 
 @every_method

@@ -112,3 +112,26 @@ def test_plot():
     assert labels(three, species=["B"], most=2) == (["B, mean and sd"], 3, 1)
     with pytest.raises(ValueError, match="species must be among A, B; got 'C'"):
         three.plot(species=["C"])
+
+
+def test_volumes():
+    """A reaction of order m has the constant c V^(1 - m); expressions stand as they are."""
+    laws = ["0 -> A @ 2", "A -> 0 @ 3", "2 A -> B @ 5", "2 A + B -> 0 @ 16", "A -> B @ 7 * A"]
+    net = g.ReactionNetwork({"A": 5, "B": 4}, laws, volume=4)
+    np.testing.assert_array_equal(net.rates[:4], [8, 3, 1.25, 1])
+    plain = g.ReactionNetwork({"A": 5, "B": 4}, laws)
+    assert net.program(4) == plain.program(4)
+    again = g.from_arrays(["A", "B"], [5, 4], net.reactants[:4], net.products[:4], plain.rates[:4], volume=4)
+    np.testing.assert_array_equal(again.rates, net.rates[:4])
+    for wrong, words in ((0, "volume must be above 0; got 0"), (1e-200, r"volume must give .* for reactions\[3\]"),
+                         (1e200, r"volume must give .* for reactions\[3\]")):  # fmt: skip
+        with pytest.raises(ValueError, match=words):
+            g.ReactionNetwork({"A": 5, "B": 4}, laws, volume=wrong)
+
+
+def test_macroscopic_rates_in_a_large_volume():
+    """2 A -> 0 with d[A]/dt = -2 k [A]^2: [A] = 1 / (1/[A]0 + 2 k t), but for fluctuations of the order 1/V."""
+    volume, t = 1e4, np.array([0.2, 1.0])
+    net = g.ReactionNetwork({"A": 30000}, ["2 A -> 0 @ 0.7"], propensity="falling", volume=volume)
+    density = g.simulate(net, t, n=40, seed=1).mean()[:, 0] / volume
+    np.testing.assert_allclose(density, 1 / (1 / 3 + 1.4 * t), rtol=0.005)

@@ -92,7 +92,8 @@ def test_wrong_starts():
     wrong("start must be at least 0; got -1", start=[-1, 2])
     wrong("start must be integers", start=[0.5, 2])
     ended = g.simulate(HILL, [1.0], n=4, seed=1, until="U > 0")
-    wrong("start must have no trajectories that until has ended", start=ended)
+    wrong("until must be given: it has ended 4 trajectories of start", start=ended)
+    wrong("until must hold where it has ended start; it does not for trajectory 0", start=ended, until="U > 500")
     with pytest.raises(ValueError, match="later must be a result that starts from this one"):
         res.joined(g.simulate(HILL, [0.5], n=4))
 
@@ -125,6 +126,13 @@ def test_time_histogram_is_the_stationary_law():
         log.time_histogram("A", 1.0)
     with pytest.raises(ValueError, match="species must be one of A; got 'B'"):
         log.time_histogram("B", 1e9)
+
+
+def test_counts_of_a_long_log():
+    """Blocks of events give what one sum gives."""
+    log = g.simulate_events(CHAIN, max_events=150_000, seed=1)
+    changes = (CHAIN.products - CHAIN.reactants)[log.reaction]
+    np.testing.assert_array_equal(log.counts(), CHAIN.initial + np.vstack([0 * changes[:1], np.cumsum(changes, 0)]))
 
 
 def test_memory_is_said_before_a_run(monkeypatch):

@@ -107,8 +107,38 @@ extern "C" __global__ void transposed(const u16* x, u32* out) {
   for (u32 i = 0; i < 4; ++i) out[threadIdx.x * 4 + i] = tile[i];
 }
 
+// Two numbers a lane: rounded to pairs of either half type, the float16 ones back again, and powers of 2.
+extern "C" __global__ void halves(const float* x, u32* pairs, float* back) {
+  const u32 lane = threadIdx.x;
+  const float low = x[2 * lane], high = x[2 * lane + 1];
+  pairs[lane] = kx::pack_bf16(low, high);
+  const u32 pair = pairs[32 + lane] = kx::pack_f16(low, high);
+  back[4 * lane] = kx::from_f16(static_cast<u16>(pair));
+  back[4 * lane + 1] = kx::from_f16(static_cast<u16>(pair >> 16));
+  back[4 * lane + 2] = kx::from_bf16(static_cast<u16>(pairs[lane]));
+  back[4 * lane + 3] = kx::exp2_fast(low);
+}
+
+// c (16, 8) = a (16, 16) b' (8, 16) of float16.
+extern "C" __global__ void product_f16(const u16* a, const u16* b, float* c) {
+  kx::Shared shared;
+  u16* const rows = shared.take<u16>(24 * 16);
+  const u32 lane = threadIdx.x;
+  for (u32 i = lane; i < 24 * 16; i += 32) rows[i] = i < 256 ? a[i] : b[i - 256];
+  __syncthreads();
+  u32 left[4], right[4];
+  kx::load_matrix_x4(left, rows + lane % 16 * 16 + lane / 16 * 8);
+  kx::load_matrix_x4(right, rows + (16 + lane % 8) * 16 + lane / 8 % 2 * 8);
+  float sum[4] = {0, 0, 0, 0};
+  const u32 pair[2] = {right[0], right[1]};
+  kx::multiply_f16(sum, left, pair);
+  for (u32 i = 0; i < 4; ++i) c[(lane / 4 + 8 * (i / 2)) * 8 + 2 * (lane % 4) + i % 2] = sum[i];
+}
+
 KX_ENTRY(streams)
 KX_ENTRY(lanes)
 KX_ENTRY(block_sums)
 KX_ENTRY(products)
 KX_ENTRY(transposed)
+KX_ENTRY(halves)
+KX_ENTRY(product_f16)

@@ -99,12 +99,40 @@ def _transposed(kernel: Any, device: Any, rng: np.random.Generator) -> tuple[Any
     return found, (low | high << 16).T, 0
 
 
+def _halves(kernel: Any, device: Any, rng: np.random.Generator) -> tuple[Any, Any, float]:
+    x = (rng.standard_normal(64) * 4.0 ** rng.integers(-10, 6, 64)).astype(np.float32)
+    x[:6] = np.inf, -np.inf, 0, -200, 70000, 1 + 2**-9  # too small for a power, too large for float16, halfway
+    pairs, back = device.empty((2, 32), np.uint32), device.empty((32, 4), np.float32)
+    found = _launch(kernel, device, (1, 32, 0), [device.upload(x), pairs, back], pairs, back)
+    bits = x.view(np.uint32)
+    brain = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    with np.errstate(over="ignore"):
+        half, powers = x.astype(np.float16), np.exp2(x[::2].astype(np.float64))
+    expected = np.array([each[::2] | each[1::2] << 16 for each in (brain, half.view(np.uint16).astype(np.uint32))])
+    powers[powers < 2.0**-126], powers[powers >= 2.0**128] = 0, np.inf
+    wide = np.stack([*half.astype(np.float64).reshape(32, 2).T, (brain << 16).view(np.float32)[::2], powers], 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        off = np.where(found[1] == wide, 0, np.abs(found[1] / wide - 1))
+    off[:, :3] += found[1][:, :3] != wide[:, :3]
+    return np.append(off.max(), found[0] != expected), np.zeros(65), 2.0**-21
+
+
+def _product_f16(kernel: Any, device: Any, rng: np.random.Generator) -> tuple[Any, Any, float]:
+    a, b = (rng.standard_normal((rows, 16)).astype(np.float16) for rows in (16, 8))
+    out = device.empty((16, 8), np.float32)
+    halves = [device.upload(x.view(np.uint16)) for x in (a, b)]
+    (found,) = _launch(kernel, device, (1, 32, 768), [*halves, out], out)
+    return found, a.astype(np.float64) @ b.astype(np.float64).T, 1e-5
+
+
 CASES = (
     Case("streams", _streams),
     Case("lanes", _lanes),
     Case("block_sums", _block_sums),
     Case("products", _products),
     Case("transposed", _transposed),
+    Case("halves", _halves),
+    Case("product_f16", _product_f16),
 )
 
 

@@ -62,7 +62,9 @@ def _launch(seed: int) -> Row:
     return repeated(lambda: kernel(1, 32, 0, []))
 
 
-def _product(kind: str) -> Any:
+def product(kind: str) -> Any:
+    """Return a step that multiplies large matrices of a type."""
+
     def run(seed: int) -> Row:
         import torch
 
@@ -80,4 +82,4 @@ def steps() -> list[Step]:
     """Return the ceilings."""
     found = [Step("machine", "ceilings", "copy of 1 GiB", _copy), Step("machine", "ceilings", "empty launch", _launch)]
     kinds = ("bf16", "tf32", "fp32", "fp64")
-    return found + [Step("machine", "ceilings", f"matrix product {kind}", _product(kind)) for kind in kinds]
+    return found + [Step("machine", "ceilings", f"matrix product {kind}", product(kind)) for kind in kinds]

@@ -8,10 +8,16 @@
 namespace kxfast::attention {
 namespace {
 
-constexpr int64_t kRows = 96;  // queries of a block
-
 template <class T>
 using Attend = void (*)(const Forward<T>&);
+
+// Queries of a block: many, since a block reads all its keys, but not so many that cores are idle. Groups are
+// the same for any number, so results are too.
+int64_t block_rows(int64_t heads, int64_t q_len) {
+  const int64_t share = heads * q_len / (8 * num_threads());
+  const int64_t wanted = std::min(std::max(kBlockRows / 4, share), (q_len + 1) / 2);
+  return std::min(kBlockRows, std::max<int64_t>(1, groups_of(wanted)) * kGroup);
+}
 
 }  // namespace
 
@@ -20,18 +26,17 @@ void forward(const Problem<T>& x, T* out, T* lse) {
   const Sizes& n = x.size;
   if (n.key_heads && n.q_len * (n.heads / n.key_heads) <= kFew && !x.order.places)
     return forward_few(x, out, lse);
-  const Heads<T> queries{x.q, n.batch, n.heads, n.q_len, n.d, x.order};
   const Buffer<T> keys = packed<T>({x.k, n.batch, n.key_heads, n.k_len, n.d, x.order});
   const Rows<T> values({x.v, n.batch, n.key_heads, n.k_len, n.dv, x.order});
-  const int64_t height = std::min(kRows, std::max(kGroup, groups_of((n.q_len + 1) / 2) * kGroup));
+  const int64_t height = block_rows(n.batch * n.heads, n.q_len);
   const int64_t blocks = (n.q_len + height - 1) / height;
   const auto attend_block = KXFAST_PICK(Attend<T>, attend);
   const auto task = [&](int64_t index) {
     const int64_t head = index % (n.batch * n.heads), b = head / n.heads, h = head % n.heads;
     const int64_t row = (blocks - 1 - index / (n.batch * n.heads)) * height;
     const int64_t rows = std::min(height, n.q_len - row), kv = x.key_head(b, h), first = head * n.q_len + row;
-    const int64_t size = forward_work<T>(rows, values.width());
-    Buffer<T> work(static_cast<size_t>(size + (x.order.places ? rows * n.d : 0)));
+    const int64_t size = forward_work<T>(rows, n.d, values.width());
+    Buffer<T> work(static_cast<size_t>(size));
     Forward<T> block;
     block.q = x.q + first * n.d, block.q_row = n.d, block.places = nullptr;
     block.rows = rows, block.d = n.d, block.dv = n.dv, block.k_len = n.k_len;
@@ -40,9 +45,8 @@ void forward(const Problem<T>& x, T* out, T* lse) {
     block.values = values.data() + kv * n.k_len * values.width(), block.value_row = values.width();
     block.out = out + first * n.dv, block.lse = lse + first, block.work = work.data();
     if (x.order.places) {
-      T* q = work.data() + size;
-      for (int64_t r = 0; r < rows; ++r) std::copy_n(queries.row(head, row + r), n.d, q + r * n.d);
-      block.q = q, block.places = x.order.places + b * x.order.batch + row;
+      block.places = x.order.places + b * x.order.batch + row;
+      block.q = x.q + head * n.q_len * n.d;
       block.out = out + head * n.q_len * n.dv, block.lse = lse + head * n.q_len;
     }
     attend_block(block);

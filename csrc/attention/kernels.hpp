@@ -7,8 +7,10 @@
 
 namespace kxfast::attention {
 
-constexpr int64_t kTile = 64;   // keys of a tile: one word of mask bits
-constexpr int64_t kGroup = 6;   // queries that pass through the registers together
+constexpr int64_t kTile = 64;        // keys of a tile: one word of mask bits
+constexpr int64_t kGroup = 6;        // queries that pass through the registers together
+constexpr int64_t kPartRows = 48;    // and of a part that passes from scores to values
+constexpr int64_t kBlockRows = 192;  // queries of a block at most, forward
 constexpr int64_t kAlign = 64;  // bytes to whose multiple rows are padded where kernels read whole vectors
 
 template <class T>
@@ -56,8 +58,8 @@ struct Forward : Queries<T> {
   const T* values;
   int64_t value_row;      // elements from one value to the next: dv padded
   T *out, *lse;           // of the head, like q
-  const int64_t* places;  // rows of out and lse; or none: one after another
-  T* work;                // forward_work(rows, value_row) elements
+  const int64_t* places;  // rows of q, out and lse; or none: one after another
+  T* work;                // forward_work(rows, d, value_row) elements
 };
 
 // What all queries of one head add to the gradients of one tile of keys, and get from it.
@@ -96,7 +98,7 @@ struct Decode {
 };
 
 #define KXFAST_DECLARE_TYPE(T)                                                                   \
-  void pack_tiles(const T* x, int64_t rows, int64_t d, T* out);                                  \
+  void pack_tiles(const T* x, const int64_t* places, int64_t rows, int64_t d, T* out);           \
   void attend(const Forward<T>& block);                                                          \
   void decode(const Decode<T>& run);                                                             \
   void row_shares(const T* dout, const T* out, const T* lse, int64_t rows, int64_t dv, T* share, \
@@ -110,11 +112,11 @@ KXFAST_EACH_ISA(KXFAST_DECLARE)
 #undef KXFAST_DECLARE
 #undef KXFAST_DECLARE_TYPE
 
-// Sums of values, sums of weights (a vector each), maxima, and one group's scores.
+// Queries, scores of a tile, sums of values, sums of weights and maxima (a vector each).
 template <class T>
-constexpr int64_t forward_work(int64_t rows, int64_t value_row) {
-  return groups_of(rows) * kGroup * (value_row + 2 * kAlign / static_cast<int64_t>(sizeof(T))) +
-         kGroup * kTile;
+constexpr int64_t forward_work(int64_t rows, int64_t d, int64_t value_row) {
+  constexpr int64_t kVector = kAlign / static_cast<int64_t>(sizeof(T));
+  return groups_of(rows) * kGroup * (d + value_row + 2 * kVector) + kPartRows * kTile;
 }
 
 }  // namespace kxfast::attention

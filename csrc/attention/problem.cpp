@@ -32,7 +32,7 @@ void fill_bits(bool value, int64_t count, uint64_t* words) {
 }
 
 template <class T>
-using PackTiles = void (*)(const T*, int64_t, int64_t, T*);
+using PackTiles = void (*)(const T*, const int64_t*, int64_t, int64_t, T*);
 
 }  // namespace
 
@@ -104,11 +104,9 @@ Buffer<T> packed(const Heads<T>& x) {
   const auto task = [&](int64_t index) {
     const int64_t head = index / tiles, begin = index % tiles * kTile, rows = std::min(kTile, x.rows - begin);
     T* out = memory.data() + index * kTile * x.columns;
-    if (!x.order.places) return pack(x.row(head, begin), rows, x.columns, out);
-    Buffer<T> gathered(static_cast<size_t>(rows * x.columns));
-    for (int64_t r = 0; r < rows; ++r)
-      std::copy_n(x.row(head, begin + r), x.columns, gathered.data() + r * x.columns);
-    pack(gathered.data(), rows, x.columns, out);
+    const int64_t* places =
+        x.order.places ? x.order.places + head / x.heads * x.order.batch + begin : nullptr;
+    pack(places ? x.data + head * x.rows * x.columns : x.row(head, begin), places, rows, x.columns, out);
   };
   parallel_for(x.batch * x.heads * tiles, task);
   return memory;

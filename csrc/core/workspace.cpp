@@ -1,6 +1,7 @@
 #include "core/workspace.hpp"
 
 #include <malloc.h>
+#include <sys/mman.h>
 
 #include <atomic>
 
@@ -10,9 +11,10 @@ namespace {
 #if defined(__SANITIZE_ADDRESS__)
 constexpr size_t kMostKept = 0;  // so that a use after the end is seen
 #else
-constexpr size_t kMostKept = size_t{64} << 20;
+constexpr size_t kMostKept = size_t{128} << 20;
 #endif
 constexpr size_t kLeast = size_t{64} << 10;  // smaller blocks the allocator keeps itself
+constexpr size_t kHuge = size_t{4} << 20, kPage = 4096;
 
 std::atomic<void*> slots[32];
 std::atomic<size_t> kept{0};
@@ -43,6 +45,10 @@ void* take_memory(size_t bytes) {
     }
   void* block = std::aligned_alloc(64, bytes);
   if (!block) throw std::bad_alloc();
+  if (bytes >= kHuge) {  // advice that may be refused
+    const auto begin = (reinterpret_cast<uintptr_t>(block) + kPage - 1) & ~(kPage - 1);
+    madvise(reinterpret_cast<void*>(begin), (bytes - kPage) & ~(kPage - 1), MADV_HUGEPAGE);
+  }
   return block;
 }
 

@@ -8,6 +8,7 @@
 
 #include "core/python.hpp"
 #include "gillespie/ensemble.hpp"
+#include "gillespie/event_states.hpp"
 
 namespace {
 
@@ -92,23 +93,27 @@ size_t product(std::initializer_list<int64_t> sizes) {
 
 py::tuple simulate(const py::tuple& arrays, const Array<double>& t, const std::string& method, uint64_t seed,
                    bool averages, int64_t n, int64_t first, int threads, py::object progress, int lanes,
-                   double epsilon, double start, const Array<int64_t>& starts) {
+                   double epsilon, double start, const Array<int64_t>& starts, const py::object& before) {
   const Network network = NetworkTuple(arrays).prepare();
   const int64_t S = network.model().species, R = network.model().reactions, T = t.shape(0);
   Buffer<int64_t> counts(product({n, T, S})), fired(product({n, R}));
   Buffer<double> mean(averages ? product({n, S}) : 0), variance(mean.size()), stopped(product({n}));
   std::fill(stopped.begin(), stopped.end(), HUGE_VAL);
+  std::vector<gillespie::EventState> held, left(network.control().events.empty() ? 0 : product({n}));
+  if (!before.is_none()) held = gillespie::event_states(before, network);
   PythonJob job(n * T, std::move(progress));
   job.run([&] {
-    gillespie::simulate({network, method_of(method), view<1>(t), first, n, seed, threads, job,
-                         gillespie::Lanes{lanes}, epsilon, start, view<2>(starts)},
-                        {counts.data(), fired.data(), averages ? mean.data() : nullptr,
-                         averages ? variance.data() : nullptr, stopped.data()});
+    gillespie::simulate(
+        {network, method_of(method), view<1>(t), first, n, seed, threads, job, gillespie::Lanes{lanes},
+         epsilon, start, view<2>(starts), before.is_none() ? nullptr : &held},
+        {counts.data(), fired.data(), averages ? mean.data() : nullptr, averages ? variance.data() : nullptr,
+         stopped.data(), left.empty() ? nullptr : left.data()});
   });
-  py::object average = py::none(), spread = py::none();
+  py::object average = py::none(), spread = py::none(), after = py::none();
+  if (!left.empty()) after = gillespie::event_arrays(left, network);
   if (averages) average = to_array(std::move(mean), {n, S}), spread = to_array(std::move(variance), {n, S});
   return py::make_tuple(to_array(std::move(counts), {n, T, S}), to_array(std::move(fired), {n, R}), average,
-                        spread, to_array(std::move(stopped), {n}));
+                        spread, to_array(std::move(stopped), {n}), after);
 }
 
 py::tuple moments(const py::tuple& arrays, const Array<double>& t, const std::string& method, uint64_t seed,
@@ -157,8 +162,9 @@ KXFAST_BINDINGS(gillespie) {
   m.def("simulate", &simulate, py::arg("network"), py::arg("t").noconvert(), py::arg("method"),
         py::arg("seed"), py::arg("averages"), py::arg("n"), py::arg("first"), py::arg("threads"),
         py::arg("progress"), py::arg("lanes") = -1, py::arg("epsilon") = 0.03, py::arg("start") = 0.0,
-        py::arg("starts") = Array<int64_t>(std::vector<py::ssize_t>{0, 0}),
-        "Trajectories first .. first + n at the times t: counts, firings, averages or None, ends by until.");
+        py::arg("starts") = Array<int64_t>(std::vector<py::ssize_t>{0, 0}), py::arg("before") = py::none(),
+        "Trajectories first .. first + n at t: counts, firings, averages or None, ends by until, event "
+        "states.");
   m.def("moments", &moments, py::arg("network"), py::arg("t").noconvert(), py::arg("method"), py::arg("seed"),
         py::arg("n"), py::arg("threads"), py::arg("progress"), py::arg("lanes") = -1,
         py::arg("epsilon") = 0.03, py::arg("histogram") = std::array<int64_t, 3>{0, 1, 0},

@@ -28,8 +28,10 @@ class Failure {
   std::string text_;
 };
 
-// Runs `walker` to the end of the grid; false if it failed or the job was stopped.
-inline bool complete(const Ensemble& e, Walker& walker, int64_t index, Failure& failure) {
+// Runs `walker` to the end of the grid; false if it failed or the job was stopped. What events hold there
+// goes to `after`, if that is not null.
+inline bool complete(const Ensemble& e, Walker& walker, int64_t index, Failure& failure,
+                     EventState* after = nullptr) {
   Walk& walk = walker.walk;
   walk.grid = e.grid.data;
   walk.samples = e.grid.size[0];
@@ -37,7 +39,8 @@ inline bool complete(const Ensemble& e, Walker& walker, int64_t index, Failure& 
   walk.window = walk.grid[0];
   Director director(e.network, walk);
   const int64_t budget = stretch(e.network.model());
-  for (Status status = director.begin(); status <= Status::stopped || status > Status::finished;) {
+  const EventState* const left = e.before ? e.before->data() + index - e.first : nullptr;
+  for (Status status = director.begin(left); status <= Status::stopped || status > Status::finished;) {
     const int64_t before = walk.sample;
     if (status <= Status::stopped) {
       walk.stop = director.next_stop();
@@ -53,6 +56,7 @@ inline bool complete(const Ensemble& e, Walker& walker, int64_t index, Failure& 
     }
     if (!e.job.advance(walk.sample - before)) return false;
   }
+  if (after) *after = director.leave();
   return true;
 }
 

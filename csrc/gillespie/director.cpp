@@ -26,10 +26,22 @@ double Director::value(int64_t program) const {
                                          m.control + m.control_begin[program + 1], w_.x);
 }
 
-Status Director::begin() {
+Status Director::begin(const EventState* left) {
   if (truth_.empty()) return Status::running;
   w_.truth = truth_.data();
+  if (left) {
+    std::copy(left->variables.begin(), left->variables.end(), w_.x + network_.model().species);
+    std::copy(left->truth.begin(), left->truth.end(), truth_.begin());
+    delayed_ = left->delayed;
+  }
   return settle();
+}
+
+EventState Director::leave() {
+  const auto events = static_cast<std::ptrdiff_t>(control_.events.size());
+  return {{w_.x + network_.model().species, w_.x + network_.model().state},
+          {truth_.begin(), truth_.begin() + events},
+          std::move(delayed_)};
 }
 
 Status Director::settle() {
@@ -38,8 +50,8 @@ Status Director::settle() {
     if (truth_.size() > control_.events.size() && truth_.back()) return finish();
     const int64_t due = choose_due();
     if (due < 0) return Status::running;
-    const Pending chosen = std::move(pending_[static_cast<size_t>(due)]);
-    pending_.erase(pending_.begin() + due);
+    const Delayed chosen = std::move(delayed_[static_cast<size_t>(due)]);
+    delayed_.erase(delayed_.begin() + due);
     if (!carry_out(chosen)) return Status::bad_assignment;
   }
   return Status::restless;
@@ -56,12 +68,12 @@ void Director::look_at_conditions() {
     const Event& event = control_.events[i];
     if (now) {
       const double delay = event.delay < 0 ? 0 : value(event.delay);
-      pending_.push_back(
+      delayed_.push_back(
           {w_.t + (delay > 0 ? delay : 0), i, event.early ? values(event) : std::vector<double>()});
     } else if (!event.persistent) {
-      pending_.erase(
-          std::remove_if(pending_.begin(), pending_.end(), [&](const Pending& p) { return p.event == i; }),
-          pending_.end());
+      delayed_.erase(
+          std::remove_if(delayed_.begin(), delayed_.end(), [&](const Delayed& p) { return p.event == i; }),
+          delayed_.end());
     }
   }
 }
@@ -73,14 +85,14 @@ std::vector<double> Director::values(const Event& event) const {
   return found;
 }
 
-// The place in pending_ of the event to be carried out now, -1 if none is due. An event without a priority
+// The place in delayed_ of the event to be carried out now, -1 if none is due. An event without a priority
 // comes after those that have one.
 int64_t Director::choose_due() {
   double highest = 0;
   std::vector<int64_t> best;
-  for (size_t i = 0; i < pending_.size(); ++i) {
-    if (pending_[i].when > w_.t) continue;
-    const int64_t program = control_.events[pending_[i].event].priority;
+  for (size_t i = 0; i < delayed_.size(); ++i) {
+    if (delayed_[i].when > w_.t) continue;
+    const int64_t program = control_.events[delayed_[i].event].priority;
     const double priority = program < 0 ? -DBL_MAX : value(program);
     if (best.empty() || priority > highest) best.clear(), highest = priority;
     if (priority == highest) best.push_back(static_cast<int64_t>(i));
@@ -89,10 +101,10 @@ int64_t Director::choose_due() {
   return best[static_cast<size_t>(w_.stream->uniform() * static_cast<double>(best.size()))];
 }
 
-bool Director::carry_out(const Pending& pending) {
+bool Director::carry_out(const Delayed& due) {
   const Model& m = network_.model();
-  const Event& event = control_.events[pending.event];
-  const std::vector<double> found = event.early ? pending.values : values(event);
+  const Event& event = control_.events[due.event];
+  const std::vector<double> found = event.early ? due.values : values(event);
   for (int64_t a = event.first; a < event.last; ++a) {
     const int64_t target = control_.assignments[static_cast<size_t>(a)].target;
     double to = found[static_cast<size_t>(a - event.first)];
@@ -109,7 +121,7 @@ bool Director::carry_out(const Pending& pending) {
 
 double Director::next_stop() const {
   double earliest = HUGE_VAL;
-  for (const Pending& each : pending_) earliest = std::min(earliest, each.when);
+  for (const Delayed& each : delayed_) earliest = std::min(earliest, each.when);
   for (const int64_t program : control_.switches) {
     const double when = value(program);
     if (when > w_.t && when < earliest) earliest = when;

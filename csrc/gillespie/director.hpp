@@ -15,28 +15,24 @@ namespace kxfast::gillespie {
 class Director {
  public:
   Director(const Network& network, Walk& walk);
-  Status begin();   // at time 0
-  Status settle();  // running, finished, or an error
+  Status begin(const EventState* left = nullptr);  // at first, or where a trajectory was left
+  Status settle();                                 // running, finished, or an error
   double next_stop() const;
+  EventState leave();  // what `begin` takes to go on; the end of this object's work
 
  private:
-  struct Pending {
-    double when;
-    size_t event;
-    std::vector<double> values;  // of the time of the trigger, if those count
-  };
   double value(int64_t program) const;
   std::vector<double> values(const Event& event) const;
   void look_at_conditions();
   int64_t choose_due();
-  bool carry_out(const Pending& pending);
+  bool carry_out(const Delayed& due);
   Status finish();
 
   const Network& network_;
   const Control& control_;
   Walk& w_;
   std::vector<uint8_t> truth_;
-  std::vector<Pending> pending_;
+  std::vector<Delayed> delayed_;
 };
 
 }  // namespace kxfast::gillespie

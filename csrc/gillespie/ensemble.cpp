@@ -165,7 +165,7 @@ void simulate(const Ensemble& e, const Results& out) {
       walk.fired = out.fired + i * reactions;
       std::fill(walk.fired, walk.fired + reactions, 0);
       if (out.mean) walker.average();
-      if (!complete(e, walker, e.first + i, failure)) return;
+      if (!complete(e, walker, e.first + i, failure, out.after ? out.after + i : nullptr)) return;
       if (out.mean) time_average(walk, species, out.mean + i * species, out.variance + i * species);
       if (out.stopped) out.stopped[i] = walk.stopped_at;
     }

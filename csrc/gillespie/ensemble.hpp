@@ -24,9 +24,10 @@ struct Ensemble {
   int threads;
   Job& job;
   Lanes lanes = Lanes::automatic;
-  double epsilon = 0.03;               // of tau-leaping
-  double start = 0;                    // the time at which all begin
-  View<const int64_t, 2> counts = {};  // at the start, (n, S), or none: the network's
+  double epsilon = 0.03;                            // of tau-leaping
+  double start = 0;                                 // the time at which all begin
+  View<const int64_t, 2> counts = {};               // at the start, (n, S), or none: the network's
+  const std::vector<EventState>* before = nullptr;  // what events held there, (n,), or none
   const int64_t* counts_of(int64_t index) const {
     return counts.size[0] ? counts.data + index * counts.size[1] : nullptr;
   }
@@ -41,10 +42,11 @@ struct Bins {
 };
 
 // counts (n, T, S), fired (n, R); mean and variance (n, S) over time, or null; when each was stopped (n,), or
-// null.
+// null; what events hold at the end, (n,), or null.
 struct Results {
   int64_t *counts, *fired;
   double *mean, *variance, *stopped;
+  EventState* after;
 };
 void simulate(const Ensemble& ensemble, const Results& results);
 

@@ -46,6 +46,21 @@ struct Assignment {
   int64_t target, program;
 };
 
+// An event that has been triggered and is due later, with the values of the time of the trigger if those
+// count.
+struct Delayed {
+  double when;
+  size_t event;
+  std::vector<double> values;
+};
+
+// What a trajectory of a network with events holds besides counts: enough to go on from.
+struct EventState {
+  std::vector<double> variables;
+  std::vector<uint8_t> truth;  // of the triggers
+  std::vector<Delayed> delayed;
+};
+
 struct Control {
   std::vector<Event> events;
   std::vector<Assignment> assignments;

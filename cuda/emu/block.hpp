@@ -239,10 +239,19 @@ inline bool run_block(Block& b, unsigned kind, size_t shared_bytes) {
   Order order(kind, b.threads);
   while (b.live) {
     const uint64_t before = b.progress;
-    for (const unsigned i : order.next()) {
-      thread = &b.thread[i];
-      if (thread->live) b.scheduler.switch_to(thread->fiber.context());
-      if (b.error[0]) return false;
+    const std::vector<unsigned>& places = order.next();
+    for (size_t first = 0, end; first < places.size(); first = end) {
+      end = first + 1;  // in order and in reverse, a warp goes on until it waits for another
+      while (kind < 2 && end < places.size() && places[end] / kWarp == places[first] / kWarp) ++end;
+      uint64_t start;
+      do {
+        start = b.progress;
+        for (size_t at = first; at < end; ++at) {
+          thread = &b.thread[places[at]];
+          if (thread->live) b.scheduler.switch_to(thread->fiber.context());
+          if (b.error[0]) return false;
+        }
+      } while (kind < 2 && b.progress != start);
     }
     if (b.progress != before) continue;
     for (unsigned i = 0; i < b.threads; ++i)

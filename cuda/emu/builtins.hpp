@@ -115,6 +115,11 @@ inline unsigned long long __umul64hi(unsigned long long a, unsigned long long b)
   __extension__ typedef unsigned __int128 Wide;
   return static_cast<unsigned long long>(static_cast<Wide>(a) * b >> 64);
 }
+inline float __uint_as_float(unsigned bits) {
+  float x;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
+}
 inline long long __double_as_longlong(double x) {
   long long bits;
   std::memcpy(&bits, &x, sizeof bits);

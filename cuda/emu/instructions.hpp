@@ -37,13 +37,39 @@ inline float from_bf16(uint32_t bits) {
   return x;
 }
 
-inline void multiply_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+inline float from_f16(uint32_t bits) {
+  const auto half = static_cast<uint16_t>(bits);
+  _Float16 x;
+  std::memcpy(&x, &half, sizeof x);
+  return static_cast<float>(x);
+}
+inline uint32_t to_f16(float x) {
+  const auto half = static_cast<_Float16>(x);
+  uint16_t bits;
+  std::memcpy(&bits, &half, sizeof bits);
+  return bits;
+}
+inline uint32_t to_bf16(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  if (x != x) return bits >> 16 | 0x40;
+  return (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
+}
+
+inline float exp2_fast(float x) {
+  const float y = std::exp2(x);
+  return y < 0x1p-126f ? 0 : y;
+}
+
+// c += a b over the warp; `widen` reads the numbers of 16 bits.
+template <class Widen>
+void multiply(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Widen widen) {
   uint32_t own[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
   Exchange* const all = collect(Collective::multiply, ~0u, own, sizeof own);
   const auto half = [&](unsigned lane, unsigned word, unsigned which) {
     uint32_t pair;
     std::memcpy(&pair, all->data[lane] + 4 * word, 4);
-    return from_bf16(pair >> (16 * which) & 0xFFFF);
+    return widen(pair >> (16 * which) & 0xFFFF);
   };
   for (unsigned i = 0; i < 4; ++i) {
     const unsigned row = thread->lane / 4 + 8 * (i / 2), column = 2 * (thread->lane % 4) + i % 2;
@@ -56,6 +82,12 @@ inline void multiply_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t 
     c[i] = static_cast<float>(sum);
   }
   done(all);
+}
+inline void multiply_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  multiply(c, a, b, [](uint32_t bits) { return from_bf16(bits); });
+}
+inline void multiply_f16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  multiply(c, a, b, [](uint32_t bits) { return from_f16(bits); });
 }
 
 }  // namespace kx_emu

@@ -141,7 +141,7 @@ def _describe_values(x: Array) -> str:
     return str(x.dtype) if x.dtype.kind != "f" else f"{x.dtype} with fractions"
 
 
-def shape(name: str, x: Array, expected: Sequence[int], letters: str, reason: str = "") -> None:
+def shape(name: str, x: Any, expected: Sequence[int], letters: str, reason: str = "") -> None:
     """Raise unless ``x.shape`` is `expected`; `letters` shows it in dimension letters, `reason` says to match what."""
     if x.shape != tuple(expected):
         raise ValueError(f"{name} must have shape {letters}{' ' + reason if reason else ''}; got {x.shape}")

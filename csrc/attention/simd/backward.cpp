@@ -62,7 +62,7 @@ void group(const Backward<T>& x, const GroupBits& bits, int64_t row, int64_t til
   row_pointers(x.q, x.q_row, row, x.rows, q);
   row_pointers(x.dout, x.dv_row, row, x.rows, dout);
   scores(q, x.keys + tile * kTile * x.d, x.d, from, to, w.p);
-  finish_scores(x, bits, row, tile, from, to, w.p);
+  finish_scores<false>(x, bits, row, tile, from, to, w.p);
   scores(dout, x.values + tile * kTile * x.dv, x.dv, from, to, w.ds);
   weigh(x, row, from, to, w);
   add<kTile, 1>(w.ds + begin, x.k + (tile * kTile + begin) * x.d_row, x.d_row, end - begin,
@@ -80,18 +80,22 @@ template <class T>
 void block(const Backward<T>& x, int64_t first, int64_t tile, bool selected) {
   const int64_t last = first + kBlock < x.rows ? first + kBlock : x.rows;
   const Weights<T> w{x.work, x.work + backward_work() / 2};
+  GroupBits groups[kBlock / kGroup];
   int64_t begin = last, end = first;  // the groups that attend to something
   uint64_t any = 0;
   for (int64_t row = first; row < last; row += kGroup) {
-    const GroupBits bits = group_bits(x.mask, row, x.rows, tile, x.k_len);
-    const int64_t at = (row - first) * kTile;
-    if (bits.any != ~uint64_t{0}) zero(w.p + at, kGroup * kTile), zero(w.ds + at, kGroup * kTile);
+    const GroupBits& bits = groups[(row - first) / kGroup] = group_bits(x.mask, row, x.rows, tile, x.k_len);
     if (!bits.any) continue;
-    group(x, bits, row, tile, {w.p + at, w.ds + at}, selected);
     begin = row < begin ? row : begin, end = row + kGroup < last ? row + kGroup : last;
     any |= bits.any;
   }
   if (!any) return;
+  for (int64_t row = begin; row < end; row += kGroup) {
+    const GroupBits& bits = groups[(row - first) / kGroup];
+    const int64_t at = (row - first) * kTile;
+    if (bits.any != ~uint64_t{0}) zero(w.p + at, kGroup * kTile), zero(w.ds + at, kGroup * kTile);
+    if (bits.any) group(x, bits, row, tile, {w.p + at, w.ds + at}, selected);
+  }
   const int64_t depth = end - begin, keys = 64 - __builtin_clzll(any), at = (begin - first) * kTile;
   for (int64_t j = __builtin_ctzll(any) / kGroup * kGroup; j < keys; j += kGroup) {
     const T *p = w.p + at + j, *ds = w.ds + at + j;

@@ -2,16 +2,21 @@
 //
 // Nothing is packed: with few queries each key and value is used a few times only, so reading them once,
 // where they lie, is the limit (of the memory, or of the caches they are in). For each tile of 64 keys, for
-// each query: dot products along D, four keys at a time, weights 2^(s - m), then values, by chunks of four
-// registers of columns that stay in registers over the tile. Sums of runs are combined by the caller, so that
-// one sequence with few heads occupies all cores. Masked keys are not read: NaN behind a mask goes nowhere.
+// each query: dot products along D, as many keys at a time as a vector has lanes, so that their sums across
+// lanes are made together (one by one they took half of the time), weights 2^(s - m), then values, by chunks
+// of four registers of columns that stay in registers over the tile. Sums of runs are combined by the caller,
+// so that one sequence with few heads occupies all cores. Masked keys are not read: NaN behind a mask goes
+// nowhere.
+#include <utility>
+
 #include "attention/simd/group.hpp"
 
 namespace kxfast::attention::KXFAST_ISA {
 namespace {
 
+// Products of whole vectors, summed lane by lane.
 template <class T>
-inline T dot(const T* a, const T* b, int64_t n) {
+inline typename Lanes<T>::Vector products(const T* a, const T* b, int64_t n) {
   constexpr int kWidth = Lanes<T>::kWidth;
   typename Lanes<T>::Vector first = {}, second = {};
   int64_t j = 0;
@@ -20,9 +25,36 @@ inline T dot(const T* a, const T* b, int64_t n) {
     second = fused(load(a + j + kWidth), load(b + j + kWidth), second);
   }
   for (; j + kWidth <= n; j += kWidth) first = fused(load(a + j), load(b + j), first);
-  T sum = sum_of<T>(first + second);
-  for (; j < n; ++j) sum += a[j] * b[j];
+  return first + second;
+}
+
+template <class T>
+inline T dot(const T* a, const T* b, int64_t n) {
+  T sum = sum_of<T>(products(a, b, n));
+  for (int64_t j = n / Lanes<T>::kWidth * Lanes<T>::kWidth; j < n; ++j) sum += a[j] * b[j];
   return sum;
+}
+
+// Groups of SIZE lanes of two vectors: the second half of each is added to its first, all of them in one.
+template <int SIZE, class V, int... LANE>
+inline V folded(V a, V b, std::integer_sequence<int, LANE...>) {
+  constexpr int kHalf = SIZE / 2, kWidth = sizeof...(LANE), kGroups = kWidth / SIZE;
+  return __builtin_shufflevector(
+             a, b, LANE / kHalf / kGroups * kWidth + LANE / kHalf % kGroups * SIZE + LANE % kHalf...) +
+         __builtin_shufflevector(
+             a, b, LANE / kHalf / kGroups * kWidth + LANE / kHalf % kGroups * SIZE + LANE % kHalf + kHalf...);
+}
+
+// Sums of products of `a` with COUNT rows of b, n a multiple of the lanes: lanes of one row are neighbours,
+// and, where COUNT is the number of lanes, one each, the bits of `dot`.
+template <int COUNT, class T>
+inline typename Lanes<T>::Vector dots(const T* a, const T* b, int64_t n) {
+  constexpr int kWidth = Lanes<T>::kWidth;
+  if constexpr (COUNT == 1)
+    return products(a, b, n);
+  else
+    return folded<2 * kWidth / COUNT>(dots<COUNT / 2>(a, b, n), dots<COUNT / 2>(a, b + COUNT / 2 * n, n),
+                                      std::make_integer_sequence<int, kWidth>());
 }
 
 // Scores of the keys whose bits are set, in units of log2, and -inf for others; returns the highest, or NaN.
@@ -30,17 +62,36 @@ template <class T>
 inline T score_tile(const Decode<T>& x, int64_t r, int64_t tile, uint64_t bits, T* s) {
   const T scale = x.scale * static_cast<T>(1.4426950408889634);
   const DecodeRow<T>& row = x.row[r];
-  T top = -kInfinity<T>, strange = top;
-  for (int64_t j = 0; j < kTile; ++j) s[j] = -kInfinity<T>;
-  for (uint64_t left = bits; left; left &= left - 1) {
-    const int64_t j = __builtin_ctzll(left), key = tile * kTile + j;
-    T score = dot(row.q, x.k + key * x.d, x.d);
-    if (row.bias.data) score += row.bias.data[key * row.bias.key];
-    s[j] = score * scale;
-    top = s[j] > top ? s[j] : top;
-    strange = s[j] == s[j] ? strange : s[j];
+  constexpr int kWidth = Lanes<T>::kWidth;
+  constexpr uint64_t kAll = (uint64_t{1} << kWidth) - 1;
+  const T* keys = x.k + tile * kTile * x.d;
+  const bool whole = x.d % kWidth == 0;
+  for (int64_t first = 0; first < kTile; first += kWidth) {
+    const uint64_t chosen = bits >> first & kAll;
+    if (whole && chosen == kAll) {
+      store(s + first, dots<kWidth>(row.q, keys + first * x.d, x.d));
+      continue;
+    }
+    store(s + first, all(-kInfinity<T>));
+    for (uint64_t left = chosen; left; left &= left - 1) {
+      const int64_t j = first + __builtin_ctzll(left);
+      s[j] = dot(row.q, keys + j * x.d, x.d);
+    }
   }
-  return strange == strange ? top : strange;
+  if (row.bias.data)
+    for (uint64_t left = bits; left; left &= left - 1) {
+      const int64_t j = __builtin_ctzll(left);
+      s[j] += row.bias.data[(tile * kTile + j) * row.bias.key];
+    }
+  typename Lanes<T>::Vector highest = all(-kInfinity<T>), strange = {};
+  for (int64_t j = 0; j < kTile; j += kWidth) {
+    const auto score = load(s + j) * scale;
+    store(s + j, score);
+    highest = larger(score, highest);
+    strange = score == score ? strange : score;
+  }
+  const T wrong = sum_of<T>(strange);
+  return wrong == wrong ? largest_of<T>(highest) : wrong;
 }
 
 // sums += weights of the keys whose bits are set, times their values

@@ -1,10 +1,11 @@
 // Masked attention of a block of queries of one head: out = softmax((q k' + bias) scale) v, and lse.
 //
-// For each tile of 64 keys, for each group of 6 queries: scores of the group (6 x 64, kept in the first level
-// cache), weights 2^(s - m), weighted values added to the group's sums. The innermost loops are the two
-// micro-kernels of tile.hpp, which are the limit; keys are packed so that a step of the sum over D reads 64
-// keys as vectors, values are read where they lie. Keys and values of a tile stay in the first level cache
-// while all groups of the block pass.
+// For each tile of 64 keys: for each group of 6 queries its scores (6 x 64) and weights 2^(s - m), then for
+// each group weighted values added to its sums. The innermost loops are the two micro-kernels of tile.hpp,
+// which are the limit; keys are packed so that a step of the sum over D reads 64 keys as vectors, values are
+// read where they lie. First the keys of a tile stay in the first level cache while all groups of the block
+// pass, then its values, while what the next tile needs is fetched: without that, and with half as many
+// queries to a tile, 12 % slower. Queries are multiplied by the scale once.
 //
 // A group skips a tile in which it may attend to nothing, takes only the vectors of keys between its first
 // and last allowed one, and looks at mask bits only in tiles where they differ. m is raised, and sums
@@ -17,10 +18,24 @@
 namespace kxfast::attention::KXFAST_ISA {
 namespace {
 
+// What a block keeps: queries times the scale and scores of a tile, sums of values, and for each row a vector
+// of sums of weights and one whose first lane is the maximum. Rows fill groups.
+template <class T>
+struct Work {
+  int64_t rows;
+  T *q, *scores, *values, *weights, *top, *end;
+
+  explicit Work(const Forward<T>& x) : rows(groups_of(x.rows) * kGroup), q(x.work) {
+    constexpr int kWidth = Lanes<T>::kWidth;
+    scores = q + rows * x.d, values = scores + kPartRows * kTile, weights = values + rows * x.value_row;
+    top = weights + rows * kWidth, end = top + rows * kWidth;
+  }
+};
+
+// Sums of one group.
 template <class T>
 struct Sums {
-  T *values, *weights,
-      *top;  // of a group: 6 rows each; a vector, and a vector of which the first lane counts
+  T *values, *weights, *top;
 };
 
 template <class T>
@@ -59,47 +74,82 @@ inline void weigh(T* s, int from, int to, const Sums<T>& sums, int64_t columns) 
 }
 
 template <class T>
-void run(const Forward<T>& x, bool selected) {
+void begin(const Forward<T>& x, const Work<T>& w) {
+  const T scale = log2_scale(x);
+  for (int64_t i = 0; i < w.rows; ++i) {
+    const int64_t row = i < x.rows ? i : x.rows - 1;
+    const T* q = x.q + (x.places ? x.places[row] : row) * x.q_row;
+    for (int64_t k = 0; k < x.d; ++k) w.q[i * x.d + k] = q[k] * scale;
+  }
+  for (T* each = w.values; each < w.top; ++each) *each = 0;
+  for (T* each = w.top; each < w.end; ++each) *each = -kInfinity<T>;
+}
+
+// Of a tile that comes next, the share of one group of the rows on its way to the second level cache.
+template <class T>
+inline void fetch(const T* tile, int64_t count, int64_t row, int64_t rows) {
+  constexpr int64_t kLine = 64 / sizeof(T);
+  const int64_t each = (count * kGroup / rows + kLine) / kLine * kLine, begin = row / kGroup * each;
+  for (int64_t i = begin; i < begin + each && i < count; i += kLine) __builtin_prefetch(tile + i, 0, 2);
+}
+
+// One group's weights of a tile, in s; returns the keys that some query of it may attend to.
+struct Keys {
+  int first, last;
+};
+template <class T>
+inline Keys weigh_group(const Forward<T>& x, const Work<T>& w, int64_t row, int64_t tile, T* s) {
   constexpr int kWidth = Lanes<T>::kWidth;
-  const int64_t groups = groups_of(x.rows), padded_rows = groups * kGroup,
-                tiles = (x.k_len + kTile - 1) / kTile;
-  T *s = x.work, *values = s + kGroup * kTile, *weights = values + padded_rows * x.value_row,
-    *top = weights + padded_rows * kWidth;
-  for (T* each = values; each < top; ++each) *each = 0;
-  for (int64_t i = 0; i < padded_rows * kWidth; ++i) top[i] = -kInfinity<T>;
-  for (int64_t tile = 0; tile < tiles; ++tile)
-    for (int64_t row = 0; row < x.rows; row += kGroup) {
-      const GroupBits bits = group_bits(x.mask, row, x.rows, tile, x.k_len);
-      if (!bits.any) continue;
-      const int begin = __builtin_ctzll(bits.any), end = 64 - __builtin_clzll(bits.any);
-      const int from = begin / kWidth, to = (end + kWidth - 1) / kWidth;
-      const T* q[kGroup];
-      row_pointers(x.q, x.q_row, row, x.rows, q);
-      scores(q, x.keys + tile * kTile * x.d, x.d, from, to, s);
-      finish_scores(x, bits, row, tile, from, to, s);
-      const Sums<T> sums{values + row * x.value_row, weights + row * kWidth, top + row * kWidth};
-      weigh(s, from, to, sums, x.value_row);
-      const T* v = x.values + tile * kTile * x.value_row;
-      if (selected)
-        add_selected<kGroup, kTile, 1>(s + begin, v + begin * x.value_row, x.value_row, end - begin,
-                                       sums.values, x.value_row, x.value_row, s + begin);
-      else
-        add_rows<kGroup, kTile, 1>(s + begin, v + begin * x.value_row, x.value_row, end - begin, sums.values,
-                                   x.value_row, x.value_row);
+  const GroupBits bits = group_bits(x.mask, row, x.rows, tile, x.k_len);
+  if (!bits.any) return {0, 0};
+  const Keys keys{__builtin_ctzll(bits.any), 64 - __builtin_clzll(bits.any)};
+  const int from = keys.first / kWidth, to = (keys.last + kWidth - 1) / kWidth;
+  const T* q[kGroup];
+  for (int64_t i = 0; i < kGroup; ++i) q[i] = w.q + (row + i) * x.d;
+  scores(q, x.keys + tile * kTile * x.d, x.d, from, to, s);
+  finish_scores<true>(x, bits, row, tile, from, to, s);
+  weigh(s, from, to, {w.values + row * x.value_row, w.weights + row * kWidth, w.top + row * kWidth},
+        x.value_row);
+  return keys;
+}
+
+template <class T>
+void run(const Forward<T>& x, const Work<T>& w, bool selected) {
+  begin(x, w);
+  const Tiles tiles = tiles_of(x.mask, x.rows, x.k_len);
+  for (int64_t tile = tiles.first; tile < tiles.last; ++tile) {
+    const int64_t next = tile + 1 < tiles.last ? (tile + 1) * kTile : tile * kTile;
+    const int64_t next_rows = next + kTile <= x.k_len ? kTile : x.k_len - next;
+    for (int64_t part = 0; part < x.rows; part += kPartRows) {
+      const int64_t end = part + kPartRows < x.rows ? part + kPartRows : x.rows;
+      Keys keys[kPartRows / kGroup];
+      for (int64_t row = part; row < end; row += kGroup) {
+        fetch(x.keys + next * x.d, kTile * x.d, row, x.rows);
+        keys[(row - part) / kGroup] = weigh_group(x, w, row, tile, w.scores + (row - part) * kTile);
+      }
+      for (int64_t row = part; row < end; row += kGroup) {
+        fetch(x.values + next * x.value_row, next_rows * x.value_row, row, x.rows);
+        const auto [first, last] = keys[(row - part) / kGroup];
+        const T *p = w.scores + (row - part) * kTile + first,
+                *v = x.values + (tile * kTile + first) * x.value_row;
+        T* sums = w.values + row * x.value_row;
+        if (selected)
+          add_selected<kGroup, kTile, 1>(p, v, x.value_row, last - first, sums, x.value_row, x.value_row, p);
+        else
+          add_rows<kGroup, kTile, 1>(p, v, x.value_row, last - first, sums, x.value_row, x.value_row);
+      }
     }
+  }
 }
 
 // Writes the results; false if one is not finite.
 template <class T>
-bool finish(const Forward<T>& x) {
+bool finish(const Forward<T>& x, const Work<T>& w) {
   constexpr int kWidth = Lanes<T>::kWidth;
-  const int64_t padded_rows = groups_of(x.rows) * kGroup;
-  const T *values = x.work + kGroup * kTile, *weights = values + padded_rows * x.value_row,
-          *top = weights + padded_rows * kWidth;
   typename Lanes<T>::Vector strange = {};
   for (int64_t i = 0; i < x.rows; ++i) {
-    const T total = sum_of<T>(load(weights + i * kWidth)), factor = total == 0 ? T{0} : 1 / total;
-    const T* from = values + i * x.value_row;
+    const T total = sum_of<T>(load(w.weights + i * kWidth)), factor = total == 0 ? T{0} : 1 / total;
+    const T* from = w.values + i * x.value_row;
     const int64_t place = x.places ? x.places[i] : i;
     T* to = x.out + place * x.dv;
     int64_t j = 0;
@@ -114,17 +164,18 @@ bool finish(const Forward<T>& x) {
     }
     const T log2_total = static_cast<T>(__builtin_log2(static_cast<double>(total)));
     x.lse[place] =
-        total == 0 ? -kInfinity<T> : (top[i * kWidth] + log2_total) * static_cast<T>(0.6931471805599453);
+        total == 0 ? -kInfinity<T> : (w.top[i * kWidth] + log2_total) * static_cast<T>(0.6931471805599453);
   }
   return sum_of<T>(strange) == 0;
 }
 
 template <class T>
 void attend_block(const Forward<T>& x) {
-  run(x, false);
-  if (finish(x)) return;
-  run(x, true);
-  finish(x);
+  const Work<T> work(x);
+  run(x, work, false);
+  if (finish(x, work)) return;
+  run(x, work, true);
+  finish(x, work);
 }
 
 }  // namespace

@@ -45,21 +45,44 @@ inline GroupBits group_bits(const HeadMask& mask, int64_t row, int64_t rows, int
   return bits;
 }
 
-// s = (s + bias) scale log2(e), and -inf where the bits forbid.
+// The run of tiles that hold every key that any of the rows may attend to.
+struct Tiles {
+  int64_t first, last;
+};
+inline Tiles tiles_of(const HeadMask& mask, int64_t rows, int64_t k_len) {
+  if (!mask.groups) return {0, (k_len + kTile - 1) / kTile};
+  int64_t start = k_len, stop = 0;
+  for (int64_t g = 0; g < groups_of(rows); ++g) {
+    const Interval any = mask.groups[g * mask.group];
+    if (any.start < start) start = any.start;
+    if (any.stop > stop) stop = any.stop;
+  }
+  return {start / kTile, (stop + kTile - 1) / kTile};
+}
+
+// What makes a product of a query and a key a score in units of log2.
 template <class T>
+inline T log2_scale(const Queries<T>& x) {
+  return x.scale * static_cast<T>(1.4426950408889634);
+}
+
+// s = (s + bias) scale log2(e), and -inf where the bits forbid; SCALED: s is scaled already, as q was.
+template <bool SCALED, class T>
 inline void finish_scores(const Queries<T>& x, const GroupBits& bits, int64_t row, int64_t tile, int from,
                           int to, T* s) {
   constexpr int kWidth = Lanes<T>::kWidth;
-  const auto scale = all(static_cast<T>(x.scale * static_cast<T>(1.4426950408889634)));
+  if (SCALED && !x.bias.data && bits.every == ~uint64_t{0}) return;
+  const T scale = log2_scale(x);
   for (int64_t i = 0; i < kGroup; ++i, s += kTile) {
     if (x.bias.data) {
       const T* bias = x.bias.data + (row + i < x.rows ? row + i : x.rows - 1) * x.bias.row;
       const int64_t begin = tile * kTile, end = to * kWidth;
       for (int64_t k = from * kWidth; k < end && begin + k < x.k_len; ++k)
-        s[k] += bias[(begin + k) * x.bias.key];
+        s[k] += bias[(begin + k) * x.bias.key] * (SCALED ? scale : T{1});
     }
     for (int c = from; c < to; ++c) {
-      auto v = load(s + c * kWidth) * scale;
+      auto v = load(s + c * kWidth);
+      if constexpr (!SCALED) v = v * scale;
       if (bits.every != ~uint64_t{0}) v = where(bits.row[i] >> (c * kWidth), v, -kInfinity<T>);
       store(s + c * kWidth, v);
     }

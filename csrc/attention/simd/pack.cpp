@@ -1,5 +1,6 @@
-// Rows x (rows, d) as tiles of 64, transposed: out[tile][k][row], zeros where rows end. Four by four elements
-// at a time, as four vectors of 16 or 32 bytes that are interleaved twice; about one cycle for each element.
+// Rows x (rows, d), or those at `places`, as tiles of 64, transposed: out[tile][k][row], zeros where rows
+// end. Four by four elements at a time, as four vectors of 16 or 32 bytes that are interleaved twice; about
+// one cycle for each element.
 #include "attention/simd/tile.hpp"
 
 namespace kxfast::attention::KXFAST_ISA {
@@ -20,10 +21,13 @@ inline void transpose_four(const T* const* row, int64_t k, T* out) {
 }
 
 template <class T>
-void pack(const T* x, int64_t rows, int64_t d, T* out) {
+void pack(const T* x, const int64_t* places, int64_t rows, int64_t d, T* out) {
   for (int64_t j = 0; j < kTile; j += 4) {
     const T* row[4];
-    for (int64_t i = 0; i < 4; ++i) row[i] = x + (j + i < rows ? j + i : 0) * d;
+    for (int64_t i = 0; i < 4; ++i) {
+      const int64_t at = j + i < rows ? j + i : 0;
+      row[i] = x + (places ? places[at] : at) * d;
+    }
     int64_t k = 0;
     if (j + 4 <= rows)
       for (; k + 4 <= d; k += 4) transpose_four(row, k, out + j);
@@ -34,11 +38,11 @@ void pack(const T* x, int64_t rows, int64_t d, T* out) {
 
 }  // namespace
 
-void pack_tiles(const float* x, int64_t rows, int64_t d, float* out) {
-  pack(x, rows, d, out);
+void pack_tiles(const float* x, const int64_t* places, int64_t rows, int64_t d, float* out) {
+  pack(x, places, rows, d, out);
 }
-void pack_tiles(const double* x, int64_t rows, int64_t d, double* out) {
-  pack(x, rows, d, out);
+void pack_tiles(const double* x, const int64_t* places, int64_t rows, int64_t d, double* out) {
+  pack(x, places, rows, d, out);
 }
 
 }  // namespace kxfast::attention::KXFAST_ISA

@@ -50,9 +50,10 @@ def simulate(
     epsilon: typing.SupportsFloat | typing.SupportsIndex = 0.03,
     start: typing.SupportsFloat | typing.SupportsIndex = 0.0,
     starts: typing.Annotated[numpy.typing.ArrayLike, numpy.int64] = ...,
+    before: typing.Any = None,
 ) -> tuple[typing.Any, ...]:
     """
-    Trajectories first .. first + n at the times t: counts, firings, averages or None, ends by until.
+    Trajectories first .. first + n at t: counts, firings, averages or None, ends by until, event states.
     """
 
 def simulate_events(

@@ -48,23 +48,32 @@ def attention_call(q: Any, k: Any, v: Any, mask: Any, bias: Any, scale: Any) -> 
     a = checks.floating("q", q, ndim=4, half=True)
     b = checks.floating("k", k, ndim=4, half=True)
     c = checks.floating("v", v, ndim=4, half=True)
-    batch, heads, q_len, dim = a.shape
-    groups, k_len = b.shape[1:3]
-    letters = f"({batch}, Hkv, Lk, {dim})"
-    checks.shape("k", b, (batch, groups, k_len, dim), letters, "to match q's batch and head size")
-    letters = f"({batch}, {groups}, {k_len}, Dv)"
-    checks.shape("v", c, (batch, groups, k_len, c.shape[3]), letters, "to match k")
-    if groups == 0 or heads == 0 or heads % groups:
-        raise ValueError(f"q must have a multiple of k's {groups} heads; got {heads}")
-    full = (batch, heads, q_len, k_len)
+    full = agreeing(a, b, c)
     m = Pairs() if mask is None else pairs(mask, full, bias is None)
     d = None if bias is None else four_dimensions("bias", checks.floating("bias", bias, half=True), full)
     if d is None:
         a, b, c = checks.common_float(q=a, k=b, v=c)
     else:
         a, b, c, d = checks.common_float(q=a, k=b, v=c, bias=d)
-    factor = max(dim, 1) ** -0.5 if scale is None else checks.number("scale", scale)
-    return Call(a, b, c, m, d, factor)
+    return Call(a, b, c, m, d, factor(scale, a.shape[3]))
+
+
+def agreeing(q: Any, k: Any, v: Any) -> tuple[int, int, int, int]:
+    """Check the shapes of arrays of four dimensions; return (batch, heads, queries, keys)."""
+    batch, heads, q_len, dim = q.shape
+    groups, k_len = k.shape[1:3]
+    letters = f"({batch}, Hkv, Lk, {dim})"
+    checks.shape("k", k, (batch, groups, k_len, dim), letters, "to match q's batch and head size")
+    letters = f"({batch}, {groups}, {k_len}, Dv)"
+    checks.shape("v", v, (batch, groups, k_len, v.shape[3]), letters, "to match k")
+    if groups == 0 or heads == 0 or heads % groups:
+        raise ValueError(f"q must have a multiple of k's {groups} heads; got {heads}")
+    return batch, heads, q_len, k_len
+
+
+def factor(scale: Any, dim: int) -> float:
+    """Return what scores are multiplied by."""
+    return float(max(dim, 1) ** -0.5) if scale is None else checks.number("scale", scale)
 
 
 def pairs(mask: Any, full: tuple[int, int, int, int], sortable: bool) -> Pairs:
@@ -87,12 +96,17 @@ def pairs(mask: Any, full: tuple[int, int, int, int], sortable: bool) -> Pairs:
 
 def four_dimensions(name: str, x: Array, full: tuple[int, ...]) -> Array:
     """Put axes of length 1 before `x`, which must broadcast to `full`."""
-    wide = x.reshape((1,) * (4 - x.ndim) + x.shape)
-    if wide.ndim != 4 or any(a not in (1, b) for a, b in zip(wide.shape, full, strict=True)):
+    return x.reshape(broadcasting(name, x.shape, full))
+
+
+def broadcasting(name: str, shape: tuple[int, ...], full: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape with axes of length 1 before it, which must broadcast to `full`."""
+    wide = (1,) * (4 - len(shape)) + shape
+    if len(wide) != 4 or any(a not in (1, b) for a, b in zip(wide, full, strict=True)):
         hint = ""
-        if x.ndim < 4 and x.shape[:1] == full[:1] and x.shape[-1:] in (full[3:], (1,)):
-            hint = f"; insert axes for heads (and queries): {name}[:, None{', None' if x.ndim == 2 else ''}]"
-        raise ValueError(f"{name} must broadcast to (B, H, Lq, Lk) = {full}; got shape {x.shape}{hint}")
+        if len(shape) < 4 and shape[:1] == full[:1] and shape[-1:] in (full[3:], (1,)):
+            hint = f"; insert axes for heads (and queries): {name}[:, None{', None' if len(shape) == 2 else ''}]"
+        raise ValueError(f"{name} must broadcast to (B, H, Lq, Lk) = {full}; got shape {shape}{hint}")
     return wide
 
 

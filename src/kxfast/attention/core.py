@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kxfast import checks
+from kxfast import checks, devices
 from kxfast.attention.arguments import attention_call, result_like
 from kxfast.dispatch import implementation
 
@@ -28,7 +28,8 @@ def scaled_dot_product_attention(
     Parameters
     ----------
     q : array, shape (B, H, Lq, D), float32, float64, float16 or bfloat16
-        Half types are computed in float32 and rounded once, at the end.
+        Half types are computed in float32 and rounded once, at the end. In the memory of a GPU, all arrays must be
+        there and of one type; half types are multiplied by its tensor cores, weights being rounded to them.
     k : array, shape (B, Hkv, Lk, D)
         H is a multiple of Hkv: query head h attends to key head ``h // (H // Hkv)``.
     v : array, shape (B, Hkv, Lk, Dv)
@@ -71,6 +72,10 @@ def scaled_dot_product_attention(
     [1.0, 1.5, 3.0]
 
     """
+    if devices.wanted((q,), backend):
+        from kxfast.attention.device import attend_there
+
+        return attend_there(q, k, v, mask=mask, bias=bias, scale=scale, return_lse=return_lse, out=out)
     call = attention_call(q, k, v, mask, bias, scale)
     both = checks.boolean("return_lse", return_lse)
     inputs = {"q": call.q, "k": call.k, "v": call.v, "bias": call.bias}
@@ -133,6 +138,10 @@ def scaled_dot_product_attention_backward(
     [0.5, 0.5]
 
     """
+    if devices.wanted((q,), backend):
+        from kxfast.attention.device import attend_back_there
+
+        return attend_back_there(grad, q, k, v, out, lse, mask=mask, bias=bias, scale=scale, need_dbias=need_dbias)
     call = attention_call(q, k, v, mask, bias, scale)
     wanted = checks.boolean("need_dbias", need_dbias)
     if wanted and call.bias is None:

@@ -2,6 +2,7 @@
 
 from kxfast.gillespie.arrays import from_arrays
 from kxfast.gillespie.bngl import read_bngl_net
+from kxfast.gillespie.carried import EventState
 from kxfast.gillespie.logs import simulate_events
 from kxfast.gillespie.models import example, read_json
 from kxfast.gillespie.moments import histograms, moments
@@ -13,6 +14,7 @@ from kxfast.gillespie.trajectories import EventLog, Histograms, Moments, Traject
 
 __all__ = [
     "EventLog",
+    "EventState",
     "Histograms",
     "Moments",
     "ReactionNetwork",

@@ -11,11 +11,18 @@ from scipy import sparse
 from kxfast import checks
 from kxfast.gillespie.network import ReactionNetwork
 from kxfast.gillespie.notation import check_counts, check_names
-from kxfast.gillespie.sides import Side, side_of_entries
+from kxfast.gillespie.sides import Side, in_volume, side_of_entries
 
 
 def from_arrays(
-    species: Sequence[str], initial: Any, reactants: Any, products: Any, rates: Any, *, propensity: str = "binomial"
+    species: Sequence[str],
+    initial: Any,
+    reactants: Any,
+    products: Any,
+    rates: Any,
+    *,
+    propensity: str = "binomial",
+    volume: float = 1.0,
 ) -> ReactionNetwork:
     """Return a network of mass action reactions given as arrays.
 
@@ -29,6 +36,7 @@ def from_arrays(
     rates : array, (R,)
         Rate constants per unit of time, at least 0.
     propensity : {"binomial", "falling"}
+    volume : float
         See `ReactionNetwork`.
 
     Returns
@@ -60,6 +68,7 @@ def from_arrays(
         if c.min() < 0:
             raise ValueError(f"rates must be at least 0; got {c.min():g}")
     sides = (_side("reactants", reactants, len(c), len(names)), _side("products", products, len(c), len(names)))
+    c = in_volume(c, sides[0], volume)
     return ReactionNetwork.from_sides(names, check_counts("initial", initial, names), sides, c, propensity=propensity)
 
 

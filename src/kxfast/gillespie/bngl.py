@@ -16,6 +16,13 @@ from kxfast.gillespie.notation import Reaction, check_counts
 
 _BLOCK = re.compile(r"begin\s+(.*\S)")
 _NAME = re.compile(r"(?<![\w.])([A-Za-z_]\w*)(\(\s*\))?")
+# Rate laws by name: their parameters and the propensity, of the first reactant's count S and the second one's, E.
+_LAWS = {
+    "Sat": (("k", "K"), "({k}) * {S} / (({K}) + {S})"),
+    "Hill": (("k", "K", "h"), "({k}) * {S} ** ({h}) / (({K}) ** ({h}) + {S} ** ({h}))"),
+    "MM": (("k", "K"), "({k}) * {free} / (({K}) + {free})"),
+}
+_FREE = "(0.5 * ({S} - ({K}) - {E} + sqrt(({S} - ({K}) - {E}) ** 2 + 4 * ({K}) * {S})))"  # substrate that is not bound
 _SPELLING = {"ln": "log", "time": "t", "t": "t_"}  # BioNetGen's t is a name like others
 
 
@@ -25,8 +32,9 @@ def read_bngl_net(path: str | PathLike[str]) -> ReactionNetwork:
     Parameters, functions, species, reactions and groups are read; a rate is a number, a parameter, an expression of
     them, or a function, of groups too. A rate constant multiplies ``n (n - 1)`` where a reaction takes two of a
     species: BioNetGen writes the factor 1/2 of such a rule itself. Initial amounts are rounded to whole molecules, as
-    BioNetGen's own simulator does. A species marked ``$`` keeps its count. The rate laws ``Sat``, ``MM`` and ``Hill``
-    and functions that expressions do not have are refused.
+    BioNetGen's own simulator does. A species marked ``$`` keeps its count. Of reactants S, E, ... that differ, the rate
+    laws ``Sat k K``, k S E / (K + S), and ``Hill k K h``, k S^h E / (K^h + S^h), are read, and ``MM k K`` of the two,
+    which puts the substrate that is not bound in S's place. Functions that expressions do not have are refused.
 
     Parameters
     ----------
@@ -167,13 +175,14 @@ class _Reader:
     def _reaction(self, place: str, fields: list[str], names: list[str], fixed: set[int]) -> Reaction:
         reactants, products = (self._side(text, place) for text in fields[1:3])
         rate = fields[3]
-        if rate.split()[0] in ("Sat", "MM", "Hill"):
-            raise ValueError(f"{place} has the rate law {rate.split()[0]}, which is not supported")
+        law = self._program(self._law(place, rate, reactants), place) if rate.split()[0] in _LAWS else ()
         for s in fixed:  # what is fixed stands on both sides alike
             products.pop(s, None)
             if s in reactants:
                 products[s] = reactants[s]
         sides = [{names[s]: k for s, k in side.items()} for side in (reactants, products)]
+        if law:
+            return Reaction(sides[0], sides[1], math.nan, law)
         program = self._program(rate, place)
         if len(program) > 1 or program[0].op == SPECIES:
             label = {s: name for name, s in self.index.items()}
@@ -182,6 +191,20 @@ class _Reader:
         if program[0].op == NUMBER and not (math.isfinite(program[0].value) and program[0].value >= 0):
             raise ValueError(f"{place} must have a rate that is finite and at least 0; got {program[0].value:g}")
         return Reaction(sides[0], sides[1], program[0].value * math.prod(map(math.factorial, reactants.values())))
+
+    def _law(self, place: str, rate: str, reactants: dict[int, int]) -> str:
+        """Return the propensity of a rate law that has a name."""
+        name, *given = rate.split()
+        names, formula = _LAWS[name]
+        if len(given) != len(names):
+            raise ValueError(f"{place} must give {name} {len(names)} parameters; got {len(given)}")
+        if not reactants or max(reactants.values()) > 1 or (name == "MM" and len(reactants) != 2):
+            wanted = "a substrate and an enzyme" if name == "MM" else "reactants"
+            raise ValueError(f"{place} must have {wanted} that differ for the rate law {name}")
+        label = {s: text for text, s in self.index.items()}
+        counts = [label[s] for s in reactants]
+        words = dict(zip(names, given, strict=True)) | {"S": counts[0], "E": counts[-1]}
+        return " * ".join([formula.format(**words, free=_FREE.format(**words) if name == "MM" else ""), *counts[1:]])
 
     def _side(self, text: str, place: str) -> dict[int, int]:
         side: dict[int, int] = {}

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kxfast import checks, dispatch
 from kxfast.errors import BackendError
-from kxfast.gillespie.expressions import TIME
+from kxfast.gillespie.carried import Arrays, check_state
+from kxfast.gillespie.control import flat
+from kxfast.gillespie.expressions import TIME, Program
 from kxfast.gillespie.network import ReactionNetwork
 from kxfast.gillespie.trajectories import Reals, Trajectories
 from kxfast.settings import forced_backend
 
+_PLACE = re.compile(r"(?<=the count of )species (\d+)|place (\d+) of the state")
 METHODS = (
     "auto",
     "direct",
@@ -47,21 +52,53 @@ def check_times(t: Any) -> Reals:
     return grid
 
 
-def check_start(start: Any, n: int | None, net: ReactionNetwork, grid: Reals) -> tuple[float, Any, int]:
-    """Return the time at which trajectories begin, their counts (n, S) or None for the network's, and n."""
+class Start(NamedTuple):
+    """Where trajectories begin."""
+
+    n: int
+    time: float = 0.0
+    counts: Any = None  # (n, S), or the network's own
+    state: Arrays | None = None  # of the network's events
+    again: bool = False  # whether they go on from an earlier result
+    stopped: Reals | None = None  # when until has ended each of that
+
+
+def check_start(start: Any, n: int | None, net: ReactionNetwork, grid: Reals) -> Start:
+    """Return where trajectories begin: from the network's counts, from others, or where a result has ended."""
     if start is None:
-        return 0.0, None, checks.integer("n", 1 if n is None else n, low=1)
-    begin = 0.0
-    if isinstance(start, Trajectories):
-        if net.events:
-            raise ValueError(f"net must have no events to go on from start; got {net.events[0].name!r}")
-        if start.species != net.species:
-            raise ValueError("start must have the species of net")
-        if start.stopped is not None and np.any(np.isfinite(start.stopped)):
-            raise ValueError("start must have no trajectories that until has ended")
-        begin, start = float(start.t[-1]), start.counts[:, -1]
-        if grid[0] < begin:
-            raise ValueError(f"t must be at least start's last time, {begin:g}; got {grid[0]:g}")
+        return Start(checks.integer("n", 1 if n is None else n, low=1))
+    if not isinstance(start, Trajectories):
+        counts, n = _starting_counts(start, n, net)
+        return Start(n, 0.0, counts)
+    if start.species != net.species:
+        raise ValueError(f"start must have the species of net, {_listed(net.species)}; got {_listed(start.species)}")
+    begin = float(start.t[-1])
+    if grid[0] < begin:
+        raise ValueError(f"t must be at least start's last time, {begin:g}; got {grid[0]:g}")
+    counts, n = _starting_counts(start.counts[:, -1], n, net)
+    return Start(n, begin, counts, check_state(start.state, net, n), True, start.stopped)
+
+
+def check_ended(start: Start, condition: Program) -> None:
+    """Raise unless trajectories that until has ended stay ended: going on, the condition must hold for them again."""
+    ended = np.flatnonzero(np.isfinite(start.stopped)) if start.stopped is not None else np.array([], np.int64)
+    if not ended.size:
+        return
+    if not condition:
+        raise ValueError(f"until must be given: it has ended {ended.size} trajectories of start")
+    _, ops, numbers = flat([condition])
+    values = start.counts if start.state is None else np.hstack([start.counts, start.state[0]])
+    holds = np.broadcast_to(function("reference", "evaluate")(ops, numbers, values[ended].T, 0.0), ended.shape)
+    if not np.all(holds):
+        i = int(ended[np.flatnonzero(holds == 0)[0]])
+        raise ValueError(f"until must hold where it has ended start; it does not for trajectory {i}")
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+
+
+def _starting_counts(start: Any, n: int | None, net: ReactionNetwork) -> tuple[Any, int]:
     counts = checks.integers("start", start, low=0)
     if counts.ndim == 1:
         counts = np.broadcast_to(counts, (checks.integer("n", 1 if n is None else n, low=1), *counts.shape))
@@ -69,14 +106,14 @@ def check_start(start: Any, n: int | None, net: ReactionNetwork, grid: Reals) ->
     checks.shape("start", counts, (n, len(net.species)), "(S,) or (n, S)", f"to match {n} trajectories")
     if counts.max() > 2**52:
         raise ValueError(f"start must be at most 2**52; got {int(counts.max())}")
-    return begin, np.ascontiguousarray(counts), n
+    return np.ascontiguousarray(counts), n
 
 
-def continued(key: int, begin: float) -> int:
-    """Return the key of streams from the time `begin` on: a seed may be used again to go on."""
-    if begin == 0:
+def key_of(key: int, start: Start) -> int:
+    """Return the key of streams: those of a seed that is used again to go on are others."""
+    if not start.again:
         return key
-    return checks.seed(np.random.SeedSequence([key, int(np.float64(begin).view(np.uint64))]))
+    return checks.seed(np.random.SeedSequence([key, int(np.float64(start.time).view(np.uint64))]))
 
 
 def check_leaping(
@@ -131,6 +168,19 @@ def _methods(backend: str, name: str) -> tuple[str, ...]:
     module = dispatch.load("gillespie", backend)
     approximate = () if name == "simulate_events" else getattr(module, "APPROXIMATE", ())
     return (*getattr(module, "METHODS", ()), *approximate)
+
+
+@contextmanager
+def names_in_errors(net: ReactionNetwork) -> Iterator[None]:
+    """Put names where backends, which know none, speak of places."""
+    try:
+        yield
+    except ValueError as error:
+        names = (*net.species, *net.variables)
+        text = _PLACE.sub(lambda match: repr(names[int(match[1] or match[2])]), str(error))
+        if text == str(error):
+            raise
+        raise ValueError(text) from None
 
 
 def function(backend: str, name: str) -> Callable[..., Any]:

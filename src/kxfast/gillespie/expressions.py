@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import keyword
 import math
 import operator
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -33,6 +35,10 @@ _FOLD: dict[int, Callable[..., Any]] = {
     17: operator.eq, 18: lambda a, b: bool(a and b), 19: lambda a, b: bool(a or b), 20: operator.not_,
     21: math.sin, 22: math.cos, 23: lambda condition, yes, no: yes if condition else no,
 }  # fmt: skip
+_MARK = "\u00b7"  # a middle dot: part of no name of ours, but of Python's grammar of names
+CLOCK = f"t{_MARK}"  # the time, also where t is the name of a species or a parameter
+_OPERATORS = ("and", "or", "not", "if", "else")
+_WORDS = re.compile(rf"\b(?:{'|'.join(word for word in keyword.kwlist if word not in _OPERATORS)})\b")
 _MAX_DEPTH = 32
 _MAX_LENGTH = 10_000
 
@@ -62,7 +68,7 @@ def compile_expression(
     if len(text) > _MAX_LENGTH:
         raise ValueError(f"{name} must have at most {_MAX_LENGTH} characters; got {len(text)}")
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        tree = ast.parse(_WORDS.sub(rf"\g<0>{_MARK}", text.strip()), mode="eval").body  # such as a parameter lambda
         program = tuple(_Compiler(species, parameters, name, time).steps(tree))
     except (SyntaxError, RecursionError, MemoryError):
         raise ValueError(f"{name} must be an arithmetic expression; got {_short(text)}") from None
@@ -89,7 +95,8 @@ class _Compiler:
         logical = self._logical(node)
         if logical is not None:
             return logical
-        raise ValueError(f"{self.name} must be arithmetic (+ - * / ** and functions); got {_short(ast.unparse(node))}")
+        got = _short(ast.unparse(node).replace(_MARK, ""))
+        raise ValueError(f"{self.name} must be arithmetic (+ - * / ** and functions); got {got}")
 
     def _logical(self, node: ast.AST) -> list[Step] | None:
         if isinstance(node, ast.Compare) and all(type(op) in _COMPARISONS for op in node.ops):
@@ -119,12 +126,13 @@ class _Compiler:
         except OverflowError:
             raise ValueError(f"{self.name} must have finite numbers; got {_short(str(value))}") from None
 
-    def _name(self, name: str) -> Step:
+    def _name(self, spelled: str) -> Step:
+        name = spelled if spelled == CLOCK else spelled.removesuffix(_MARK)
         if name in self.species:
             return Step(SPECIES, float(self.species[name]))
         if name in self.parameters:
             return Step(NUMBER, self.parameters[name])
-        if name == "t":
+        if name in ("t", CLOCK):
             if self.time:
                 return Step(TIME)
             raise ValueError(f"{self.name} must not depend on the time t")

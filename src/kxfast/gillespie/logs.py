@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kxfast import checks
-from kxfast.gillespie.calls import check_network, function, serving
+from kxfast.gillespie.calls import check_network, function, names_in_errors, serving
 from kxfast.gillespie.memory import available_memory, check_memory
 from kxfast.gillespie.network import ReactionNetwork
 from kxfast.gillespie.trajectories import EventLog
@@ -75,7 +75,8 @@ def simulate_events(
     if t_end is None:
         check_memory(_BYTES * most, "a log of so many events", "fewer max_events, or simulate()")
     room = max(1, available_memory() // _BYTES)
-    times, reaction, absorbed = run(net.arrays, t_end=end, max_events=min(most, room), method=method, seed=key)
+    with names_in_errors(net):
+        times, reaction, absorbed = run(net.arrays, t_end=end, max_events=min(most, room), method=method, seed=key)
     if room < most and len(times) == room:
         raise MemoryError(f"the log needs more than {_BYTES * room} bytes, which are reached at t = {times[-1]:g}")
     return EventLog(times, reaction, net.initial, net.changes, net.species, absorbed, method)

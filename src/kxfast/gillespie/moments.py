@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kxfast import checks
-from kxfast.gillespie.calls import check_leaping, check_network, check_times, function, serving
+from kxfast.gillespie.calls import check_leaping, check_network, check_times, function, names_in_errors, serving
 from kxfast.gillespie.memory import check_memory
 from kxfast.gillespie.network import ReactionNetwork
 from kxfast.gillespie.simulate import Progress
@@ -143,8 +143,9 @@ def _run(
     report = checks.progress(progress, "sample")
     sums = 32 + 8 * (histogram[2] + 2 if histogram[2] else 0)
     check_memory((16 + sums * (1 + (workers or get_num_threads()))) * len(grid) * len(net.species))
-    mean, variance, events, cells = function(chosen, "moments")(
-        net.arrays, grid, method=method, seed=key, n=n, threads=workers, progress=report, epsilon=leap,
-        histogram=histogram,
-    )  # fmt: skip
+    with names_in_errors(net):
+        mean, variance, events, cells = function(chosen, "moments")(
+            net.arrays, grid, method=method, seed=key, n=n, threads=workers, progress=report, epsilon=leap,
+            histogram=histogram,
+        )  # fmt: skip
     return Moments(grid, mean, variance, net.species, n, events, method), cells

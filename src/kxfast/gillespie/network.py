@@ -17,7 +17,7 @@ from kxfast.gillespie.control import Event, control_arrays, flat
 from kxfast.gillespie.expressions import Program
 from kxfast.gillespie.functions import numbered
 from kxfast.gillespie.notation import Reaction, check_counts, check_names, check_parameters, parse, write
-from kxfast.gillespie.sides import Side, side_of
+from kxfast.gillespie.sides import Side, in_volume, side_of
 
 _MAX_REACTANTS, _MAX_PRODUCTS = 100, 2**31 - 1
 PROPENSITIES = ("binomial", "falling")
@@ -43,6 +43,9 @@ class ReactionNetwork:
     propensity : {"binomial", "falling"}
         "binomial": ``2 A -> B @ c`` has propensity c A (A - 1) / 2. "falling": c A (A - 1), so that a rate constant
         stands for the binomial one divided by the product of l_i!. Third-order and higher reactions likewise.
+    volume : float
+        V above 0 for rate constants per concentration, molecules per unit of volume: a reaction of order m has the
+        constant c V^(1 - m), so that macroscopic ones go with "falling". Expressions stand as they are.
 
     Attributes
     ----------
@@ -83,6 +86,8 @@ class ReactionNetwork:
         reactions: Iterable[str | tuple[str, Callable[..., Any]]],
         parameters: Mapping[str, float] | None = None,
         propensity: str = "binomial",
+        *,
+        volume: float = 1.0,
     ) -> None:
         if not isinstance(species, Mapping):
             raise TypeError(f"species must be a mapping of names to initial counts; got {type(species).__name__}")
@@ -93,7 +98,7 @@ class ReactionNetwork:
         index = {name: i for i, name in enumerate(names)}
         parsed = [parse(text, f"reactions[{i}]", index, constants) for i, text in enumerate(reactions)]
         initial = check_counts("the counts of species", list(species.values()), names)
-        self._set_reactions(names, initial, parsed, propensity)
+        self._set_reactions(names, initial, parsed, propensity, volume)
         self.parameters = constants
 
     @classmethod
@@ -116,13 +121,18 @@ class ReactionNetwork:
         return network
 
     def _set_reactions(
-        self, names: Sequence[str], initial: NDArray[np.int64], reactions: Sequence[Reaction], propensity: str
+        self,
+        names: Sequence[str],
+        initial: NDArray[np.int64],
+        reactions: Sequence[Reaction],
+        propensity: str,
+        volume: float = 1.0,
     ) -> None:
         sides = (
             side_of((each.reactants for each in reactions), names),
             side_of((each.products for each in reactions), names),
         )
-        rates = np.array([reaction.rate for reaction in reactions], np.float64)
+        rates = in_volume(np.array([reaction.rate for reaction in reactions], np.float64), sides[0], volume)
         functions = tuple(dict.fromkeys(each.function for each in reactions if each.function))
         programs = tuple(
             numbered(each.program, functions.index(each.function)) if each.function else each.program
@@ -243,7 +253,8 @@ class ReactionNetwork:
         Notes
         -----
         Propensities are written as they stand, parameters as their values, species as amounts in a compartment
-        ``cell`` of size 1. A name that cannot be an id, such as ``EGF(r)``, becomes the name of a species ``S1``.
+        ``cell`` of size 1, events and what rules assign as they were read. A name that cannot be an id, such as
+        ``EGF(r)``, becomes the name of a species ``S1``.
         `read_sbml` reads it back to the same propensities. Source: SBML Level 3 Version 2 Core, 2018.
 
         Examples

@@ -76,6 +76,8 @@ def parse(text: Any, name: str, species: Mapping[str, int], parameters: Mapping[
         text, function = f"{text[0]} @ 0", text[1]
     if not isinstance(text, str):
         raise TypeError(f"{name} must be a str such as 'S + E -> SE @ k'; got {type(text).__name__}")
+    if "<" in text.partition("@")[0]:
+        raise ValueError(f"{name} must go one way; write 'A -> B @ k1' and 'B -> A @ k2' for {text!r}")
     sides, at, rate = text.partition("@")
     left, arrow, right = sides.partition("->")
     if not at or not arrow or "->" in right or "@" in rate:

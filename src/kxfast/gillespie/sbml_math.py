@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
+from kxfast.gillespie.expressions import CLOCK
+
 
 class Formulas:
     """Translates formulas; `name` says what a name in them stands for, `definitions` are those of functions."""
@@ -25,7 +27,7 @@ class Formulas:
             libsbml.AST_FUNCTION_SIN: "sin", libsbml.AST_FUNCTION_COS: "cos",
         }  # fmt: skip
         self.constants = {
-            libsbml.AST_NAME_TIME: "t", libsbml.AST_NAME_AVOGADRO: "(6.02214179e23)",
+            libsbml.AST_NAME_TIME: CLOCK, libsbml.AST_NAME_AVOGADRO: "(6.02214179e23)",
             libsbml.AST_CONSTANT_TRUE: "(1.0)", libsbml.AST_CONSTANT_FALSE: "(0.0)",
             libsbml.AST_CONSTANT_PI: f"({math.pi!r})", libsbml.AST_CONSTANT_E: f"({math.e!r})",
         }  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kxfast.gillespie.expressions import compile_expression
+from kxfast.gillespie.expressions import CLOCK, compile_expression
 from kxfast.gillespie.mass_action import polynomial_of
 from kxfast.gillespie.sbml_math import Formulas
 
@@ -101,7 +101,7 @@ class Values:
         known = {name: amount for name, amount in self.amounts.items() if amount is not None}
         text = self.formula(element)
         try:
-            program = compile_expression(text, {}, {**self.known(), **known, "t": 0.0}, named(element))
+            program = compile_expression(text, {}, {**self.known(), **known, CLOCK: 0.0}, named(element))
         except ValueError as error:
             if "must name species and parameters" in str(error):
                 return None
@@ -125,7 +125,11 @@ class Values:
             if slope is None or not slope.keys() <= {(), ((0, 1),)}:
                 raise ValueError(f"{named(rule)} must be a linear formula of {name!r} itself")
             start, a, b = self.parameters[name], slope.get(((0, 1),), 0.0), slope.get((), 0.0)
-            moved = f"({start!r} + {b!r} * t)" if a == 0 else f"({start + b / a!r} * exp({a!r} * t) - {b / a!r})"
+            moved = (
+                f"({start!r} + {b!r} * {CLOCK})"
+                if a == 0
+                else f"({start + b / a!r} * exp({a!r} * {CLOCK}) - {b / a!r})"
+            )
             self.motions[name] = moved
         for name in self.motions:
             del self.parameters[name]

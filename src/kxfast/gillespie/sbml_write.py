@@ -6,12 +6,14 @@ import re
 from collections.abc import Sequence
 from math import factorial, prod
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kxfast.files import whole_file
-from kxfast.gillespie.expressions import CALL, IF, NUMBER, SPECIES, Program, operands
+from kxfast.gillespie.expressions import CALL, IF, NUMBER, SPECIES, TIME, Program, operands
 
 if TYPE_CHECKING:
+    from kxfast.gillespie.control import Event
     from kxfast.gillespie.network import ReactionNetwork
 
 Side = dict[int, int]  # counts of species
@@ -28,6 +30,8 @@ _NOT = 20
 
 def write_sbml(net: ReactionNetwork, path: str | PathLike[str]) -> None:
     """Write a network as SBML Level 3 Version 2; the file appears whole or not at all."""
+    if not Path(path).parent.is_dir():
+        raise FileNotFoundError(f"path must be in an existing folder; got '{path}'")
     try:
         import libsbml
     except ImportError:
@@ -41,8 +45,8 @@ def write_sbml(net: ReactionNetwork, path: str | PathLike[str]) -> None:
     compartment.setConstant(True)
     compartment.setSize(1)
     compartment.setSpatialDimensions(3)
-    ids = _identifiers(net.species)
-    for name, identifier, count in zip(net.species, ids, net.initial.tolist(), strict=True):
+    ids = _identifiers((*net.species, *net.variables, *net.rules))
+    for name, identifier, count in zip(net.species, ids, net.initial.tolist(), strict=False):
         species = model.createSpecies()
         species.setId(identifier)
         species.setName(name)
@@ -53,6 +57,9 @@ def write_sbml(net: ReactionNetwork, path: str | PathLike[str]) -> None:
         species.setConstant(False)
     for j, sides in enumerate(zip(*(side.by_reaction(len(net.rates)) for side in net.sides), strict=True)):
         _add_reaction(libsbml, model, net, j, ids, *sides)
+    _add_parameters(libsbml, model, net, ids)
+    for event in net.events:
+        _add_event(libsbml, model, event, ids)
     with whole_file(path) as stream:
         stream.write(libsbml.writeSBMLToString(document).encode())
 
@@ -88,10 +95,46 @@ def _add_reaction(
             reference.setSpecies(ids[i])
             reference.setStoichiometry(count)
             reference.setConstant(True)
-    for i in sorted(read - {*reactants, *products}):
+    for i in sorted(each for each in read - {*reactants, *products} if each < len(net.species)):
         reaction.createModifier().setSpecies(ids[i])
-    formula = _infix(program, ids) if program else _mass_action(net.binomial_rates[j], reactants, ids)
+    formula = _formula(program, ids).number() if program else _mass_action(net.binomial_rates[j], reactants, ids)
     reaction.createKineticLaw().setMath(libsbml.parseL3Formula(formula))
+
+
+def _add_parameters(libsbml: Any, model: Any, net: ReactionNetwork, ids: Sequence[str]) -> None:
+    """Write what events change, and what rules assign."""
+    rest = ids[len(net.species) :]
+    for identifier, value in zip(rest, [*net.variables.values(), *(None for _ in net.rules)], strict=True):
+        parameter = model.createParameter()
+        parameter.setId(identifier)
+        parameter.setConstant(False)
+        if value is not None:
+            parameter.setValue(value)
+    for identifier, program in zip(rest[len(net.variables) :], net.rules.values(), strict=True):
+        rule = model.createAssignmentRule()
+        rule.setVariable(identifier)
+        rule.setMath(libsbml.parseL3Formula(_formula(program, ids).number()))
+
+
+def _add_event(libsbml: Any, model: Any, event: Event, ids: Sequence[str]) -> None:
+    def put(element: Any, formula: str) -> None:
+        element.setMath(libsbml.parseL3Formula(formula))
+
+    written = model.createEvent()
+    if event.name:
+        written.setId(event.name)
+    written.setUseValuesFromTriggerTime(event.early)
+    trigger = written.createTrigger()
+    trigger.setInitialValue(event.initial)
+    trigger.setPersistent(event.persistent)
+    put(trigger, _formula(event.trigger, ids).truth())
+    for program, create in (event.delay, written.createDelay), (event.priority, written.createPriority):
+        if program:
+            put(create(), _formula(program, ids).number())
+    for target, program in event.assignments:
+        assignment = written.createEventAssignment()
+        assignment.setVariable(ids[target])
+        put(assignment, _formula(program, ids).number())
 
 
 def _mass_action(rate: float, orders: Side, ids: Sequence[str]) -> str:
@@ -100,7 +143,7 @@ def _mass_action(rate: float, orders: Side, ids: Sequence[str]) -> str:
     return " * ".join([repr(float(rate)), *factors]) + (f" / {over}" if over > 1 else "")
 
 
-def _infix(program: Program, ids: Sequence[str]) -> str:
+def _formula(program: Program, ids: Sequence[str]) -> _Formula:
     stack: list[_Formula] = []
     for op, value in program:
         taken = [stack.pop() for _ in range(operands(op))][::-1]
@@ -109,6 +152,8 @@ def _infix(program: Program, ids: Sequence[str]) -> str:
             stack.append(_Formula(f"({value!r})"))
         elif op == SPECIES:
             stack.append(_Formula(ids[int(value)]))
+        elif op == TIME:
+            stack.append(_Formula("time"))
         elif op in _COMPARISONS:
             stack.append(_Formula(_COMPARISONS[op].format(*numbers), is_truth=True))
         elif op in _LOGICAL:
@@ -119,7 +164,7 @@ def _infix(program: Program, ids: Sequence[str]) -> str:
             stack.append(_Formula(f"piecewise({numbers[1]}, {truths[0]}, {numbers[2]})"))
         else:
             stack.append(_Formula((_UNARY | _BINARY)[op].format(*numbers)))
-    return stack[0].number()
+    return stack[0]
 
 
 class _Formula(NamedTuple):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kxfast import checks
 from kxfast.gillespie.memory import check_memory
 
 Integers = NDArray[np.int64]
@@ -48,3 +49,16 @@ def side_of(sides: Iterable[Mapping[str, int]], names: Sequence[str]) -> Side:
     entries = [(j, index[name], count) for j, side in enumerate(sides) for name, count in side.items()]
     rows, species, counts = np.array(entries, np.int64).reshape(-1, 3).T
     return side_of_entries(rows, species, counts)
+
+
+def in_volume(rates: NDArray[np.float64], reactants: Side, volume: Any) -> NDArray[np.float64]:
+    """Return the constants c V^(1 - order) of rates given per concentration; NaN stays."""
+    size = checks.number("volume", volume, above=0)
+    orders = np.bincount(reactants.reactions, reactants.counts, len(rates))
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = rates * size ** (1 - orders)
+    lost = (rates > 0) & ~((found > 0) & np.isfinite(found))
+    if lost.any():
+        j = int(np.flatnonzero(lost)[0])
+        raise ValueError(f"volume must give rate constants above 0 and finite; got {size:g} for reactions[{j}]")
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from itertools import pairwise
@@ -13,14 +13,18 @@ import numpy as np
 
 from kxfast import checks
 from kxfast.gillespie.calls import (
+    Start,
+    check_ended,
     check_leaping,
     check_network,
     check_start,
     check_times,
-    continued,
     function,
+    key_of,
+    names_in_errors,
     serving,
 )
+from kxfast.gillespie.carried import EventState, part_of, together
 from kxfast.gillespie.control import compile_until, flat
 from kxfast.gillespie.memory import check_memory
 from kxfast.gillespie.network import ReactionNetwork
@@ -72,7 +76,7 @@ def simulate(
     until : str, optional
         A condition of species and parameters, such as ``"A >= 10 and B == 0"``. A trajectory ends at the event after
         which it holds first (or at time 0), ``stopped`` says when, and later samples show the state it ended in:
-        extinction and first-passage times.
+        extinction and first-passage times. Going on from a result, those that it has ended stay ended.
     averages : bool
         Also average each trajectory over the time from ``t[0]`` to ``t[-1]``.
     progress : bool or callable
@@ -82,9 +86,10 @@ def simulate(
     executor : concurrent.futures.Executor, optional
         Ranges of trajectories are submitted to it, each on `threads` threads (default 1); the result is the same.
     start : Trajectories or integers, (S,) or (n, S), optional
-        An earlier result goes on from its last time, each trajectory from its last sample: what was to come next is
-        drawn anew, which changes no law, since waiting has no memory. Its seed may be used again. Counts are other
-        initial ones, of all trajectories or of each.
+        An earlier result goes on from its last time, each trajectory from its last sample and, of an SBML model, with
+        the delayed events and changed parameters of ``state``: what was to come next is drawn anew, which changes no
+        law, since waiting has no memory. The numbers of a seed depend on where a run was cut; the seed of the earlier
+        part may be used again. Counts are other initial ones, of all trajectories or of each.
     epsilon : float
         Of "tau_leaping": how much a propensity may change within a leap, relatively.
 
@@ -124,35 +129,47 @@ def simulate(
     """
     check_network(net)
     grid = check_times(t)
-    begin, counts, n = check_start(start, n, net, grid)
+    first = check_start(start, n, net, grid)
+    n = first.n
     averages = checks.boolean("averages", averages)
     if averages and len(grid) < 2:
         raise ValueError("t must have at least two times to average between; got 1")
     condition = compile_until(until, net.index, net.parameters)
+    check_ended(first, condition)
     if averages and condition:
         raise ValueError("averages must be False where until ends trajectories")
     workers = checks.threads(threads)
     executor = checks.executor(executor)
     chosen, method = serving("simulate", net, method, backend, single=n == 1)
     leap = check_leaping(net, method, epsilon, averages=averages, until=until)
-    key = continued(checks.seed(seed), begin)
+    key = key_of(checks.seed(seed), first)
     report = checks.progress(progress, "sample")
-    check_memory(8 * n * (len(grid) * len(net.species) + len(net.rates)))
+    at_samples = len(net.species) + len(net.rules)
+    check_memory(8 * n * (len(grid) * at_samples + len(net.rates) + 2 * len(net.species) * averages))
     arrays = net.arrays_until(condition) if condition else net.arrays
-    call = partial(_range, chosen, arrays, grid, method=method, seed=key, averages=averages, epsilon=leap, start=begin)
-    if executor is None:
-        samples, fired, mean, variance, stopped = call(n=n, first=0, threads=workers, progress=report, starts=counts)
-    else:
-        parts = _spread(executor, partial(call, threads=workers or 1, progress=None), n, len(grid), report, counts)
-        samples, fired = (np.concatenate(each) for each in zip(*(part[:2] for part in parts), strict=True))
-        mean, variance = (
-            np.concatenate(each) if averages else None for each in zip(*(part[2:4] for part in parts), strict=True)
-        )
-        stopped = np.concatenate([part[4] for part in parts])
+    call = partial(
+        _range, chosen, arrays, grid, method=method, seed=key, averages=averages, epsilon=leap, start=first.time
+    )
+    with names_in_errors(net):
+        parts = _parts(call, executor, first, workers, len(grid), report)
+    columns = list(zip(*parts, strict=True))
+    samples, fired, stopped = (_joined(columns[i]) for i in (0, 1, 4))
+    mean, variance = (_joined(columns[i]) if averages else None for i in (2, 3))
+    state = together(columns[5]) if net.events else None
+    if first.stopped is not None:
+        stopped = np.where(np.isfinite(first.stopped), first.stopped, stopped)
     return Trajectories(
         grid, samples, net.species, fired.sum(axis=1), fired, mean, variance, method, stopped if condition else None,
         _assigned(net, grid, samples),
+        EventState(tuple(event.name for event in net.events), tuple(net.variables), *state) if state else None,
     )  # fmt: skip
+
+
+def _own(start: Start, first: int, last: int) -> dict[str, Any]:
+    """Return what trajectories `first` to `last` begin with, for a backend that is told only what there is."""
+    state = part_of(start.state, first, last)
+    counts = {} if start.counts is None else {"starts": start.counts[first:last]}
+    return counts if state is None else counts | {"before": state}
 
 
 def _assigned(net: ReactionNetwork, t: Any, counts: Any) -> dict[str, Any]:
@@ -169,17 +186,25 @@ def _range(backend: str, *arguments: Any, **keywords: Any) -> Any:
     return function(backend, "simulate")(*arguments, **keywords)  # found by name: executors may be other processes
 
 
-def _spread(
-    executor: Executor,
+def _joined(parts: Sequence[Any]) -> Any:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _parts(
     call: Callable[..., Any],
-    n: int,
+    executor: Executor | None,
+    start: Start,
+    workers: int,
     times: int,
     report: Callable[[int, int], None] | None,
-    starts: Any,
 ) -> list[Any]:
-    edges = np.linspace(0, n, min(n, 4 * (os.cpu_count() or 1)) + 1).astype(int).tolist()
+    """Return what backends found of all trajectories, here in one call, or in ranges that an executor runs."""
+    if executor is None:
+        return [call(n=start.n, first=0, threads=workers, progress=report, **_own(start, 0, start.n))]
+    call = partial(call, threads=workers or 1, progress=None)
+    edges = np.linspace(0, start.n, min(start.n, 4 * (os.cpu_count() or 1)) + 1).astype(int).tolist()
     futures = [
-        executor.submit(call, n=last - first, first=first, starts=starts if starts is None else starts[first:last])
+        executor.submit(call, n=last - first, first=first, **_own(start, first, last))
         for first, last in pairwise(edges)
     ]
     parts = []
@@ -187,7 +212,7 @@ def _spread(
         for future, done in zip(futures, edges[1:], strict=True):
             parts.append(future.result())
             if report:
-                report(done * times, n * times)
+                report(done * times, start.n * times)
     finally:
         for future in futures:
             future.cancel()

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from kxfast.gillespie.carried import EventState
 from kxfast.gillespie.memory import check_memory
 
 Counts = NDArray[np.int64]
 Reals = NDArray[np.float64]
+_BLOCK = 2**16  # events
 
 
 def _optional(module: str, purpose: str) -> Any:
@@ -45,7 +47,10 @@ class Trajectories:
     stopped : float64 array, (n,), or None
         When the condition `until` of `simulate` ended each trajectory; infinite where it did not until ``t[-1]``.
     assigned : mapping of str to float64 arrays, (n, T)
-        What the assignment rules of an SBML model give at the samples.
+        What the assignment rules of an SBML model give at the samples; not those that read what events change besides
+        counts.
+    state : EventState, or None
+        What the events of an SBML model hold at ``t[-1]``, delayed ones among them; for ``start`` of `simulate`.
 
     """
 
@@ -59,11 +64,14 @@ class Trajectories:
     method: str = ""
     stopped: Reals | None = None
     assigned: Mapping[str, Reals] = field(default_factory=dict)
+    state: EventState | None = None
 
     def __repr__(self) -> str:
         """Return the sizes."""
         n, times, species = self.counts.shape
-        return f"Trajectories({n} trajectories, {times} times, {species} species, {int(self.events.sum())} events)"
+        delayed = f", {len(self.state.due)} of the model delayed" if self.state else ""
+        events = f"{int(self.events.sum())} events{delayed}"
+        return f"Trajectories({n} trajectories, {times} times, {species} species, {events})"
 
     def mean(self) -> Reals:
         """Return the mean over trajectories, (T, S)."""
@@ -91,6 +99,7 @@ class Trajectories:
             assigned={
                 name: np.concatenate([self.assigned[name], x[:, skip:]], axis=1) for name, x in later.assigned.items()
             },
+            state=later.state,
         )
 
     def to_dataframe(self) -> Any:
@@ -107,14 +116,15 @@ class Trajectories:
         attributes = {"units": "molecules", "method": self.method}
         return xarray.DataArray(self.counts, coordinates, list(coordinates), name="counts", attrs=attributes)
 
-    def plot(self, axes: Any = None, *, species: Sequence[str] | None = None, most: int = 50) -> Any:
+    def plot(self, axes: Any = None, *, species: str | Sequence[str] | None = None, most: int = 50) -> Any:
         """Draw a fan of trajectories, their mean and a band of one standard deviation, and return matplotlib's axes.
 
         One colour for each of the `species`, all by default; `most` trajectories are drawn, mean and band are of all.
         """
         pyplot = _optional("matplotlib.pyplot", "plot")
         axes = pyplot.subplots()[1] if axes is None else axes
-        for colour, name in enumerate(self.species if species is None else species):
+        chosen = self.species if species is None else [species] if isinstance(species, str) else species
+        for colour, name in enumerate(chosen):
             if name not in self.species:
                 raise ValueError(f"species must be among {', '.join(self.species)}; got {name!r}")
             every = self.counts[:, :, self.species.index(name)]
@@ -234,6 +244,8 @@ class EventLog:
         check_memory(8 * (len(self) + 1) * len(self.species), "counts()", "look at part of the log")
         counts = np.empty((len(self) + 1, len(self.species)), np.int64)
         counts[0] = self.initial
-        np.cumsum(self.change[self.reaction].toarray(), axis=0, out=counts[1:])
-        counts[1:] += self.initial
+        for begin in range(0, len(self), _BLOCK):  # little memory besides, and Ctrl-C is heard between
+            block = self.change[self.reaction[begin : begin + _BLOCK]].toarray()
+            block[0] += counts[begin]
+            np.cumsum(block, axis=0, out=counts[begin + 1 : begin + 1 + len(block)])
         return counts

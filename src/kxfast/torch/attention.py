@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import torch
 from torch import Tensor
 
-from kxfast import attention
+from kxfast import attention, devices
 from kxfast.masks import Mask
 from kxfast.torch.arrays import Operator, array, autocast, common_type, fold, one_by_one, tensor
 
@@ -44,9 +44,18 @@ def _lasting_name(mask: Mask) -> str:
     return name
 
 
+def _given(name: str, x: Tensor | None) -> Any:
+    """Return what the functions of arrays take: a tensor on a GPU as it is, the memory of others."""
+    return x.detach() if x is not None and devices.on_device(x) else array(name, x)
+
+
+def _tensor(x: Any, dtype: torch.dtype | None = None) -> Tensor:
+    return x if isinstance(x, Tensor) else tensor(x, dtype)
+
+
 def _mask(name: str, given: Tensor | None) -> Any:
     if not name:
-        return array("mask", given)
+        return _given("mask", given)
     found = _masks.get(name)
     found = found if found is not None else _compiled.get(name)
     if found is None:
@@ -58,15 +67,15 @@ def _forward(
     q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor | None, name: str, scale: float | None
 ) -> tuple[Tensor, Tensor]:
     out, lse = attention.scaled_dot_product_attention(
-        array("q", q),
-        array("k", k),
-        array("v", v),
+        _given("q", q),
+        _given("k", k),
+        _given("v", v),
         mask=_mask(name, mask),
-        bias=array("bias", bias),
+        bias=_given("bias", bias),
         scale=scale,
         return_lse=True,
     )
-    return tensor(out), tensor(lse)
+    return _tensor(out), _tensor(lse)
 
 
 def _shapes(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, *others: Any) -> tuple[Tensor, Tensor]:
@@ -90,14 +99,14 @@ def _backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     tensors = {"grad": grad, "q": q, "k": k, "v": v, "out": out, "lse": lse}
     found = attention.scaled_dot_product_attention_backward(
-        *(array(each, x) for each, x in tensors.items()),
+        *(_given(each, x) for each, x in tensors.items()),
         mask=_mask(name, mask),
-        bias=array("bias", bias),
+        bias=_given("bias", bias),
         scale=scale,
         need_dbias=need_dbias,
     )
-    first = (tensor(dx, x.dtype) for dx, x in zip(found, (q, k, v), strict=False))
-    dbias = q.new_empty(0) if bias is None or not need_dbias else tensor(found[3], bias.dtype)
+    first = (_tensor(dx, x.dtype) for dx, x in zip(found, (q, k, v), strict=False))
+    dbias = q.new_empty(0) if bias is None or not need_dbias else _tensor(found[3], bias.dtype)
     return *first, dbias
 
 
@@ -175,7 +184,7 @@ def scaled_dot_product_attention(
     TypeError, ValueError
         If an argument has the wrong type, shape or range.
     BackendError
-        If a tensor is not on the CPU.
+        If a tensor is on a GPU that backend 'cuda' cannot serve, or on another device.
 
     Notes
     -----

@@ -131,7 +131,7 @@ def simulate(
     epsilon: float = 0.03,
     start: float = 0.0,
     starts: Any = None,
-) -> tuple[Any, Any, Any, Any, Any]:
+) -> tuple[Any, Any, Any, Any, Any, None]:
     """See the reference. Ensembles larger than the device's memory go through it in parts."""
     check(network, averages=averages)
     device, large = load.device(), is_large(network)
@@ -164,9 +164,9 @@ def simulate(
             areas[:, part] = device.download(area).reshape(2, species, size).transpose(0, 2, 1)
     stopped = np.full(n, np.inf)
     if not averages:
-        return counts, fired, None, None, stopped
+        return counts, fired, None, None, stopped, None
     shift, square = areas / (t[-1] - t[0])
-    return counts, fired, network[0] + shift, np.maximum(0, square - shift * shift), stopped
+    return counts, fired, network[0] + shift, np.maximum(0, square - shift * shift), stopped, None
 
 
 def moments(

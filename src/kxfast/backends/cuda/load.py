@@ -52,6 +52,9 @@ class Device(Protocol):
     def runs(self, keys: Any) -> tuple[Any, Any]:
         """Return NumPy arrays of the different values of an array, in order, and how often each is there."""
 
+    def stream(self) -> int:
+        """Return the stream that kernels are launched on now."""
+
     def free_bytes(self) -> int:
         """Return how much memory can be had."""
 
@@ -153,6 +156,10 @@ class CuPyDevice:
         ends = self._cp.append(starts[1:], len(keys))
         return self._cp.asnumpy(keys[starts]), self._cp.asnumpy(ends - starts)
 
+    def stream(self) -> int:
+        """See `Device`."""
+        return int(self._cp.cuda.get_current_stream().ptr)
+
     def free_bytes(self) -> int:
         """See `Device`."""
         free, _ = self._cp.cuda.runtime.memGetInfo()
@@ -197,7 +204,16 @@ class _Kernel:
 
 def address(x: Any) -> int:
     """Return where an array of the device lies."""
-    return int(x.ctypes.data if isinstance(x, np.ndarray) else x.data.ptr)
+    if isinstance(x, np.ndarray):
+        return int(x.ctypes.data)
+    return int(x.data_ptr() if hasattr(x, "data_ptr") else x.data.ptr)
+
+
+def empty_beside(example: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """Return an array of the library and on the device of another, with anything in it."""
+    if hasattr(example, "new_empty"):
+        return example.new_empty(shape, dtype=getattr(import_module("torch"), dtype.name))
+    return import_module(type(example).__module__.split(".")[0]).empty(shape, dtype=dtype)
 
 
 @contextmanager

@@ -34,13 +34,7 @@ def _taking_networks(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def simulate(network: tuple[Any, ...], *arguments: Any, starts: Any = None, **keywords: Any) -> Any:
-    """Trajectories, from the network's counts or from `starts`, (n, S)."""
-    if starts is not None:
-        keywords["starts"] = starts
-    return _native.simulate(_linked(network), *arguments, **keywords)
-
-
+simulate = _taking_networks(_native.simulate)
 moments = _taking_networks(_native.moments)
 simulate_events = _taking_networks(_native.simulate_events)
 choose_method = _taking_networks(_native.choose_method)

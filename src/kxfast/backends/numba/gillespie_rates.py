@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from kxfast.errors import BackendError
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def address(function: Callable[..., Any], count: int) -> int:
@@ -32,5 +35,11 @@ def _compiled(function: Callable[..., Any], count: int) -> Any:
     try:
         return cfunc(types.float64(types.CPointer(types.float64)))(call)
     except NumbaError as error:
-        name, reason = getattr(function, "__name__", function), " ".join(str(error).split())[:300]
-        raise ValueError(f"the rate {name} must be a function that Numba compiles; got {reason}") from None
+        name = getattr(function, "__name__", function)
+        raise ValueError(f"the rate {name} must be a function that Numba compiles; got {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of Numba's message that says what is wrong, not in which of its passes."""
+    lines = [_COLOURS.sub("", line).strip() for line in str(error).splitlines()]
+    return next((line for line in lines if line and not line.startswith("Failed in")), type(error).__name__)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from kxfast.backends.reference.gillespie_events import Director
+from kxfast.backends.reference.gillespie_events import Director, Held, held
 from kxfast.backends.reference.gillespie_expressions import Array, evaluate
 from kxfast.backends.reference.gillespie_leaping import leaping
 from kxfast.backends.reference.gillespie_methods import (
@@ -128,12 +128,12 @@ class Record:
         self.now = max(self.now, later)
 
 
-def trajectory(network: Network, t: Array, method: str, seed: int, index: int, start: float) -> tuple[Any, ...]:
+def trajectory(
+    network: Network, t: Array, method: str, rng: np.random.Generator, director: Director, start: float
+) -> tuple[Any, ...]:
     """Samples, firings and integrals, and when a condition ended the trajectory, else infinity."""
-    control, species = network[7], len(network[0])
-    state = np.concatenate([network[0], control[0]]) if len(control[0]) else network[0].copy()
-    rng, record, now = generator(seed, index), Record(network, t), start
-    director = Director(control, state, species, rng)
+    state, species = director.state, director.species
+    record, now = Record(network, t), start
     while not director.settle(now):
         stop = director.next_stop(now)
         for time, j in events_of(network, state, method, rng, now, min(stop, t[-1])):
@@ -169,22 +169,31 @@ def simulate(
     epsilon: float = 0.03,
     start: float = 0.0,
     starts: Array | None = None,
-) -> tuple[Array, Array, Array | None, Array | None, Array]:
-    parts = []
+    before: Held | None = None,
+) -> tuple[Array, Array, Array | None, Array | None, Array, Held | None]:
+    """Trajectories that begin at `start` from counts `starts`, and with `before` what an earlier call left of them."""
+    parts, directors, control = [], [], network[7]
     for i in range(n):
         own = network if starts is None else (starts[i], *network[1:])
+        rng = generator(seed, first + i)
         if method in APPROXIMATE:
-            parts.append((*leaping(own, t, generator(seed, first + i), start, epsilon), 0.0, 0.0, np.inf))
+            parts.append((*leaping(own, t, rng, start, epsilon), 0.0, 0.0, np.inf))
         else:
-            parts.append(trajectory(own, t, method, seed, first + i, start))
+            state = np.concatenate([own[0], control[0]]) if len(control[0]) else own[0].copy()
+            director = Director(control, state, len(own[0]), rng)
+            if before is not None:
+                director.resume(before, i)
+            parts.append(trajectory(own, t, method, rng, director, start))
+            directors.append(director)
         if progress:
             progress((i + 1) * len(t), n * len(t))
     samples, fired, area, square, stopped = map(np.array, zip(*parts, strict=True))
+    left = held(directors, control) if len(control[4]) else None
     if not averages:
-        return samples, fired, None, None, stopped
+        return samples, fired, None, None, stopped, left
     shift = area / (t[-1] - t[0])
     spread = np.maximum(0, square / (t[-1] - t[0]) - shift * shift)
-    return samples, fired, (network[0] if starts is None else starts) + shift, spread, stopped
+    return samples, fired, (network[0] if starts is None else starts) + shift, spread, stopped, left
 
 
 def moments(
@@ -200,7 +209,7 @@ def moments(
     histogram: tuple[int, int, int] = (0, 1, 0),
 ) -> tuple[Array, Array, int, Array]:
     """Mean, variance, events, and a histogram of each sample: below `low`, `bins` of `width` counts, above."""
-    counts, fired, _, _, _ = simulate(
+    counts, fired, *_ = simulate(
         network, t, method=method, seed=seed, averages=False, n=n, first=0, threads=threads, progress=progress,
         epsilon=epsilon,
     )  # fmt: skip

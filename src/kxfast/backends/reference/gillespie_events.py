@@ -5,6 +5,11 @@ first `watches` programs are conditions, the triggers of the events and maybe on
 events is (delay, priority, first and end of its assignments, initial, persistent, early). An event whose trigger
 becomes true is due after its delay; of those due the one of highest priority is carried out, a random one of equals,
 and conditions are looked at again after each. A condition that compares the time is asked an instant later.
+
+What n trajectories hold when they are left, to be gone on from, is the tuple (variables (n, V), truth (n, E), begin
+(n + 1,), due (P,), event (P,), values (P, W)): delayed events begin[i] to begin[i + 1] are those of trajectory i, in
+the order in which they were triggered, each due at a time and with the values that were computed when it was triggered
+if those count; a row of values is filled up to the largest number of assignments, W.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import numpy as np
 from kxfast.backends.reference.gillespie_expressions import Array, evaluate
 
 _MOST_AT_ONCE = 10_000
+Held = tuple[Array, Array, Array, Array, Array, Array]
 
 
 class Director:
@@ -26,6 +32,15 @@ class Director:
         self.state, self.species, self.rng = state, species, rng
         self.truth = [bool(event[4]) for event in self.events] + [False] * (watches - len(self.events))
         self.pending: list[tuple[float, int, list[float] | None]] = []
+
+    def resume(self, held: Held, i: int) -> None:
+        """Take up what trajectory i held when it was left."""
+        variables, truth, begin, due, events, values = held
+        self.state[self.species :] = variables[i]
+        self.truth[: len(self.events)] = truth[i].tolist()
+        for k in range(begin[i], begin[i + 1]):
+            _, _, first, end, _, _, early = self.events[events[k]]
+            self.pending.append((due[k], events[k], values[k, : end - first].tolist() if early else None))
 
     def value(self, program: int, t: float) -> float:
         part = slice(self.begin[program], self.begin[program + 1])
@@ -80,3 +95,20 @@ class Director:
     def next_stop(self, t: float) -> float:
         times = [when for when, _, _ in self.pending] + [self.value(program, t) for program in self.switches]
         return min((when for when in times if when > t), default=np.inf)
+
+
+def held(directors: list[Director], control: tuple[Any, ...]) -> Held:
+    """What trajectories hold when they are left."""
+    events = control[4]
+    pending = [each for director in directors for each in director.pending]
+    values = np.zeros((len(pending), int(np.max(events[:, 3] - events[:, 2], initial=0))))
+    for row, (_, _, taken) in zip(values, pending, strict=True):
+        row[: len(taken or ())] = taken or ()
+    return (
+        np.array([director.state[director.species :] for director in directors], np.float64),
+        np.array([director.truth[: len(events)] for director in directors], np.bool_),
+        np.cumsum([0, *(len(director.pending) for director in directors)], dtype=np.int64),
+        np.array([when for when, _, _ in pending], np.float64),
+        np.array([event for _, event, _ in pending], np.int64),
+        values,
+    )

@@ -1,0 +1,153 @@
+// Tiles of rows in shared memory: the types of their numbers, and how they come in.
+//
+// A tile holds whole rows, each padded with zeros to what a matrix instruction takes and 16 bytes more, so
+// that eight rows at the same column lie in different banks: nothing is turned round in addresses. Rows made
+// of whole 16 bytes come by asynchronous copies, others number by number.
+#pragma once
+
+#include "ptx.cuh"
+
+namespace kx::attention {
+
+constexpr int kThreads = KX_WARPS * 32;
+
+struct BF16 {
+  u16 bits;
+};
+struct F16 {
+  u16 bits;
+};
+
+// Sums of a type; whether matrix instructions multiply it; what columns are padded to.
+template <class T>
+struct Of {
+  using Sum = T;
+  static constexpr bool kMatrix = false;
+  static constexpr int kPad = 8;
+};
+struct OfHalf {
+  using Sum = float;
+  static constexpr bool kMatrix = true;
+  static constexpr int kPad = 16;
+};
+template <>
+struct Of<BF16> : OfHalf {};
+template <>
+struct Of<F16> : OfHalf {};
+template <class T>
+using SumOf = typename Of<T>::Sum;
+
+__device__ __forceinline__ float widen(BF16 x) {
+  return from_bf16(x.bits);
+}
+__device__ __forceinline__ float widen(F16 x) {
+  return from_f16(x.bits);
+}
+template <class T>
+__device__ __forceinline__ T widen(T x) {
+  return x;
+}
+__device__ __forceinline__ void narrow(BF16& to, float x) {
+  to.bits = static_cast<u16>(pack_bf16(x, 0));
+}
+__device__ __forceinline__ void narrow(F16& to, float x) {
+  to.bits = static_cast<u16>(pack_f16(x, 0));
+}
+template <class T>
+__device__ __forceinline__ void narrow(T& to, T x) {
+  to = x;
+}
+
+__device__ __forceinline__ float fused(float a, float b, float c) {
+  return fmaf(a, b, c);
+}
+__device__ __forceinline__ double fused(double a, double b, double c) {
+  return fma(a, b, c);
+}
+__device__ __forceinline__ float larger(float a, float b) {
+  return fmaxf(a, b);
+}
+__device__ __forceinline__ double larger(double a, double b) {
+  return fmax(a, b);
+}
+__device__ __forceinline__ float power_of_2(float x) {
+  return exp2_fast(x);
+}
+__device__ __forceinline__ double power_of_2(double x) {
+  return exp2(x);
+}
+
+template <class T>
+__device__ __forceinline__ SumOf<T> minus_infinity() {
+  return static_cast<SumOf<T>>(-infinity());
+}
+
+__device__ constexpr int rounded_up(int x, int to) {
+  return (x + to - 1) / to * to;
+}
+// Columns of a tile with their zeros, and the way from row to row.
+template <class T>
+__device__ constexpr int wide(int columns) {
+  return rounded_up(columns, Of<T>::kPad);
+}
+template <class T>
+__device__ constexpr int pitch(int columns) {
+  return wide<T>(columns) + 16 / static_cast<int>(sizeof(T));
+}
+
+template <class T>
+struct alignas(16) Chunk {
+  static constexpr int kCount = 16 / static_cast<int>(sizeof(T));
+  T at[kCount];
+};
+
+// The order in which rows are taken: the place of the r-th one; none: as they stand.
+struct Order {
+  const i64* places;
+  __device__ __forceinline__ i64 operator()(i64 r) const { return places ? places[r] : r; }
+};
+
+// Starts to bring rows first .. first + kRows - 1, columns begin .. begin + kColumns - 1 of kAll, into a
+// tile; what lies beyond `end` or kAll is 0. Asynchronous where rows are made of whole chunks.
+template <class T, int kRows, int kColumns, int kAll>
+__device__ __forceinline__ void fetch(T* tile, const T* rows, i64 step, i64 first, i64 end, Order order,
+                                      int begin = 0) {
+  constexpr int kWide = wide<T>(kColumns), kPitch = pitch<T>(kColumns), kCount = Chunk<T>::kCount;
+  const i64 left = end - first;
+  if constexpr (kAll % kCount == 0 && (kColumns == kAll || kColumns % kCount == 0)) {
+    for (int c = static_cast<int>(threadIdx.x); c < kRows * (kWide / kCount); c += kThreads) {
+      const int row = c / (kWide / kCount), column = c % (kWide / kCount) * kCount;
+      T* const to = tile + row * kPitch + column;
+      if (row < left && column < kColumns && begin + column < kAll)
+        copy_async_16(to, rows + order(first + row) * step + begin + column);
+      else
+        *reinterpret_cast<Chunk<T>*>(to) = Chunk<T>{};
+    }
+  } else {
+    for (int c = static_cast<int>(threadIdx.x); c < kRows * kWide; c += kThreads) {
+      const int row = c / kWide, column = c % kWide;
+      const bool there = row < left && column < kColumns && begin + column < kAll;
+      tile[row * kPitch + column] = there ? rows[order(first + row) * step + begin + column] : T{};
+    }
+  }
+}
+
+// Whether some thread's pairs are forbidden and any number of a tile is not finite: the same answer in all
+// threads, which must all ask.
+template <class T, int kRows, int kColumns>
+__device__ __forceinline__ bool any_strange(bool forbids, const T* tile) {
+  if (!__syncthreads_count(static_cast<int>(forbids))) return false;
+  constexpr int kWide = wide<T>(kColumns), kPitch = pitch<T>(kColumns), kCount = Chunk<T>::kCount;
+  bool found = false;
+  for (int c = static_cast<int>(threadIdx.x); c < kRows * (kWide / kCount); c += kThreads) {
+    const int row = c / (kWide / kCount), column = c % (kWide / kCount) * kCount;
+    const Chunk<T> chunk = *reinterpret_cast<const Chunk<T>*>(tile + row * kPitch + column);
+    for (int e = 0; e < kCount; ++e) {
+      const SumOf<T> x = widen(chunk.at[e]);
+      found = found || !(x - x == 0);
+    }
+  }
+  return __syncthreads_count(static_cast<int>(found)) > 0;
+}
+
+}  // namespace kx::attention

@@ -1,0 +1,114 @@
+"""Tiles of attention's kernels for a type and head sizes, and the text that is compiled for them."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+from kxfast.errors import BackendError
+
+MOST_SHARED = 99 * 1024  # bytes of a block that every GPU from compute capability 8.0 on has
+TYPES = {"f": "float", "d": "double", "e": "kx::attention::F16", "E": "kx::attention::BF16"}  # E: ml_dtypes' bfloat16
+_BYTES = {"f": 4, "d": 8, "e": 2, "E": 2}
+
+
+class Plan(NamedTuple):
+    """What a kernel is compiled for: see cuda/attention_problem.cuh."""
+
+    warps: int
+    bands: int
+    other: int  # rows of the tiles that pass by
+    stages: int
+    part: int  # columns of the result that a block makes
+    shared: int  # bytes
+
+    @property
+    def rows(self) -> int:
+        """Rows of the tile that a block owns."""
+        return self.warps * self.bands * 16
+
+
+def wide(kind: str, columns: int) -> int:
+    """Return the columns of a tile with their zeros."""
+    pad = 16 if _BYTES[kind] == 2 else 8
+    return -(-columns // pad) * pad
+
+
+def _tile(kind: str, rows: int, columns: int) -> int:
+    return rows * (wide(kind, columns) * _BYTES[kind] + 16)
+
+
+# Warps, bands and rows passing by, the best first: which is taken is the first that shared memory holds.
+_SHAPES = [(4, 1, 64, 2), (4, 1, 32, 2), (4, 1, 32, 1), (4, 1, 16, 1), (2, 1, 16, 1), (1, 1, 16, 1)]
+_FIRST = {2: 0, 4: 1, 8: 3}  # of them, by the size of a number: wider ones need more registers
+
+
+@cache
+def forward(kind: str, d: int, dv: int) -> Plan:
+    """Return the tiles of the forward pass."""
+    half = _BYTES[kind] == 2
+    part = min(dv, 256 if half else 128 if kind == "f" else 64)
+    shapes = [(4, 2, 64, 2)] * (half and max(d, part) <= 64) + _SHAPES[_FIRST[_BYTES[kind]] :]
+    for warps, bands, keys, stages in shapes:
+        rows = warps * bands * 16
+        shared = _tile(kind, rows, d) + stages * (_tile(kind, keys, d) + _tile(kind, keys, part))
+        if shared <= MOST_SHARED:
+            return Plan(warps, bands, keys, stages, part, shared)
+    raise _too_large(d, dv)
+
+
+@cache
+def queries(kind: str, d: int, dv: int) -> Plan:
+    """Return the tiles of the gradient of queries, whose columns are `part` at a time."""
+    part = min(d, {2: 256, 4: 128, 8: 64}[_BYTES[kind]])
+    for warps, _, keys, stages in _SHAPES[_FIRST[_BYTES[kind]] :]:
+        shared = _both(kind, warps * 16, d, dv) + stages * _both(kind, keys, d, dv)
+        if shared <= MOST_SHARED:
+            return Plan(warps, 1, keys, stages, part, shared)
+    raise _too_large(d, dv)
+
+
+@cache
+def keys(kind: str, d: int, dv: int) -> dict[int, Plan]:
+    """Return the tiles of the gradients of keys (1) and of values (2), or of both at once (3)."""
+    most = {2: 128, 4: 64, 8: 32}[_BYTES[kind]]
+    sum_bytes = 8 if kind == "d" else 4
+    for warps, _, rows, stages in _SHAPES[max(_FIRST[_BYTES[kind]], d + dv > 128) :]:
+        shared = _both(kind, warps * 16, d, dv) + stages * (_both(kind, rows, d, dv) + 2 * rows * sum_bytes)
+        if shared <= MOST_SHARED:
+            plan = Plan(warps, 1, rows, stages, 0, shared)
+            if max(d, dv) <= most:
+                return {3: plan._replace(part=most)}
+            return {1: plan._replace(part=min(d, 2 * most)), 2: plan._replace(part=min(dv, 2 * most))}
+    raise _too_large(d, dv)
+
+
+@cache
+def bias(kind: str, d: int, dv: int) -> Plan:
+    """Return the tiles of the gradient of a bias."""
+    size = 8 if kind == "d" else 4
+    for warps, _, keys, _ in _SHAPES[_FIRST[_BYTES[kind]] :]:
+        shared = _both(kind, warps * 16 + keys, d, dv) + warps * 16 * (keys + 1) * size
+        if shared <= MOST_SHARED:
+            return Plan(warps, 1, keys, 1, 0, shared)
+    raise _too_large(d, dv)
+
+
+def _both(kind: str, rows: int, d: int, dv: int) -> int:
+    return _tile(kind, rows, d) + _tile(kind, rows, dv)
+
+
+def _too_large(d: int, dv: int) -> BackendError:
+    return BackendError(
+        f"backend 'cuda' cannot serve heads of sizes {d} and {dv} in this type: a tile of 16 rows needs more than "
+        f"{MOST_SHARED} bytes of shared memory"
+    )
+
+
+def text(kind: str, d: int, dv: int, plan: Plan, file: str, allowed: str | None = None, makes: int = 0) -> str:
+    """Return the source of kernels for a type, head sizes, a plan, a user's mask, and what they make."""
+    sizes = {"D": d, "DV": dv, "WARPS": plan.warps, "BANDS": plan.bands, "OTHER": plan.other, "STAGES": plan.stages}
+    sizes |= {"PART": plan.part, "MAKES": makes}
+    lines = [f"#define KX_T {TYPES[kind]}", *(f"#define KX_{name} {size}" for name, size in sizes.items())]
+    lines += [f"#define KX_ALLOWED ({allowed})"] if allowed else []
+    return "\n".join([*lines, f'#include "{file}"', ""])
