@@ -1,9 +1,9 @@
 // Eigenvalues of a small tridiagonal matrix by bisection, its leading vector by inverse iteration.
 //
-// T = B'B of the bidiagonal B has the squares of its singular values. Only the two largest are wanted, the
-// first exactly, by Newton's steps at the end: a bisection on Sturm counts costs a few divisions per row and
-// step, needs no storage and does not depend on gaps. Inverse iteration with pivoting gives the vector, of
-// which the last entry is the residual.
+// T = B'B of the bidiagonal B has the squares of its singular values. Only the two largest are wanted: a
+// bisection on Sturm counts costs a few divisions per row and step, needs no storage and does not depend on
+// gaps; the first is then found exactly by Newton's steps. Inverse iteration with pivoting gives the vector,
+// of which the last entry is the residual.
 #include "lipschitz/tridiagonal.hpp"
 
 #include <algorithm>
@@ -38,10 +38,11 @@ double bisect(const Doubles& diagonal, const Doubles& beside, int number, double
   return 0.5 * (low + high);
 }
 
-// The largest eigenvalue from above, where Newton's steps never pass it: some five in place of forty
-// halvings.
-double from_above(const Doubles& diagonal, const Doubles& beside, double x) {
-  for (int turn = 0; turn < 100; ++turn) {
+// The largest eigenvalue, between low and high: from above Newton's steps never pass it, and some five of
+// them take the place of forty halvings, but for values so close that each gains little.
+double largest_between(const Doubles& diagonal, const Doubles& beside, double low, double high) {
+  double x = high;
+  for (int turn = 0; turn < 12; ++turn) {
     double pivot = diagonal[0] - x, slope = -1, sum = slope / pivot;
     for (size_t i = 1; i < diagonal.size() && pivot < 0; ++i) {
       const double over = beside[i - 1] / pivot;
@@ -49,10 +50,11 @@ double from_above(const Doubles& diagonal, const Doubles& beside, double x) {
       pivot = diagonal[i] - x - over * beside[i - 1];
       sum += slope / pivot;
     }
-    if (!(pivot < 0) || !(1 / sum > 1e-16 * x)) break;  // there, to its roundings
+    if (!(pivot < 0)) break;
+    if (!(1 / sum > 1e-16 * x)) return x;
     x -= 1 / sum;
   }
-  return x;
+  return bisect(diagonal, beside, 1, low, high, 1e-16);
 }
 
 // The eigenvector of `value`: inverse iteration with (T - value) factored with row exchanges.
@@ -115,7 +117,7 @@ Ritz largest_eigenvalue(const Doubles& diagonal, const Doubles& beside) {
   }
   Ritz found;
   found.value = bisect(diagonal, beside, 1, largest * (1 - 1e-15), bound * (1 + 1e-15), 1e-3);
-  found.value = from_above(diagonal, beside, found.value * (1 + 1e-3));
+  found.value = largest_between(diagonal, beside, found.value * (1 - 1e-3), found.value * (1 + 1e-3));
   found.vector = vector_of(diagonal, beside, found.value);
   // the gap to the second, for the error; a coarse value will do
   found.error = n > 1 ? found.value - bisect(diagonal, beside, 2, 0.0, found.value, 1e-3) : 0.0;
