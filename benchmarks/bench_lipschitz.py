@@ -115,6 +115,18 @@ def training(rounds: int) -> Rows:
             "kxfast, scale only": lambda ws=ws, us=us, vs=vs: L.spectral_normalize(ws, us, vs, mode="scale_only"),
         }
         rows += show(f"training step {count}x{m}x{n}", calls | peers.training([(m, n)] * count), rounds, {})
+        us, vs = ([x / np.linalg.norm(x) for x in each] for each in (us, vs))
+        grads = [normal(m, n) for _ in range(count)]
+        sigmas = np.array([w @ v @ u for w, u, v in zip(ws, us, vs, strict=True)])
+        both = {
+            "kxfast": partial(L.spectral_normalize_backward, grads, ws, us, vs, sigmas),
+            "torch": peers.gradients(ws, us, vs, grads),
+        }
+        rows += show(f"gradient of a step {count}x{m}x{n}", both, rounds, {})
+    w, u, v = normal(64, 64, 3, 3), normal(64, 32, 32), normal(64, 32, 32)
+    step = partial(L.power_iteration, w, u, v, conv={"input_shape": (32, 32), "padding": 1})
+    both = {"kxfast": step, "torch, i-ResNet": peers.operator_step(torch.from_numpy(w), (32, 32))}
+    rows += show("training step of the operator 64@32x32", both, rounds, {})
     return rows
 
 

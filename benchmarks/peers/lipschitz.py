@@ -137,6 +137,33 @@ def training(shapes: Sequence[tuple[int, int]]) -> dict[str, Call]:
     return {"torch hook": hooked, "torch parametrization": parametrized}
 
 
+def gradients(ws: Sequence[Array], us: Sequence[Array], vs: Sequence[Array], grads: Sequence[Array]) -> Call:
+    """Gradients through W / max(1, u'Wv / 0.9), the graph kept from one call to the next."""
+    leaves = [torch.from_numpy(w).requires_grad_() for w in ws]
+    scaled = []
+    for w, u, v in zip(leaves, us, vs, strict=True):
+        sigma = torch.dot(torch.from_numpy(u), torch.mv(w, torch.from_numpy(v)))
+        scaled.append(w / (sigma / 0.9).clamp(min=1))
+    back = [torch.from_numpy(g) for g in grads]
+    return lambda: torch.autograd.grad(scaled, leaves, back, retain_graph=True)
+
+
+def operator_step(weight: Any, shape: Sequence[int]) -> Call:
+    """One step of i-ResNet's power iteration on a convolution with zeros around it."""
+    v = functional.normalize(torch.randn(1, weight.shape[1], *shape).flatten(), dim=0).view(1, -1, *shape)
+    u = functional.conv2d(v, weight, padding=1)
+
+    def run() -> Any:
+        with torch.inference_mode():
+            new = functional.conv_transpose2d(u, weight, padding=1)
+            new = new / new.norm()
+            out = functional.conv2d(new, weight, padding=1)
+            out = out / out.norm()
+            return (out * functional.conv2d(new, weight, padding=1)).sum()
+
+    return run
+
+
 def block(layers: Sequence[tuple[Any, ...]]) -> Callable[[Any], Any]:
     """Return a block of ("linear" | "conv", weight) and "elu" as a function of tensors."""
 

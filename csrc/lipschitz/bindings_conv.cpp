@@ -62,6 +62,16 @@ py::tuple circular(const Array<double>& matrices, const Array<int64_t>& places, 
                         Array<double>({py::ssize_t{2}, n}, peak.vector.data()));
 }
 
+Array<double> values(const Array<double>& matrices, const Array<int64_t>& places, const Pair& sides) {
+  const Torus torus{
+      {sides[0], sides[1]}, {0, 0},        matrices.shape(0), matrices.shape(1), matrices.shape(2),
+      matrices.shape(3),    places.data(), matrices.data()};
+  std::vector<double> found;
+  PythonJob job(0, py::none());
+  job.run([&] { found = circular_values(torus, job); });
+  return Array<double>(static_cast<py::ssize_t>(found.size()), found.data());
+}
+
 template <class T>
 py::tuple power_iteration(const Array<T>& weight, const py::tuple& geometry, const Array<T>& u0,
                           const Array<T>& v0, int64_t n_iter, T eps) {
@@ -73,7 +83,7 @@ py::tuple power_iteration(const Array<T>& weight, const py::tuple& geometry, con
   T *us = u.mutable_data(), *vs = v.mutable_data(), sigma;
   {
     py::gil_scoped_release nogil;
-    const Convolution<T> convolution(weight.data(), moves);
+    const Convolution<T> convolution(weight.data(), moves, true);
     Buffer<T> product(static_cast<size_t>(moves.rows()));
     T size = 0;
     for (int64_t step = 0; step < n_iter; ++step) {
@@ -114,6 +124,8 @@ void bind_conv(py::module_& m) {
         py::arg("sides"), py::arg("twist"), py::arg("value"), py::arg("tol"), py::arg("rise"),
         py::arg("limit"), py::arg("seed"),
         "Proven upper end; frequency, group and vector of the largest norm seen.");
+  m.def("circular_values", &values, py::arg("matrices").noconvert(), py::arg("places").noconvert(),
+        py::arg("sides"), "All singular values, descending.");
   bind<float>(m);
   bind<double>(m);
 }

@@ -30,4 +30,7 @@ struct Goal {
 };
 Peak circular_norm(const Torus& torus, Goal goal, uint64_t seed, Job& job);
 
+// values.cpp: all singular values on a plain torus, in descending order.
+std::vector<double> circular_values(const Torus& torus, Job& job);
+
 }  // namespace kxfast::lipschitz

@@ -11,17 +11,6 @@
 
 #include "conv/common.hpp"
 
-namespace kxfast::conv {
-namespace {
-
-template <class T>
-auto linear_kernel() {
-  return KXFAST_PICK(void (*)(const LinearBlock<T>&), linear);
-}
-
-}  // namespace
-}  // namespace kxfast::conv
-
 namespace kxfast::lipschitz {
 namespace {
 
@@ -102,8 +91,14 @@ void Convolution<T>::pack(Side& side, const T* weight, bool back) const {
 }
 
 template <class T>
-Convolution<T>::Convolution(const T* weight, const Moves& given)
-    : moves(given), forward_(forward_side()), back_(back_side()) {
+Convolution<T>::Convolution(const T* weight, const Moves& given, bool filtered) : moves(given) {
+  if (filtered && Winograd<T>::suits(given)) {
+    filter_ = std::make_unique<Winograd<T>>(weight, given, false);
+    back_filter_ = std::make_unique<Winograd<T>>(weight, given, true);
+    return;
+  }
+  forward_ = forward_side();
+  back_ = back_side();
   pack(forward_, weight, false);
   pack(back_, weight, true);
 }
@@ -156,12 +151,12 @@ void Convolution<T>::run(const Side& side, const T* from, const T* bias, T* to, 
 
 template <class T>
 void Convolution<T>::forward(const T* x, const T* bias, T* y, int64_t batch) const {
-  run(forward_, x, bias, y, batch);
+  filter_ ? filter_->run(x, bias, y, batch) : run(forward_, x, bias, y, batch);
 }
 
 template <class T>
 void Convolution<T>::transposed(const T* y, T* x, int64_t batch) const {
-  run(back_, y, nullptr, x, batch);
+  back_filter_ ? back_filter_->run(y, nullptr, x, batch) : run(back_, y, nullptr, x, batch);
 }
 
 template class Convolution<float>;

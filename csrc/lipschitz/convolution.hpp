@@ -1,32 +1,32 @@
 // A convolution (cross-correlation) and its transpose as products of gathered rows.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "conv/weights.hpp"
 #include "core/workspace.hpp"
+#include "lipschitz/moves.hpp"
+#include "lipschitz/winograd.hpp"
+
+namespace kxfast::conv {
+
+template <class T>
+auto linear_kernel() {
+  return KXFAST_PICK(void (*)(const LinearBlock<T>&), linear);
+}
+
+}  // namespace kxfast::conv
 
 namespace kxfast::lipschitz {
-
-// One or two spatial dimensions (the first of size 1 where there is one); weight (groups * outputs, inputs,
-// kernel[0], kernel[1]).
-struct Moves {
-  int64_t size[2], kernel[2], stride[2], padding[2], dilation[2], out[2];
-  int64_t groups, inputs, outputs;  // channels of a group
-  bool circular;
-
-  int64_t taps() const { return kernel[0] * kernel[1]; }
-  int64_t pixels() const { return size[0] * size[1]; }
-  int64_t out_pixels() const { return out[0] * out[1]; }
-  int64_t rows() const { return out_pixels() * groups * outputs; }
-  int64_t cols() const { return pixels() * groups * inputs; }
-};
 
 // Arrays have channels last: x (batch, pixels, groups * inputs), y (batch, out pixels, groups * outputs).
 template <class T>
 class Convolution {
  public:
-  Convolution(const T* weight, const Moves& moves);
+  // `filtered`: by fewer multiplications and with more rounding, where that suits (see winograd.cpp).
+  Convolution(const T* weight, const Moves& moves, bool filtered = false);
+  bool filtered() const { return filter_ != nullptr; }
   void forward(const T* x, const T* bias, T* y, int64_t batch) const;
   void transposed(const T* y, T* x, int64_t batch) const;
   const Moves moves;
@@ -48,6 +48,7 @@ class Convolution {
   void run(const Side& side, const T* from, const T* bias, T* to, int64_t batch) const;
 
   Side forward_, back_;
+  std::unique_ptr<Winograd<T>> filter_, back_filter_;
 };
 
 }  // namespace kxfast::lipschitz

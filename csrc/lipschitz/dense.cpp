@@ -1,6 +1,8 @@
 // Enclosure of the spectral norm of a matrix.
 //
-// From below by Lanczos (lanczos.hpp), with one read of the matrix per step and vectors in double. From above
+// From below by Lanczos (lanczos.hpp), with one read of the matrix per step; vectors are in floats where
+// neither the width asked for nor a statement on chances sees their rounding: the end is that of the vector
+// found, evaluated in double. From above
 // by a Cholesky factorisation of s^2 I - A'A in double: where it succeeds, s^2 plus a bound of all roundings
 // exceeds |A|^2 (Rump, BIT 46, 2006; with twice its constants). The Gram matrix is most of the work. Where
 // the width asked for allows the rounding of short sums of floats it is made of these, in half the time; a
@@ -20,19 +22,25 @@ namespace {
 
 constexpr double kRound = 0x1p-53;
 
-template <class T>
+// A matrix of type T beside vectors of type V.
+template <class T, class V>
 class Matrix {
  public:
-  Matrix(const T* a, int64_t rows, int64_t cols) : rows_(rows), cols_(cols), blocks_(a, rows, cols, 0) {}
+  using Value = V;
+
+  Matrix(const T* a, int64_t rows, int64_t cols)
+      : rows_(rows), cols_(cols), blocks_(a, rows, cols, 0), before_(static_cast<size_t>(rows)) {}
   int64_t rows() const { return rows_; }
   int64_t cols() const { return cols_; }
-  void step(const double* v, const double* before, double* p, double* t) {
-    blocks_.there_and_back(v, before, p, t);
+  void step(const V* v, V weight, V* u, V* t) {
+    if (weight != 0) mixed<V>(u, weight, nullptr, 0, rows_, before_.data());
+    blocks_.there_and_back(v, weight != 0 ? before_.data() : nullptr, u, t);
   }
 
  private:
   const int64_t rows_, cols_;
-  const Blocks<T, double> blocks_;
+  const Blocks<T, V> blocks_;
+  Buffer<V> before_;
 };
 
 // The proof for one matrix; the Gram matrix is made when it is first needed, again when it is too coarse.
@@ -127,6 +135,29 @@ double scaled(double end, int exponent, bool up) {
   return std::fmin(value > DBL_MIN ? value : std::nextafter(value, 0.0), DBL_MAX);
 }
 
+struct Found {
+  double top;
+  int64_t steps;
+};
+
+// Lanczos with vectors of type V: in floats where neither a proof nor the width asked for sees their
+// rounding.
+template <class V, class T, class Prove>
+Found search(const T* a, int64_t rows, int64_t cols, const Wanted& wanted, const double* start, Stream random,
+             Job& job, const Prove& prove, double* v) {
+  if constexpr (sizeof(V) < sizeof(T)) {
+    return {HUGE_VAL, 0};
+  } else {
+    constexpr bool kWhole = sizeof(V) == 8;
+    Matrix<T, V> matrix(a, rows, cols);
+    Lanczos<Matrix<T, V>> lanczos(matrix, start, random, kWhole ? kRound : 0x1p-22, kWhole);
+    double top;
+    const Ritz ritz = enclose(lanczos, wanted, cols, job, prove, top);
+    if (!job.stopped()) lanczos.expand(ritz.vector, v);
+    return {top, lanczos.steps()};
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -148,24 +179,24 @@ Ends spectral_norm(const T* a, int64_t rows, int64_t cols, const Wanted& wanted,
     return {scaled(ends.lower, exponent, false), scaled(ends.upper, exponent, true), ends.steps};
   }
   const double unit = std::ldexp(1.0, exponent);
-  Matrix<T> matrix(a, rows, cols);
-  Lanczos<Matrix<T>> lanczos(matrix, start, random, kRound);
   Proof<T> proof(a, rows, cols, exponent, size.squares / (unit * unit));
   const double rounded =
       kRound * static_cast<double>(rows + cols + 16) * std::sqrt(size.squares) * (1 + 1e-6);
   const auto prove = [&](double value, bool last) {
     return proof(value / unit, wanted.tol, 4 * rounded / unit, last, job) * unit;
   };
-  double top;
-  const Ritz ritz = enclose(lanczos, wanted, cols, job, prove, top);
+  const bool coarse = sizeof(T) == 4 && std::min(rows, cols) >= 64 && wanted.upper != Upper::random &&
+                      wanted.tol >= (wanted.upper == Upper::none ? 4e-7 : 1e-5);
+  const Found found = coarse ? search<float>(a, rows, cols, wanted, start, random, job, prove, v)
+                             : search<double>(a, rows, cols, wanted, start, random, job, prove, v);
   if (job.stopped()) return {0, 0, 0};
-  lanczos.expand(ritz.vector, v);
   const double amount = length(v, cols);
   if (amount > 0) divide(v, cols, amount);
+  Matrix<T, double> matrix(a, rows, cols);
   Buffer<double> t(static_cast<size_t>(cols));
-  matrix.step(v, nullptr, u, t.data());
+  matrix.step(v, 0, u, t.data());
   std::copy(t.begin(), t.end(), v);
-  return finish(top, rounded, lanczos.steps(), u, v, rows, cols);
+  return finish(found.top, rounded, found.steps, u, v, rows, cols);
 }
 
 template Ends spectral_norm(const float*, int64_t, int64_t, const Wanted&, const double*, Stream, Job&,

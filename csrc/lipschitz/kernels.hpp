@@ -15,6 +15,14 @@ struct Planes {
   Planes at(int64_t i, int64_t j) const { return {data + i * stride + j, stride, plane}; }
 };
 
+// A stride for n columns that is an odd number of cache lines: rows a power of two apart would fall into few
+// sets of the cache.
+template <class T = double>
+int64_t odd_lines(int64_t n) {
+  constexpr int64_t kLine = 64 / sizeof(T);
+  return ((n + kLine - 1) / kLine | 1) * kLine;
+}
+
 // activation.cpp: f(z) to y and f'(z) to slope, where they are not null.
 enum class Curve : int { tanh, elu, relu, leaky_relu, softplus, lipswish, sigmoid };
 
@@ -24,9 +32,11 @@ struct Extent {
 };
 
 // matvec.cpp: each adds to `t`, where it has one; rows_and_back also sets u = W v - before (none if null).
-// scaling.cpp: out = w by, and out = g by - weight u v' for a row-major g (rows, cols); `past` the caches,
+// scaling.cpp: out = a x + b y (without y where it is null, kept nowhere where out is null) and the sum of
+// its squares; out = w by, and out = g by - weight u v' for a row-major g (rows, cols); `past` the caches,
 // else out may be w or g.
 #define KXFAST_DECLARE_SCALING(T)                                                                        \
+  double mix(const T* x, T a, const T* y, T b, int64_t n, T* out);                                       \
   double inner(const T* a, const T* b, int64_t n);                                                       \
   void scaled(const T* w, int64_t n, T by, T* out, bool past);                                           \
   void scaled_less_outer(const T* g, int64_t rows, int64_t cols, T by, const T* u, T weight, const T* v, \
@@ -37,7 +47,17 @@ struct Extent {
   void add_weighted_rows(const T* w, int64_t rows, int64_t cols, const V* u, V* t); \
   void rows_and_back(const T* w, int64_t rows, int64_t cols, const V* v, const V* before, V* u, V* t);
 
-// tile.cpp: see there.
+#define KXFAST_DECLARE_PATCHES(T)                                                                           \
+  void spread_patch(const T* const* pixels, int64_t rows, int64_t channels, T* to, int64_t plane);          \
+  void collect_patch(const T* from, int64_t plane, int64_t rows, int64_t channels, const T* bias,           \
+                     int64_t high, int64_t wide, T* const* pixels);                                         \
+  void spread_taps(const T* taps, int64_t high, int64_t wide, int64_t columns, const T* down, int64_t rows, \
+                   const T* along, T* to, int64_t plane);
+
+// tile.cpp, reduce.cpp: see there.
+// patches.cpp: `rows` (1 or 6) by 6 pixels as values at as many points, `plane` apart; products at the points
+// as high x wide pixels (null: left out); and taps (high, wide, columns) with the kernel's values at the
+// points.
 #define KXFAST_DECLARE(set)                                                                             \
   namespace set {                                                                                       \
   KXFAST_DECLARE_TYPES(float, float)                                                                    \
@@ -60,12 +80,17 @@ struct Extent {
   void solve_rows(Planes r, int64_t size, Planes c, int64_t cols);                                      \
   void combine(const double* h, int64_t h_stride, int64_t terms, const double* factors, double* out,    \
                int64_t out_stride, int64_t length);                                                     \
+  int64_t lanes_together();                                                                             \
+  void tridiagonal(double* a, int64_t n, double* diagonal, double* beside, double* work);               \
   void hermitian_times(Planes g, int64_t n, const double* x, double* y);                                \
+  KXFAST_DECLARE_PATCHES(float)                                                                         \
+  KXFAST_DECLARE_PATCHES(double)                                                                        \
   }
 KXFAST_EACH_ISA(KXFAST_DECLARE)
 #undef KXFAST_DECLARE
 #undef KXFAST_DECLARE_TYPES
 #undef KXFAST_DECLARE_SCALING
+#undef KXFAST_DECLARE_PATCHES
 
 constexpr int64_t kTogether = 4;  // frequencies that combine() computes at a time
 

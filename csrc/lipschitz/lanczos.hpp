@@ -25,11 +25,13 @@ inline void random_normal(Stream& random, double* x, int64_t n) {
   }
 }
 
-// Map has rows(), cols() and step(v, before, p, t): p = A v - before, t = A' p.
-// Kept: the type of the basis.
-template <class Map, class Kept = double>
+// Map has a type Value of its vectors, rows(), cols() and step(v, weight, u, t): u = A v - weight u, of which
+// nothing is read where weight is 0, and t = A' u.
+template <class Map>
 class Lanczos : public Bidiagonal {
  public:
+  using Value = typename Map::Value;
+
   // `start` (cols) is where it begins; random if null or 0. `noise`: roundings of an application.
   // Without `whole` a vector is held against the two before it alone, which is enough until the largest value
   // is found: what is lost then is that others are not found twice.
@@ -40,18 +42,14 @@ class Lanczos : public Bidiagonal {
         outputs_(map.rows()),
         noise_(noise),
         random_(random),
-        u_(static_cast<size_t>(outputs_)),
-        before_(static_cast<size_t>(outputs_)),
-        q_(static_cast<size_t>(inputs_)),
-        v_(static_cast<size_t>(inputs_)),
-        shares_(static_cast<size_t>(inputs_ < 64 ? inputs_ + 1 : 64)) {
-    grow(std::min<int64_t>(8, inputs_));
-    double* v = v_.data();
-    double size = 0;
-    if (start) std::copy(start, start + inputs_, v), size = length(v, inputs_);
-    while (!(size > 0) || !std::isfinite(size)) random_normal(random_, v, inputs_), size = length(v, inputs_);
-    divide(v, inputs_, size);
-    std::copy(v_.begin(), v_.end(), basis_.begin());
+        u_(at(outputs_)),
+        q_(at(inputs_)) {
+    grow(std::min<int64_t>(64, inputs_));
+    const double size = start ? length(start, inputs_) : 0;
+    if (size > 0 && std::isfinite(size))
+      for (int64_t i = 0; i < inputs_; ++i) basis_[at(i)] = static_cast<Value>(start[i] / size);
+    else
+      set_random(basis_.data());
   }
 
   // Whether nothing is left to be seen: the basis spans the input side, or random directions outside of it
@@ -60,65 +58,82 @@ class Lanczos : public Bidiagonal {
 
   void step() {
     const int64_t k = steps();
-    const double beta = k ? betas.back() : 0.0;
-    for (int64_t i = 0; i < outputs_; ++i) before_[at(i)] = beta * u_[at(i)];
-    map_.step(v_.data(), beta != 0 ? before_.data() : nullptr, u_.data(), q_.data());
-    double alpha = length(u_.data(), outputs_), size = largest_ > alpha ? largest_ : alpha;
+    const double beta = k ? betas.back() : 0.0, last = k ? alphas.back() : 0.0;
+    const Value* v = basis_.data() + k * inputs_;
+    map_.step(v, static_cast<Value>(beta > 0 && last > 0 ? beta / last : 0.0), u_.data(), q_.data());
+    double alpha = std::sqrt(mixed<Value>(u_.data(), 1, nullptr, 0, outputs_, nullptr));
+    const double size = largest_ > alpha ? largest_ : alpha;
     if (!(alpha > 64 * noise_ * size)) alpha = 0;
     vain_ = alpha > 0 ? 0 : vain_ + 1;
     largest_ = size;
-    for (int64_t i = 0; i < outputs_; ++i) u_[at(i)] = alpha > 0 ? u_[at(i)] / alpha : 0.0;
-    for (int64_t i = 0; i < inputs_; ++i) q_[at(i)] = alpha > 0 ? q_[at(i)] / alpha - alpha * v_[at(i)] : 0.0;
     alphas.push_back(alpha);
     betas.push_back(0.0);
-    if (k + 1 < inputs_) betas.back() = next(k + 1, alpha);
+    if (k + 1 == inputs_) return;
+    double squares = 0;
+    if (alpha > 0)
+      squares =
+          mixed(q_.data(), static_cast<Value>(1 / alpha), v, static_cast<Value>(-alpha), inputs_, q_.data());
+    betas.back() = next(k + 1, alpha > 0 ? std::sqrt(squares) : 0.0);
   }
 
   // The vector of the input side for a vector in the basis.
   void expand(const std::vector<double>& shares, double* x) const {
-    std::fill(x, x + inputs_, 0.0);
-    KXFAST_PICK(Rows, add_weighted_rows)(basis_.data(), steps(), inputs_, shares.data(), x);
+    const auto add = KXFAST_PICK(Sum, add_weighted_rows);
+    constexpr int64_t kPiece = 1 << 12;
+    const auto task = [&](int64_t piece) {
+      const int64_t begin = piece * kPiece, count = std::min(kPiece, inputs_ - begin);
+      std::fill(x + begin, x + begin + count, 0.0);
+      for (int64_t k = 0; k < steps(); ++k)
+        add(basis_.data() + k * inputs_ + begin, 1, count, shares.data() + k, x + begin);
+    };
+    parallel_for((inputs_ + kPiece - 1) / kPiece, task, inputs_ * steps() < (1 << 17) ? 1 : 0);
   }
 
  private:
-  using Rows = Product<Kept, double>;
-  static constexpr int kTurns = sizeof(Kept) == 8 ? 2 : 1;
+  using Sum = Product<Value, double>;
+  using Rows = Product<Value, Value>;
   static size_t at(int64_t i) { return static_cast<size_t>(i); }
 
   void grow(int64_t count) {
-    Buffer<Kept> larger(at(count * inputs_));
+    Buffer<Value> larger(at(count * inputs_));
     std::copy(basis_.begin(), basis_.end(), larger.begin());
     basis_ = std::move(larger);
-    shares_ = Buffer<double>(at(count));
+    shares_ = Buffer<Value>(at(count));
   }
 
-  void orthogonalise(double* x, int64_t k) {
+  void set_random(Value* x) {
+    Buffer<double> normal(at(inputs_));
+    double size = 0;
+    while (!(size > 0)) random_normal(random_, normal.data(), inputs_), size = length(normal.data(), inputs_);
+    for (int64_t i = 0; i < inputs_; ++i) x[i] = static_cast<Value>(normal[at(i)] / size);
+  }
+
+  void orthogonalise(Value* x, int64_t k) {
     KXFAST_PICK(Rows, rows_times_vector)(basis_.data(), k, inputs_, x, shares_.data());
     for (int64_t i = 0; i < k; ++i) shares_[at(i)] = -shares_[at(i)];
     KXFAST_PICK(Rows, add_weighted_rows)(basis_.data(), k, inputs_, shares_.data(), x);
   }
 
-  // Puts the next vector, number k of the basis: the part of q outside the basis; a random one, and 0
-  // returned, if nothing is left.
-  double next(int64_t k, double alpha) {
+  // Puts the next vector, number k of the basis: the part of q, `beta` long, outside the basis; a random one,
+  // and 0 returned, if nothing is left.
+  double next(int64_t k, double beta) {
     if ((k + 1) * inputs_ > static_cast<int64_t>(basis_.size())) grow(std::min(2 * k, inputs_));
-    const double size = std::max(length(q_.data(), inputs_), std::max(largest_, alpha));
-    double* x = v_.data();
-    std::copy(q_.begin(), q_.end(), x);
-    for (int turn = 0; turn < (whole_ ? kTurns : 0); ++turn) orthogonalise(x, k);
-    double beta = length(x, inputs_);
-    if (beta > 64 * noise_ * size) {
-      divide(x, inputs_, beta);
-    } else {
-      beta = 0;
-      random_normal(random_, x, inputs_);
-      for (int turn = 0; turn < 3; ++turn) {
-        orthogonalise(x, k);
-        divide(x, inputs_, length(x, inputs_));
-      }
+    const double size = std::max(beta, largest_);
+    Value *x = basis_.data() + k * inputs_, *q = q_.data();
+    for (int turn = 0; turn < (whole_ ? 2 : 0); ++turn) {
+      orthogonalise(q, k);
+      beta = std::sqrt(mixed<Value>(q, 1, nullptr, 0, inputs_, nullptr));
     }
-    std::copy(v_.begin(), v_.end(), basis_.begin() + k * inputs_);
-    return beta;
+    if (beta > 64 * noise_ * size) {
+      mixed<Value>(q, static_cast<Value>(1 / beta), nullptr, 0, inputs_, x);
+      return beta;
+    }
+    set_random(x);
+    for (int turn = 0; turn < 3; ++turn) {
+      orthogonalise(x, k);
+      divide(x, inputs_, length(x, inputs_));
+    }
+    return 0;
   }
 
   Map& map_;
@@ -128,8 +143,7 @@ class Lanczos : public Bidiagonal {
   double largest_ = 0;
   int vain_ = 0;  // steps in a row that led to 0
   Stream random_;
-  Buffer<double> u_, before_, q_, v_, shares_;
-  Buffer<Kept> basis_;
+  Buffer<Value> u_, q_, shares_, basis_;
 };
 
 enum class Upper : int { none, proof, random };

@@ -30,9 +30,9 @@ Buffer<T> of_size(int64_t size) {
 }  // namespace
 
 template <class T>
-void Network<T>::add(const T* weight, const T* bias, const Moves& moves) {
+void Network<T>::add(const T* weight, const T* bias, const Moves& moves, bool filtered) {
   Layer layer;
-  layer.convolution = std::make_unique<Convolution<T>>(weight, moves);
+  layer.convolution = std::make_unique<Convolution<T>>(weight, moves, filtered);
   layer.inputs = moves.cols(), layer.outputs = moves.rows();
   if (bias) {
     layer.bias = of_size<T>(moves.groups * moves.outputs);

@@ -14,8 +14,9 @@ constexpr int kSorting = -1;  // in place of a Curve
 template <class T>
 class Network {
  public:
-  void add(const T* weight, const T* bias, const Moves& moves);  // copies; a matrix is a kernel on one pixel
-  void add(int curve, int64_t size);                             // numbers of a sample
+  // Copies; a matrix is a kernel on one pixel. `filtered`: see Convolution.
+  void add(const T* weight, const T* bias, const Moves& moves, bool filtered);
+  void add(int curve, int64_t size);  // numbers of a sample
   int64_t inputs() const { return layers_.front().inputs; }
   int64_t outputs() const { return layers_.back().outputs; }
 

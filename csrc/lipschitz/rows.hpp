@@ -32,6 +32,26 @@ void divide(T* z, int64_t n, T by) {
   for (int64_t i = 0; i < n; ++i) z[i] /= by;
 }
 
+// out = a x + b y (a x where y is null; out may be null), and the sum of its squares: in pieces that threads
+// share.
+template <class T>
+double mixed(const T* x, T a, const T* y, T b, int64_t n, T* out) {
+  const auto part = KXFAST_PICK(double (*)(const T*, T, const T*, T, int64_t, T*), mix);
+  constexpr int64_t kPiece = 1 << 15;
+  const int64_t pieces = (n + kPiece - 1) / kPiece;
+  if (pieces <= 1) return part(x, a, y, b, n, out);
+  Buffer<double> sums(static_cast<size_t>(pieces));
+  const auto task = [&](int64_t i) {
+    const int64_t at = i * kPiece;
+    sums[static_cast<size_t>(i)] =
+        part(x + at, a, y ? y + at : nullptr, b, std::min(kPiece, n - at), out ? out + at : nullptr);
+  };
+  parallel_for(pieces, task);
+  double sum = 0;
+  for (const double each : sums) sum += each;
+  return sum;
+}
+
 template <class T, class V>
 using Product = void (*)(const T*, int64_t, int64_t, const V*, V*);
 template <class T, class V>

@@ -1,4 +1,5 @@
-// What a training step does to whole weights: out = w by, out = g by - u v', and the inner product <g, w>.
+// What is done to whole weights and vectors: out = w by, out = g by - u v', out = a x + b y with the sum of
+// its squares, and the inner product <g, w>.
 //
 // All walk their arrays once, in order, one register at a time, and memory is the limit beyond the L1 cache.
 // Inner products sum 1024 elements in the type of the arrays, in four registers, and these sums in double: as
@@ -28,6 +29,37 @@ double inner_of(const T* a, const T* b, int64_t n) {
     }
     const Vector<T> total = (sums[0] + sums[1]) + (sums[2] + sums[3]);
     for (int64_t k = 0; k < kWidth; ++k) sum += static_cast<double>(total[k]);
+  }
+  return sum;
+}
+
+template <class T>
+double mix_of(const T* x, T a, const T* y, T b, int64_t n, T* out) {
+  constexpr int64_t kWidth = Lanes<T>::kWidth, kRun = 1024;
+  const Vector<T> by = all(a), with = all(b);
+  double sum = 0;
+  for (int64_t begin = 0; begin < n; begin += kRun) {
+    const int64_t end = n - begin < kRun ? n : begin + kRun;
+    Vector<T> even{}, odd{};
+    int64_t i = begin;
+    const auto value = [&](int64_t at) {
+      const Vector<T> first = load(x + at) * by;
+      return y ? fma(with, load(y + at), first) : first;
+    };
+    for (; i + 2 * kWidth <= end; i += 2 * kWidth) {
+      const Vector<T> low = value(i), high = value(i + kWidth);
+      even = fma(low, low, even), odd = fma(high, high, odd);
+      if (out) store(out + i, low), store(out + i + kWidth, high);
+    }
+    for (; i < end; i += kWidth) {
+      const int64_t count = end - i < kWidth ? end - i : kWidth;
+      Vector<T> last = load(x + i, count) * by;
+      if (y) last = fma(with, load(y + i, count), last);
+      even = fma(last, last, even);
+      if (out) store(out + i, last, count);
+    }
+    even += odd;
+    for (int64_t k = 0; k < kWidth; ++k) sum += static_cast<double>(even[k]);
   }
   return sum;
 }
@@ -95,6 +127,9 @@ void scaled_less_outer_of(const T* g, int64_t rows, int64_t cols, T by, const T*
 }  // namespace
 
 #define KXFAST_DEFINE(T)                                                                                 \
+  double mix(const T* x, T a, const T* y, T b, int64_t n, T* out) {                                      \
+    return mix_of(x, a, y, b, n, out);                                                                   \
+  }                                                                                                      \
   double inner(const T* a, const T* b, int64_t n) {                                                      \
     return inner_of(a, b, n);                                                                            \
   }                                                                                                      \

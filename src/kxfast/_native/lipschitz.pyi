@@ -10,7 +10,7 @@ class NetworkFloat32:
     """
     Layers, packed; arrays are (batch, pixels * channels), channels last.
     """
-    def __init__(self, layers: list[typing.Any]) -> None: ...
+    def __init__(self, layers: list[typing.Any], filtered: bool) -> None: ...
     def forward(self, x: numpy.typing.NDArray[numpy.float32]) -> numpy.typing.NDArray[numpy.float32]:
         """
         The output of each sample.
@@ -60,7 +60,7 @@ class NetworkFloat64:
     """
     Layers, packed; arrays are (batch, pixels * channels), channels last.
     """
-    def __init__(self, layers: list[typing.Any]) -> None: ...
+    def __init__(self, layers: list[typing.Any], filtered: bool) -> None: ...
     def forward(self, x: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
         """
         The output of each sample.
@@ -131,6 +131,15 @@ def circular_norm(
 ) -> tuple[typing.Any, ...]:
     """
     Proven upper end; frequency, group and vector of the largest norm seen.
+    """
+
+def circular_values(
+    matrices: numpy.typing.NDArray[numpy.float64],
+    places: numpy.typing.NDArray[numpy.int64],
+    sides: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"],
+) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    All singular values, descending.
     """
 
 def conv_ends(

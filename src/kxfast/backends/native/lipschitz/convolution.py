@@ -19,6 +19,7 @@ from kxfast.backends.reference.lipschitz.norms import UNSEEN, WRITTEN_OUT, Ends,
 
 Array = NDArray[Any]
 ROUND = 2.0**-53
+LARGEST = 320  # side of a block whose values are found here: larger ones leave the caches
 
 
 def plane(w: Array) -> Array:
@@ -102,9 +103,12 @@ def conv_spectral_norm(
 
 
 def conv_singular_values(weight: Array, input_shape: Shape, geometry: Geometry) -> Array:
-    """See the reference; the blocks are dealt out to threads, each a LAPACK call in the type of the weight."""
-    kind = np.complex64 if weight.dtype == np.float32 else np.complex128
-    blocks = frequency_blocks(weight, input_shape, geometry).astype(kind)
+    """See the reference; in float32 from Gram matrices in double, else LAPACK's, with blocks dealt out to threads."""
+    side = min(len(weight), weight.shape[1] * int(np.prod(geometry.stride)))
+    if weight.dtype == np.float32 and weight.size and side <= LARGEST and np.all(np.array(input_shape) > 0):
+        found: Array = native.circular_values(*tori.matrices(weight.astype(np.float64), input_shape, geometry))
+        return found.astype(weight.dtype)
+    blocks = frequency_blocks(weight, input_shape, geometry)
     rows = blocks.reshape(-1, *blocks.shape[-2:])
     parts = np.array_split(rows, core.get_num_threads())
     with _one_thread_each(), ThreadPoolExecutor(len(parts)) as pool:

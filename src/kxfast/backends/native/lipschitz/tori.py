@@ -31,13 +31,8 @@ def two(shape: Shape, fill: int) -> tuple[int, int]:
     return (shape[0], shape[1]) if len(shape) == 2 else (fill, shape[0])
 
 
-def bound(
-    w: Array, torus: Shape, geometry: Geometry, seed: int, goal: Goal, twist: Shape | None = None
-) -> tuple[float, Any, int, Array]:
-    """Bound the norm on a torus whose sides the stride divides: in polyphase form a kernel of stride 1.
-
-    Also return the frequency, the group and the vector of the largest norm seen.
-    """
+def matrices(w: Array, torus: Shape, geometry: Geometry) -> tuple[Array, Array, tuple[int, int]]:
+    """Return the matrices of the taps, their places, and the sides, of a kernel in polyphase form."""
     groups, stride = geometry.groups, geometry.stride
     grouped = w.reshape(groups, -1, *w.shape[1:])
     taps: dict[tuple[int, ...], Array] = {}
@@ -48,11 +43,22 @@ def bound(
         if at not in taps:
             taps[at] = np.zeros((groups, grouped.shape[1], *stride, grouped.shape[2]))
         taps[at][(slice(None), slice(None), *rest)] += grouped[(..., *tap)]
-    matrices = np.stack([each.reshape(groups, grouped.shape[1], -1) for each in taps.values()], axis=1)
+    stacked = np.stack([each.reshape(groups, grouped.shape[1], -1) for each in taps.values()], axis=1)
     places_of = np.array([two(at, 0) for at in taps], np.int64)
     sides = two(tuple(n // s for n, s in zip(torus, stride, strict=True)), 1)
+    return np.ascontiguousarray(stacked), places_of, sides
+
+
+def bound(
+    w: Array, torus: Shape, geometry: Geometry, seed: int, goal: Goal, twist: Shape | None = None
+) -> tuple[float, Any, int, Array]:
+    """Bound the norm on a torus whose sides the stride divides: in polyphase form a kernel of stride 1.
+
+    Also return the frequency, the group and the vector of the largest norm seen.
+    """
+    parts = matrices(w, torus, geometry)
     twists = two(twist or (0,) * len(torus), 0)
-    return native.circular_norm(np.ascontiguousarray(matrices), places_of, sides, twists, *goal, seed)
+    return native.circular_norm(*parts, twists, *goal, seed)
 
 
 def least_bound(
