@@ -74,7 +74,8 @@ class EmulatedDevice:
         self.blocks, self.free, self.flags, self.orders = blocks, free, flags, orders
         self.launches = 0
         self._cp = SimpleNamespace(
-            **{name: getattr(np, name) for name in ("ones", "flatnonzero", "append")}, asnumpy=np.array
+            **{name: getattr(np, name) for name in ("ones", "flatnonzero", "append", "take", "lexsort")},
+            asnumpy=np.array,
         )
         self._scratch, self._margins = [], []
 
@@ -106,6 +107,9 @@ class EmulatedDevice:
 
     def runs(self, keys):
         return load.CuPyDevice.runs(self, keys)
+
+    def sorted_keys(self, keys):
+        return load.CuPyDevice.sorted_keys(self, keys)
 
     def stream(self):
         return 0

@@ -122,6 +122,7 @@ class Corpus:
 
     def runs(self, name: str, *arguments: Any, folder: Path) -> list[Run]:
         """Pass over the corpus with one stage; runs go to `folder` under a memory limit."""
+        implementation("words", name, self.reading.backend)  # a backend without it is refused before anything is read
         stage = Stage(name, arguments, self.reading, self.threads)
         if self.in_memory:
             return [stage.run(self.codes(), self.report())]

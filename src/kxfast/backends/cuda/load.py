@@ -52,6 +52,9 @@ class Device(Protocol):
     def runs(self, keys: Any) -> tuple[Any, Any]:
         """Return NumPy arrays of the different values of an array, in order, and how often each is there."""
 
+    def sorted_keys(self, keys: Any) -> Any:
+        """Return keys of several words, shape (words, keys), sorted; the last word is of the most weight."""
+
     def stream(self) -> int:
         """Return the stream that kernels are launched on now."""
 
@@ -155,6 +158,14 @@ class CuPyDevice:
         starts = self._cp.flatnonzero(new)
         ends = self._cp.append(starts[1:], len(keys))
         return self._cp.asnumpy(keys[starts]), self._cp.asnumpy(ends - starts)
+
+    def sorted_keys(self, keys: Any) -> Any:
+        """See `Device`; keys of one word are sorted in place."""
+        if len(keys) == 1 and keys.size:
+            keys[0].sort()
+        if len(keys) == 1:
+            return keys
+        return self._cp.take(keys, self._cp.lexsort(keys), axis=1)
 
     def stream(self) -> int:
         """See `Device`."""
