@@ -158,7 +158,8 @@ def sanitize(session: nox.Session) -> None:
     shutil.copytree("src/kxfast", site / "kxfast", dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.so"))
     environment = sanitized() | {"PYTHONPATH": str(site.resolve())}
     names = "agreement contract words segment isa native half conv_native attention_kernels gillespie gillespie_lanes"
-    names += " gillespie_methods gillespie_events gillespie_going_on gillespie_time lipschitz lipschitz_native lipschitz_norms"
+    names += " gillespie_methods gillespie_events gillespie_going_on gillespie_time"
+    names += " lipschitz lipschitz_native lipschitz_norms"
     chosen = [str(path) for name in names.split() if (path := Path(f"tests/test_{name}.py")).exists()]
     session.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen, env=environment)
 
