@@ -25,6 +25,7 @@ WORDS = ("daughter", "sea", "music", "horse", "war", "money", "red")
 def picture(vectors: C.WordVectors, losses: list[float], groups: dict[str, list[str]], path: Path) -> None:
     """Draw the losses and the map."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(11, 5), layout="constrained", dpi=120)
     left, right = figure.subplots(1, 2, width_ratios=(2, 3))
@@ -32,6 +33,8 @@ def picture(vectors: C.WordVectors, losses: list[float], groups: dict[str, list[
     left.set_xlabel("epoch")
     left.set_ylabel("mean loss of a pair")
     left.set_title("fit of the PMI")
+    left.ticklabel_format(axis="y", useOffset=False)
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
     listed = [
         (word, color) for (head, near), color in zip(groups.items(), COLORS, strict=False) for word in (head, *near)
     ]
