@@ -1,10 +1,11 @@
-"""Dilated gated convolutions beside PyTorch: ``python benchmarks/bench_conv.py [--json FILE] [--only layers]``.
+"""Dilated gated convolutions beside other libraries: ``python benchmarks/bench_conv.py [--json FILE] [--only layers]``.
 
 One layer in float32, one in bfloat16 ("bf16") and the nine layers of a reading network ("stack"), each forward and
-forward with backward; results of what is not run stay in the file. Every peer gets its favourite layout for nothing and
-weights of the shape it wants; all use the same number of threads. Candidates take turns in one process; a figure is the
-median over rounds of the median of a round. Where other work shares the machine, ``quiet_ratio`` says more: it compares
-medians over rounds of the fastest call of a round.
+forward with backward; results of what is not run stay in the file. Peers are PyTorch in two layouts, eager and
+compiled, and in float32, where they are installed, OpenVINO and ONNX Runtime, both forward alone, and JAX. Every peer
+gets its favourite layout for nothing and weights of the shape it wants; all use the same number of threads. Candidates
+take turns in one process; a figure is the median over rounds of the median of a round. Where other work shares the
+machine, ``quiet_ratio`` says more: it compares medians over rounds of the fastest call of a round.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 
 import numpy as np
 from peers.conv import Problem, peers
+from peers.conv_others import others
 
 import kxfast as kx
 from kxfast._native import core
@@ -82,17 +84,18 @@ def problems() -> dict[str, list[Problem]]:
     }
 
 
-def measure(chosen: list[Problem], rounds: int, ceiling: float) -> list[dict[str, Any]]:
+def measure(chosen: list[Problem], rounds: int, ceiling: float, threads: int) -> list[dict[str, Any]]:
     rows = []
     for problem in chosen:
-        others = peers(problem)
+        torch_calls, more = peers(problem), others(problem, threads)
         for which, factor in (("forward", 1), ("forward+backward", 3)):
             both = factor > 1
             ours = {"kxfast": problem.both if both else problem.forward}
-            seconds, least = compare(ours | {name: each[both] for name, each in others.items()}, rounds)
+            theirs = {name: each[both] for name, each in torch_calls.items()} | more[both]
+            seconds, least = compare(ours | theirs, rounds)
             rate = problem.work * factor / seconds["kxfast"] / 1e9
-            best = min((seconds[name], name) for name in others)
-            quiet = min(least[name] for name in others) / least["kxfast"]
+            best = min((seconds[name], name) for name in theirs)
+            quiet = min(least[name] for name in theirs) / least["kxfast"]
             rows.append(
                 {
                     "shape": list(problem.shape),
@@ -153,7 +156,11 @@ def main() -> None:
     rows = []
     for name, chosen in problems().items():
         run = options.only in (None, name)
-        rows += measure(chosen, options.rounds, ceiling) if run else [row for row in kept if kind(row) == name]
+        rows += (
+            measure(chosen, options.rounds, ceiling, options.threads)
+            if run
+            else [row for row in kept if kind(row) == name]
+        )
     result = {
         "processor": processor(),
         "isa": core.isa(),
