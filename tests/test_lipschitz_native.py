@@ -107,10 +107,10 @@ def test_results_are_the_same_on_any_number_of_threads(rng):
 @pytest.mark.parametrize(
     ("given", "call"),
     [
-        ("normal(1500, 3000)", "spectral_norm(x, tol=1e-12)"),
+        ("normal(3000, 6000)", "spectral_norm(x, tol=1e-12)"),
         ("np.eye(2000) + 0.001 * normal(2000, 2000)", "spectral_norm(x, tol=1e-13, upper='random')"),
         ("normal(96, 96, 3, 3)", "conv_spectral_norm(x, (96, 96), padding=1, tol=1e-9)"),
-        ("normal(128, 128, 3, 3).astype('f4')", "conv_singular_values(x, (64, 64))"),
+        ("normal(128, 128, 3, 3).astype('f4')", "conv_singular_values(x, (160, 160))"),
     ],
 )
 def test_long_calls_hear_ctrl_c(given, call):
@@ -118,6 +118,7 @@ def test_long_calls_hear_ctrl_c(given, call):
 import numpy as np, kxfast as kx
 def normal(*shape): return np.random.default_rng(0).standard_normal(shape)
 x = {given}
+kx.set_num_threads(2)  # a second or more on any machine
 kx.lipschitz.spectral_norm(np.ones((3, 3)))
 """
-    assert seconds_to_interrupt(setup, f"kx.lipschitz.{call}", 0.2) < 1  # 0.2 s on an idle machine
+    assert seconds_to_interrupt(setup, f"kx.lipschitz.{call}", 0.1) < 1  # 0.2 s on an idle machine
