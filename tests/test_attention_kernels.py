@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import kxfast as kx
-from kxfast import settings
+from kxfast import cases, settings
+
+ENGINES = [each for each in cases.engines("attention.scaled_dot_product_attention") if each != "reference"]
 
 
 @pytest.mark.parametrize("mask", [None, kx.masks.causal(), kx.masks.sliding_window(100)], ids=str)
@@ -102,6 +104,25 @@ def test_few_queries_are_those_of_many(keys, heads, queries):
             some = kx.attention.scaled_dot_product_attention(few, k, v, mask=mask, return_lse=True, **extra)
             for a, b in zip(some, every, strict=True):
                 np.testing.assert_allclose(a, b[:, :, :queries], rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("dims", [16, 48, 64])
+def test_few_queries_whose_numbers_fill_vectors(kind, dims):
+    """Products with as many keys as a vector has lanes are summed together, in every instruction set."""
+    rng = np.random.default_rng(10)
+    q = rng.standard_normal((2, 4, 2, dims)).astype(kind)
+    k, v = rng.standard_normal((2, 2, 2, 150, dims)).astype(kind)
+    bias = rng.standard_normal((1, 4, 1, 150)).astype(kind)
+    for mask in None, kx.masks.padding([100, 149]), kx.masks.dense(rng.random((2, 1, 2, 150)) < 0.9):
+        for extra in {}, {"bias": bias}:
+            given = {"mask": mask, "return_lse": True, **extra}
+            exact = kx.attention.scaled_dot_product_attention(q, k, v, backend="reference", **given)
+            for name in ENGINES:
+                with cases.engine(name):
+                    found = kx.attention.scaled_dot_product_attention(q, k, v, **given)
+                for a, b in zip(found, exact, strict=True):
+                    np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
 
 
 def test_few_queries_meet_nan_infinity_and_nothing():

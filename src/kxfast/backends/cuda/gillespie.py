@@ -191,8 +191,8 @@ def moments(
     sums = [device.zeros(each, np.uint64) for each in (shape, (*shape, 4), (*shape, max(cells, 1)))]
     tail = [*sums, np.int64(low), np.int64(width), np.int64(cells)]
     events = 0
-    # the last number of events is returned
-    for samples, events in _Ensemble(network, t, seed, 0, n).run(device, True, False, lambda slots: tail):  # noqa: B007
+    for samples, so_far in _Ensemble(network, t, seed, 0, n).run(device, True, False, lambda slots: tail):
+        events = so_far
         if progress:
             progress(samples, n * len(t))
     count, square, histograms = map(device.download, sums)
