@@ -26,18 +26,22 @@ def rng():
 def test_filtered_convolutions_are_convolutions(rng, engine, dtype, tolerance):
     from kxfast.backends.native.lipschitz.network import flat, packed, unflat
 
-    for kernel, shape, padding, groups in (
-        ((3, 3), (9, 14), (1, 1), 1),
-        ((2, 5), (6, 7), (3, 0), 1),
-        ((4, 2), (11, 5), (0, 1), 2),
-        ((5, 4), (5, 9), (4, 2), 1),
-        ((1, 3), (3, 8), (0, 2), 1),
-        ((3,), (23,), (1,), 1),
-        ((2,), (8,), (5,), 2),
+    for kernel, shape, padding, groups, stride, dilation in (
+        ((3, 3), (9, 14), (1, 1), 1, 1, 1),
+        ((2, 5), (6, 7), (3, 0), 1, 1, 1),
+        ((4, 2), (11, 5), (0, 1), 2, 1, 1),
+        ((5, 4), (5, 9), (4, 2), 1, 1, 1),
+        ((1, 3), (3, 8), (0, 2), 1, 1, 1),
+        ((3,), (23,), (1,), 1, 1, 1),
+        ((2,), (8,), (5,), 2, 1, 1),
+        ((3, 3), (9, 14), (2, 2), 1, 1, 2),  # these four are not filtered
+        ((3, 3), (9, 14), (1, 1), 1, 2, 1),
+        ((3,), (23,), (2,), 1, 1, 2),
+        ((6, 3), (9, 8), (2, 1), 1, 1, 1),
     ):
         w = rng.standard_normal((groups * 20, 17, *kernel)).astype(dtype)
         bias = rng.standard_normal(len(w)).astype(dtype)
-        moves = geometry(w, 1, padding, 1, groups, "zeros")
+        moves = geometry(w, stride, padding, dilation, groups, "zeros")
         layer = [("conv", w, bias, moves)]
         x = rng.standard_normal((30, 17 * groups, *shape)).astype(dtype)
         expected = reference.forward(layer, x)
