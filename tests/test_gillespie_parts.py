@@ -128,6 +128,12 @@ def test_time_histogram_is_the_stationary_law():
         log.time_histogram("B", 1e9)
 
 
+def test_long_results_are_shown_by_their_sizes():
+    log = g.simulate_events(HILL, 30.0, seed=1)
+    assert repr(log) == f"EventLog({len(log)} events, 2 species, 4 reactions)"
+    assert repr(g.histograms(HILL, [0.1, 0.2], n=5, bins=9)) == "Histograms(5 trajectories, 2 times, 2 species, 9 bins)"
+
+
 def test_counts_of_a_long_log():
     """Blocks of events give what one sum gives."""
     log = g.simulate_events(CHAIN, max_events=150_000, seed=1)

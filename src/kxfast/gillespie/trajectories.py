@@ -194,6 +194,11 @@ class Histograms:
     above: Counts
     moments: Moments
 
+    def __repr__(self) -> str:
+        """Return the sizes."""
+        times, species, bins = self.counts.shape
+        return f"Histograms({self.moments.n} trajectories, {times} times, {species} species, {bins} bins)"
+
 
 @dataclass(frozen=True)
 class EventLog:
@@ -222,6 +227,10 @@ class EventLog:
     species: tuple[str, ...]
     absorbed: bool
     method: str = ""
+
+    def __repr__(self) -> str:
+        """Return the sizes."""
+        return f"EventLog({len(self)} events, {len(self.species)} species, {self.change.shape[0]} reactions)"
 
     def __len__(self) -> int:
         """Return the number of events."""
