@@ -158,7 +158,7 @@ bool finish(const Forward<T>& x, const Work<T>& w) {
     const T total = sum_of<T>(load(w.weights + i * kWidth)), factor = total == 0 ? T{0} : 1 / total;
     const T* from = w.values + i * x.value_row;
     const int64_t place = x.places ? x.places[i] : i;
-    T* to = x.out + place * x.dv;
+    T* to = x.out + place * x.out_row;
     int64_t j = 0;
     for (; j + kWidth <= x.dv; j += kWidth) {
       const auto value = load(from + j) * factor;

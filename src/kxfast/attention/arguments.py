@@ -45,9 +45,9 @@ class Call(NamedTuple):
 
 def attention_call(q: Any, k: Any, v: Any, mask: Any, bias: Any, scale: Any) -> Call:
     """Check the arguments that forward and backward share."""
-    a = checks.floating("q", q, ndim=4, half=True)
-    b = checks.floating("k", k, ndim=4, half=True)
-    c = checks.floating("v", v, ndim=4, half=True)
+    a = checks.floating("q", q, ndim=4, half=True, rows=True)
+    b = checks.floating("k", k, ndim=4, half=True, rows=True)
+    c = checks.floating("v", v, ndim=4, half=True, rows=True)
     full = agreeing(a, b, c)
     m = Pairs() if mask is None else pairs(mask, full, bias is None)
     d = None if bias is None else four_dimensions("bias", checks.floating("bias", bias, half=True), full)
@@ -112,6 +112,6 @@ def broadcasting(name: str, shape: tuple[int, ...], full: tuple[int, ...]) -> tu
 
 def result_like(name: str, value: Any, shape: tuple[int, ...], kind: np.dtype[Any], letters: str) -> Array:
     """Return an array of the shape of the result (or of its log-sum-exp) in a given type."""
-    x = checks.floating(name, value, ndim=len(shape), half=True)
+    x = checks.floating(name, value, ndim=len(shape), half=True, rows=len(shape) == 4)
     checks.shape(name, x, shape, str(shape), f"{letters} to match q and v")
     return x.astype(kind, copy=False)
