@@ -95,7 +95,8 @@ def floating(
         wanted = ndim if isinstance(ndim, int) else " or ".join(map(str, ndim))
         raise ValueError(f"{name} must have {wanted} dimensions; got shape {x.shape}")
     flags = x.flags
-    return x if flags.c_contiguous and flags.aligned or rows and _has_rows(x) else canonical(x)
+    dense = flags.c_contiguous and flags.aligned
+    return x if dense or (rows and _has_rows(x)) else canonical(x)
 
 
 def _has_rows(x: Array) -> bool:

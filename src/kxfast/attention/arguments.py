@@ -58,6 +58,14 @@ def attention_call(q: Any, k: Any, v: Any, mask: Any, bias: Any, scale: Any) -> 
     return Call(a, b, c, m, d, factor(scale, a.shape[3]))
 
 
+def laid_out_like(x: Array, example: Array) -> Array:
+    """Return (B, H, L, D) with heads inside of rows in memory if `example` is so; otherwise rows inside of heads."""
+    inside = example.strides[1] < example.strides[2]
+    if inside == (x.strides[1] < x.strides[2]):
+        return x
+    return np.ascontiguousarray(x.swapaxes(1, 2)).swapaxes(1, 2) if inside else np.ascontiguousarray(x)
+
+
 def agreeing(q: Any, k: Any, v: Any) -> tuple[int, int, int, int]:
     """Check the shapes of arrays of four dimensions; return (batch, heads, queries, keys)."""
     batch, heads, q_len, dim = q.shape
