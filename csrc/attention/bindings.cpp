@@ -134,9 +134,8 @@ void bind(py::module_& m) {
   m.def("scaled_dot_product_attention", &attend<T>, py::arg("q").noconvert(), py::arg("k").noconvert(),
         py::arg("v").noconvert(), py::arg("allowed"), py::arg("bias").noconvert(), py::arg("scale"),
         py::arg("out").noconvert(),
-        "softmax((q k' + bias) scale) v over allowed keys; returns (out, lse). Bits of bfloat16, with a bias "
-        "in "
-        "float, need core.bf16_products(); None for them: compute it in float.");
+        "softmax((q k' + bias) scale) v over allowed keys; returns (out, lse).\n"
+        "Bits of bfloat16, with a bias in float, need core.bf16_products(); None for them: use float.");
   m.def("scaled_dot_product_attention_backward", &gradients<T>, py::arg("grad").noconvert(),
         py::arg("q").noconvert(), py::arg("k").noconvert(), py::arg("v").noconvert(),
         py::arg("out").noconvert(), py::arg("lse").noconvert(), py::arg("allowed"),
