@@ -13,14 +13,14 @@ import os
 import shlex
 import subprocess
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 
-from kxfast import dispatch
+from kxfast import devices, dispatch
 from kxfast.backends.cuda import load, nvrtc
 
 ORDERS = 3
@@ -178,6 +178,11 @@ class GpuArray:
     def fill(self, value):
         self.memory.fill(value)
 
+    def __ne__(self, other):
+        return GpuArray(self.memory != other, self.number)
+
+    __hash__ = object.__hash__
+
     def reshape(self, shape):
         return GpuArray(self.memory.reshape(shape), self.number)
 
@@ -216,3 +221,22 @@ def empty(shape, dtype):
 
 def ascontiguousarray(x):
     return GpuArray(np.ascontiguousarray(x.memory), x.number)
+
+
+def play_gpu(monkeypatch):
+    """Let tensors of the host play those of a GPU: what torch says of them there is true of their memory here."""
+    import torch
+
+    def facts(owner, kind):
+        strides = tuple(step * owner.itemsize for step in owner.stride())
+        found = {"shape": tuple(owner.shape), "data": (owner.data_ptr(), False), "typestr": f"<V{owner.itemsize}"}
+        return found | {"strides": None if owner.is_contiguous() else strides}
+
+    def is_tensor(x):
+        return isinstance(x, torch.Tensor)
+
+    monkeypatch.setattr(devices, "on_device", is_tensor)
+    monkeypatch.setattr("kxfast.torch.arrays.on_gpu", is_tensor)
+    monkeypatch.setattr("kxfast.torch.spectral.on_gpu", is_tensor)
+    monkeypatch.setattr(devices, "_facts", facts)
+    monkeypatch.setattr(load, "stream_of", lambda example: nullcontext())

@@ -104,3 +104,33 @@ def convolve_back_there(
     given = None if parts is None else call.parts("parts", parts, layer)
     found: tuple[Any, ...] = run(dy, call.x, layer, call.mask, rate, key, given)
     return found
+
+
+def stack_there(
+    x: Any, places: Any, mask: Any, drop_gate: Any, seed: Any, return_kept: Any, out: Any
+) -> tuple[Any, Any]:  # fmt: skip
+    """Do what `dgcnn` says, on the device where all the arrays are; return inputs and parts of all layers too."""
+    run = implementation("conv", "dgcnn", "cuda")
+    call = Call(x, mask, places)
+    rate, key = dropout(drop_gate, seed)
+    kept: list[Any] | None = [] if checks.boolean("return_kept", return_kept) else None
+    result = run(call.x, call.layers, call.mask, rate, key, call.output(out), kept)
+    return result if out is None else out, None if kept is None else tuple(map(tuple, zip(*kept, strict=True)))
+
+
+def stack_back_there(
+    grad: Any, x: Any, places: Any, mask: Any, drop_gate: Any, seed: Any, kept: Any
+) -> tuple[Any, list[tuple[Any, ...]]]:  # fmt: skip
+    """Do what `dgcnn_backward` says, on the device where all the arrays are."""
+    run = implementation("conv", "dgcnn_backward", "cuda")
+    call = Call(x, mask, places)
+    rate, key = dropout(drop_gate, seed, backward=True)
+    dy = gradient(grad, call.shape, call.floating)
+    given = None
+    if kept is not None:
+        given = [
+            (call.inputs(f"kept.inputs[{i}]", first, each), call.parts(f"kept.parts[{i}]", second, each))
+            for i, (first, second, each) in enumerate(zip(kept.inputs, kept.parts, call.layers, strict=True))
+        ]
+    found: tuple[Any, list[tuple[Any, ...]]] = run(dy, call.x, call.layers, call.mask, rate, key, given)
+    return found

@@ -53,7 +53,7 @@ class _Matrix(nn.Module):
         self.n_iter, self.eps, self.axis, self.coeff, self.mode = n_iter, eps, axis, coeff, mode
         rows = weight.detach().movedim(axis, 0).flatten(1)
         for name, size in zip(("_u", "_v"), rows.shape, strict=True):
-            start = torch.randn(size, dtype=weight.dtype)
+            start = torch.randn(size, dtype=weight.dtype, device=weight.device)
             self.register_buffer(name, start / start.norm().clamp(min=eps))
         spectral_normalize([rows], [self._u], [self._v], n_iter=15, mode="hard")
 

@@ -5,14 +5,15 @@ Half types are multiplied as they are, with sums in float32, and rounded once a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from kxfast.backends.cuda import conv_plan, load
-from kxfast.backends.cuda.conv_plan import Launcher, Tile
+from kxfast.backends.cuda.conv_plan import Launcher, Made, Tile
 
-__all__ = ["dilated_gated_conv1d", "dilated_gated_conv1d_backward", "missing"]
+__all__ = ["dgcnn", "dgcnn_backward", "dilated_gated_conv1d", "dilated_gated_conv1d_backward", "missing"]
 
 _FORWARD, _WEIGHTS, _ROWS = "conv.cuh", "conv_backward.cuh", "conv_rows.cuh"
 _BLOCK_ROWS, _BLOCK_COLUMNS = 32, 128  # of kernels that go row by row
@@ -187,20 +188,24 @@ class Convolution:
         return du, (found,)
 
 
+def _forward(device: Any, x: Any, layer: Any, mask: Any, drop: float, seed: int, out: Any, kept: Any) -> Any:
+    """Return the result of one layer; `kept` gets its input and parts."""
+    work = Convolution(device, x, layer, mask, drop, seed)
+    result = work.beside(*x.shape[:2], layer.channels) if out is None else out.owner
+    parts = None
+    if kept is not None:
+        parts = load.empty_beside(x.owner, (*x.shape[:2], 2 * layer.channels), work.sum)
+        kept.append((x.owner, parts))
+    work.gated(result, parts)
+    return result
+
+
 def dilated_gated_conv1d(
     x: Any, layer: Any, mask: Any, drop: float, seed: int, out: Any, kept: list[Any] | None
 ) -> Any:  # fmt: skip
     """See the reference; arrays are on the device, and so are the results."""
     with load.stream_of(x.owner):
-        work = Convolution(load.device(), x, layer, mask, drop, seed)
-        shape = (*x.shape[:2], layer.channels)
-        result = work.beside(*shape) if out is None else out.owner
-        parts = None
-        if kept is not None:
-            parts = load.empty_beside(x.owner, (*x.shape[:2], 2 * layer.channels), work.sum)
-            kept.append((x.owner, parts))
-        work.gated(result, parts)
-        return result
+        return _forward(load.device(), x, layer, mask, drop, seed, out, kept)
 
 
 def dilated_gated_conv1d_backward(
@@ -209,3 +214,36 @@ def dilated_gated_conv1d_backward(
     """See the reference; arrays are on the device, and so are the results."""
     with load.stream_of(x.owner):
         return Convolution(load.device(), x, layer, mask, drop, seed).backward(grad, parts)
+
+
+def dgcnn(
+    x: Any, layers: Sequence[Any], mask: Any, drop: float, seed: int, out: Any, kept: list[Any] | None
+) -> Any:  # fmt: skip
+    """See the reference; each layer is rounded to the input's type."""
+    with load.stream_of(x.owner):
+        device, last = load.device(), len(layers) - 1
+        for i, layer in enumerate(layers):
+            key = (seed + i) % 2**64
+            result = _forward(device, x, layer, mask, drop, key, out if i == last else None, kept)
+            x = Made(result, (*x.shape[:2], layer.channels), x.dtype)
+        return result
+
+
+def dgcnn_backward(
+    grad: Any, x: Any, layers: Sequence[Any], mask: Any, drop: float, seed: int, kept: Sequence[tuple[Any, Any]] | None
+) -> tuple[Any, list[tuple[Any, ...]]]:
+    """See the reference; without what was kept, the inputs of all layers are computed again."""
+    with load.stream_of(x.owner):
+        device = load.device()
+        keys = [(seed + i) % 2**64 for i in range(len(layers))]
+        given: list[tuple[Any, Any]] = [(x, None)] if kept is None else list(kept)
+        for layer, key in zip(layers[: len(layers) - len(given)], keys, strict=False):
+            before = given[-1][0]
+            result = _forward(device, before, layer, mask, drop, key, None, None)
+            given.append((Made(result, (*x.shape[:2], layer.channels), x.dtype), None))
+        dx, gradients = grad, list[tuple[Any, ...]]()
+        for layer, key, (before, parts) in reversed(list(zip(layers, keys, given, strict=True))):
+            found, *rest = Convolution(device, before, layer, mask, drop, key).backward(dx, parts)
+            dx = Made(found, before.shape, x.dtype)
+            gradients.insert(0, tuple(rest))
+        return dx.owner, gradients

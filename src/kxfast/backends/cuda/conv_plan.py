@@ -44,6 +44,19 @@ class Tile(NamedTuple):
         return "\n".join([*lines, f'#include "{file}"', ""])
 
 
+class Made(NamedTuple):
+    """An array that one of our kernels has made, as another takes it."""
+
+    owner: Any
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def address(self) -> int:
+        """Where it lies."""
+        return load.address(self.owner)
+
+
 def letter(dtype: np.dtype[Any]) -> str:
     """Return the letter of a type."""
     return "E" if dtype.name == "bfloat16" else dtype.char
