@@ -209,6 +209,25 @@ __device__ __forceinline__ void convolve(Sums<T, kBands, kN>& sums, T* memory, c
   }
 }
 
+// Calls use(row, column in the group, sums of the two groups) for each two neighbouring columns of a lane.
+template <class T, class Use>
+__device__ __forceinline__ void for_each_pair(const Sums<T, kBands, kN>& sums, i64 first, i64 rows, Use use) {
+  const int lane = lane_id();
+#pragma unroll
+  for (int t = 0; t < kBands; ++t)
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const i64 row = first + own_row() + t * 16 + 8 * i + lane / 4;
+      if (row >= rows) continue;
+#pragma unroll
+      for (int n = 0; n < kPairs; ++n) {
+        const SumOf<T> one[2] = {sums.at[t][n][2 * i], sums.at[t][n][2 * i + 1]};
+        const SumOf<T> other[2] = {sums.at[t][n + kPairs][2 * i], sums.at[t][n + kPairs][2 * i + 1]};
+        use(row, own_column() + n * 8 + lane % 4 * 2, one, other);
+      }
+    }
+}
+
 // Two neighbouring numbers of a row, of which `count` are there; as one where `pair` says that they may be.
 template <class T>
 struct alignas(2 * sizeof(T)) Pair {
@@ -236,3 +255,8 @@ __device__ __forceinline__ void store_pair(T* to, const SumOf<T> (&from)[2], int
 }
 
 }  // namespace kx::conv
+
+#define KX_INPUT_PARAMETERS                                                                                \
+  const KX_T *data, const kx::u8 *readable, kx::i64 rows, kx::i64 length, kx::i64 deep, kx::i64 first_tap, \
+      kx::i64 end_tap, kx::i64 step, kx::i64 origin, const KX_T *weight
+#define KX_INPUT {data, readable, rows, length, deep, first_tap, end_tap, step, origin}

@@ -32,7 +32,7 @@ _BUILT = Path(os.environ.get("KXFAST_EMULATION_DIR") or Path(tempfile.gettempdir
 class Launch(ctypes.Structure):
     _fields_ = [
         ("grid", ctypes.c_uint * 3), ("size", ctypes.c_uint * 3), ("shared_bytes", ctypes.c_uint),
-        ("order", ctypes.c_uint), ("error", ctypes.c_char * 256),
+        ("order", ctypes.c_uint), ("together", ctypes.c_uint), ("error", ctypes.c_char * 256),
     ]  # fmt: skip
 
 
@@ -123,8 +123,10 @@ class EmulatedDevice:
     def kernel(self, text, name):
         function = getattr(compile_for_host(text, self.flags), f"kx_launch_{name}")
 
-        def launch(blocks, threads, shared, arguments, behind=()):
+        def launch(blocks, threads, shared, arguments, behind=(), together=False):
             self.launches += 1
+            if together and blocks > self.blocks:
+                raise LaunchError(f"{blocks} blocks are to be resident together, of {self.blocks}")
             arrays = [x for x in arguments if isinstance(x, np.ndarray)]
             arrays += map(memory_of, behind)
             before = [x.copy() for x in arrays]
@@ -132,7 +134,7 @@ class EmulatedDevice:
             for order in self.orders:
                 for x, old in zip(arrays, before, strict=True):
                     x[...] = old
-                run_once(function, blocks, threads, shared, arguments, order)
+                run_once(function, blocks, threads, shared, arguments, order, together)
                 results.append([x.tobytes() for x in arrays if not any(x is y for y in self._scratch)])
             if any((margin != 0xCD).any() for pair in self._margins for margin in pair):
                 raise LaunchError("the kernel has written beside an array")
@@ -142,11 +144,11 @@ class EmulatedDevice:
         return launch
 
 
-def run_once(function, blocks, threads, shared, arguments, order):
+def run_once(function, blocks, threads, shared, arguments, order, together=False):
     """Launch in one order; raise LaunchError with what the emulation says."""
     boxes = [ctypes.c_void_p(x.ctypes.data) if isinstance(x, np.ndarray) and x.ndim else np.array(x) for x in arguments]
     pointers = [ctypes.addressof(box) if isinstance(box, ctypes.c_void_p) else box.ctypes.data for box in boxes]
-    launch = Launch((blocks, 1, 1), (threads, 1, 1), shared, order)
+    launch = Launch((blocks, 1, 1), (threads, 1, 1), shared, order, together)
     if function(ctypes.byref(launch), (ctypes.c_void_p * len(pointers))(*pointers)):
         raise LaunchError(launch.error.decode())
 

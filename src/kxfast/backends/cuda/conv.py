@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from kxfast.backends.cuda import conv_plan, load
+from kxfast.backends.cuda import conv_plan, conv_stack, load
 from kxfast.backends.cuda.conv_plan import Launcher, Made, Tile
 
 __all__ = ["dgcnn", "dgcnn_backward", "dilated_gated_conv1d", "dilated_gated_conv1d_backward", "missing"]
 
-_FORWARD, _WEIGHTS, _ROWS = "conv.cuh", "conv_backward.cuh", "conv_rows.cuh"
+_GATED, _PLAIN, _WEIGHTS, _ROWS = "conv.cuh", "conv_plain.cuh", "conv_backward.cuh", "conv_rows.cuh"
 _BLOCK_ROWS, _BLOCK_COLUMNS = 32, 128  # of kernels that go row by row
-_SKIPS = {"none": 0, "gated": 1, "add": 2}
 
 
 def missing() -> str | None:
@@ -34,14 +33,12 @@ class Convolution:
         self.sum = np.dtype(np.float64 if self.kind == "d" else np.float32)
         self.rows, self.length, self.deep = x.shape[0] * x.shape[1], x.shape[1], x.shape[2]
         self.taps, self.channels = layer.weight.shape[0], layer.channels
-        reach = (self.taps - 1) * layer.dilation
-        self.left = reach if layer.padding == "causal" else reach // 2
+        self.left, self.between = conv_plan.taps_between(layer, self.length)
         self.counted = mask if layer.skip != "add" else None  # positions whose result is not 0
         self.readable = mask if layer.mask_input else None
         self.skip_mask = self.readable if layer.skip == "add" else mask
         self.first = layer.gate == "first"
-        sign = -1.0 if layer.skip == "gated" and self.first else 1.0  # variant B: the gate keeps the input
-        self.dropout = np.uint64(round(drop * 2**32)), np.uint64(seed), 1 / (1 - drop), sign
+        self.dropout = *conv_plan.dropout(drop, seed), conv_plan.sign(layer)
         self.projected: Any = None
 
     def new(self, *shape: int) -> Any:
@@ -51,12 +48,6 @@ class Convolution:
     def beside(self, *shape: int) -> Any:
         """Return an array of the caller's library, of the input's type."""
         return load.empty_beside(self.x.owner, shape, self.x.dtype)
-
-    def taps_between(self) -> tuple[int, int]:
-        """Return the first tap that can read within a sequence, and the one behind the last."""
-        step = self.layer.dilation
-        inside = [a for a in range(self.taps) if abs(a * step - self.left) < self.length]
-        return (inside[0], inside[-1] + 1) if inside else (0, 0)
 
     def plain(
         self, data: Any, readable: Any, deep: int, shifts: tuple[int, int, int, int], weight: Any, columns: int,
@@ -68,7 +59,7 @@ class Convolution:
         blocks = -(-self.rows // tile.rows) * -(-columns // (2 * tile.columns))
         second = (2 * tile.columns, tile.deep) if turned else (tile.deep, 2 * tile.columns)
         self.launch(
-            tile.text(_FORWARD), "conv_turned" if turned else "conv_plain", blocks,
+            tile.text(_PLAIN), "conv_turned" if turned else "conv_plain", blocks,
             tile.shared((tile.rows, tile.deep), second), data, readable, self.rows, self.length, deep, *shifts,
             weight, columns, bias, added, kept, out, sums,
         )  # fmt: skip
@@ -95,9 +86,9 @@ class Convolution:
         blocks = -(-self.rows // tile.rows) * -(-self.channels // tile.columns)
         shared = tile.shared((tile.rows, tile.deep), (tile.deep, 2 * tile.columns))
         self.launch(
-            tile.text(_FORWARD), "conv_gated", blocks, shared, self.x, self.readable, self.rows, self.length,
-            self.deep, *self.taps_between(), layer.dilation, -self.left, layer.weight, self.channels, layer.bias,
-            self.counted, _SKIPS[layer.skip], int(self.first), self.x, self.projected,
+            tile.text(_GATED), "conv_gated", blocks, shared, self.x, self.readable, self.rows, self.length,
+            self.deep, *self.between, layer.dilation, -self.left, layer.weight, self.channels, layer.bias,
+            self.counted, conv_plan.SKIPS[layer.skip], int(self.first), self.x, self.projected,
             self.readable if layer.skip == "add" else None, *self.dropout, y if mixed is None else None, parts, mixed,
         )  # fmt: skip
         if mixed is not None and layer.norm is not None:
@@ -138,7 +129,7 @@ class Convolution:
         of_skip = self.new(blocks, channels) if layer.shortcut is not None else None
         self.by_rows(
             "conv_gates", blocks * -(-channels // _BLOCK_COLUMNS), 0, dy, du, parts, self.counted,
-            _SKIPS[layer.skip], int(self.first), self.x, self.projected,
+            conv_plan.SKIPS[layer.skip], int(self.first), self.x, self.projected,
             self.readable if layer.skip == "add" else None, *self.dropout, rows, channels, dh, added, through,
             sums, of_skip,
         )  # fmt: skip
@@ -146,7 +137,7 @@ class Convolution:
             added = self.new(rows, self.deep)
             self.plain(through, None, channels, (0, 1, 0, 0), layer.shortcut[0], self.deep, turned=True, sums=added)
         dx = self.beside(*self.x.shape)
-        shifts = *self.taps_between(), -layer.dilation, self.left
+        shifts = *self.between, -layer.dilation, self.left
         self.plain(
             dh, None, 2 * channels, shifts, layer.weight, self.deep, turned=True, added=added, kept=self.readable,
             out=dx,
@@ -219,9 +210,13 @@ def dilated_gated_conv1d_backward(
 def dgcnn(
     x: Any, layers: Sequence[Any], mask: Any, drop: float, seed: int, out: Any, kept: list[Any] | None
 ) -> Any:  # fmt: skip
-    """See the reference; each layer is rounded to the input's type."""
+    """See the reference; each layer is rounded. Small inputs go through all layers in one launch."""
     with load.stream_of(x.owner):
         device, last = load.device(), len(layers) - 1
+        if kept is None and last > 0:
+            at_once = conv_stack.run(device, x, layers, mask, drop, seed, out)
+            if at_once is not None:
+                return at_once
         for i, layer in enumerate(layers):
             key = (seed + i) % 2**64
             result = _forward(device, x, layer, mask, drop, key, out if i == last else None, kept)

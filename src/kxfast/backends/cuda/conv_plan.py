@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from kxfast.backends.cuda.attention_plan import TYPES
 
 THREADS, STAGES, STEP = 128, 4, 64  # STEP: bytes of depth that arrive at a time
 _BYTES = {"f": 4, "d": 8, "e": 2, "E": 2}
+SKIPS = {"none": 0, "gated": 1, "add": 2}
 _MANY = 2 * 132  # blocks that fill a large GPU; with fewer, tiles are the smaller ones
 _SHORTEST_SLICE = 512  # positions whose products are worth sums of their own
 
@@ -42,6 +44,25 @@ class Tile(NamedTuple):
         sizes = {"BANDS": self.bands, "N": self.columns, "STAGES": STAGES}
         lines = [f"#define KX_T {TYPES[self.kind]}", *(f"#define KX_{name} {each}" for name, each in sizes.items())]
         return "\n".join([*lines, f'#include "{file}"', ""])
+
+
+def taps_between(layer: Any, length: int) -> tuple[int, tuple[int, int]]:
+    """Return the zeros before a sequence; the first tap that reads within it, and the one behind the last."""
+    taps, step = layer.weight.shape[0], layer.dilation
+    reach = (taps - 1) * step
+    left = reach if layer.padding == "causal" else reach // 2
+    inside = [a for a in range(taps) if abs(a * step - left) < length]
+    return left, (inside[0], inside[-1] + 1) if inside else (0, 0)
+
+
+def dropout(drop: float, seed: int) -> tuple[np.uint64, np.uint64, float]:
+    """Return what a random word is compared with, the key of the words, and the factor of gates that are kept."""
+    return np.uint64(round(drop * 2**32)), np.uint64(seed), 1 / (1 - drop)
+
+
+def sign(layer: Any) -> float:
+    """Return -1 for variant B, where the gate keeps the input."""
+    return -1.0 if layer.skip == "gated" and layer.gate == "first" else 1.0
 
 
 class Made(NamedTuple):
@@ -87,12 +108,18 @@ class Launcher:
     def __init__(self, device: load.Device) -> None:
         self.device = device
 
-    def __call__(self, text: str, name: str, blocks: int, shared: int, *arguments: Any, threads: int = THREADS) -> None:
-        """Launch a kernel of a source, over some blocks with so many bytes of shared memory."""
+    def __call__(
+        self, text: str, name: str, blocks: int, shared: int, *arguments: Any, threads: int = THREADS,
+        together: bool = False, beside: Sequence[Any] = (),
+    ) -> None:  # fmt: skip
+        """Launch a kernel of a source, over some blocks with so many bytes of shared memory.
+
+        Blocks of `together` wait for each other; arrays `beside` the arguments are read by addresses in these.
+        """
         if not blocks:
             return
         given: list[Any] = []
-        behind: list[Any] = []
+        behind = [each.owner for each in beside]
         for each in arguments:
             if each is None:
                 given.append(np.uint64(0))
@@ -108,4 +135,4 @@ class Launcher:
             else:
                 given.append(np.uint64(load.address(each)))
                 behind.append(each)
-        self.device.kernel(text, name)(blocks, threads, shared, given, behind)
+        self.device.kernel(text, name)(blocks, threads, shared, given, behind, together)
