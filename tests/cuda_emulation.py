@@ -8,25 +8,18 @@ no kernel may write beside an array.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
-import shlex
-import subprocess
-import tempfile
 from contextlib import contextmanager, nullcontext
-from functools import cache
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+from cuda_compile import compile_for_host
 
 from kxfast import devices, dispatch
-from kxfast.backends.cuda import load, nvrtc
+from kxfast.backends.cuda import load
 
 ORDERS = 3
-FLAGS = "-std=c++17 -O1 -fPIC -shared -ffp-contract=off -fvisibility=hidden -fno-gnu-unique -w"
 _MARGIN = 0 if "address" in os.environ.get("KXFAST_EMULATION_FLAGS", "") else 64  # the sanitizer has its own
-_BUILT = Path(os.environ.get("KXFAST_EMULATION_DIR") or Path(tempfile.gettempdir()) / f"kxfast-emulation-{os.getuid()}")
 
 
 class Launch(ctypes.Structure):
@@ -38,22 +31,6 @@ class Launch(ctypes.Structure):
 
 class LaunchError(Exception):
     """What the emulation found to be wrong in a kernel."""
-
-
-@cache
-def compile_for_host(text: str, flags: str = "") -> ctypes.CDLL:
-    """Compile a source with the host's compiler; kept, like all that is built, as long as nothing changes."""
-    folder = nvrtc.source_folder()
-    flags = f"{FLAGS} {flags} {os.environ.get('KXFAST_EMULATION_FLAGS', '')}"
-    parts = [text, flags, *(path.read_text() for path in sorted(folder.rglob("*.[ch]*")))]
-    path = _BUILT / f"{hashlib.sha256('|'.join(parts).encode()).hexdigest()}.so"
-    if not path.exists():
-        _BUILT.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=_BUILT, suffix=".so", delete=False) as file:
-            command = ["g++", *shlex.split(flags), "-x", "c++", f"-I{folder}", "-include", "emu/emu.hpp", "-"]
-            subprocess.run([*command, "-o", file.name], input=text, text=True, check=True)
-        os.replace(file.name, path)
-    return ctypes.CDLL(str(path))
 
 
 def memory_of(x):

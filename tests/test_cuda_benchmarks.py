@@ -126,6 +126,8 @@ def test_checks_pass_on_the_emulated_device():
         assert attention.check("odd heads", "float64", "function", 3, put)["error"] < 1e-13
         assert conv.check("odd sizes and a shortcut", "float64", 3, put)["error"] < 1e-13
         assert conv.check("D", "float64", 3, put)["error"] < 1e-13
+        assert lipschitz.check_convolution("odd sizes", "d", 3, put)["error"] < 1e-13
+        assert lipschitz.check_convolution("groups", "f", 3, put)["error"] < 1e-5
         assert lipschitz.check("odd shapes", "f", 3, put=lambda x: GpuArray(x.copy()))["error"] < 1e-4
 
 
