@@ -1,4 +1,4 @@
-"""Compiles the emulation's sources with the host's compiler, those that whole files of tests will ask for beforehand.
+"""Compiles kernels for the emulation and for GPUs, those that whole files of tests will ask for beforehand.
 
 What each file asked for is kept in cuda_texts.json (KXFAST_EMULATION_RECORD=1 makes it anew from what a run asks for).
 A text that is not there, or no longer right, costs time alone: it is compiled when it is asked for, as ever.
@@ -19,24 +19,45 @@ from collections import defaultdict
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from kxfast.backends.cuda import nvrtc
+from kxfast.errors import BackendError
 
 FLAGS = "-std=c++17 -O1 -fPIC -shared -ffp-contract=off -fvisibility=hidden -fno-gnu-unique -w"
 _BUILT = Path(os.environ.get("KXFAST_EMULATION_DIR") or Path(tempfile.gettempdir()) / f"kxfast-emulation-{os.getuid()}")
 _LIST = Path(__file__).with_name("cuda_texts.json")
 _LONGEST = 1000  # characters of a text worth listing: longer ones are generated, or have a bug planted in them
 _asked: dict[str, list[tuple[str, str]]] = defaultdict(list)
-_locks: dict[Path, threading.Lock] = defaultdict(threading.Lock)
+_locks: dict[Any, threading.Lock] = defaultdict(threading.Lock)
+_codes: dict[tuple[str, str], tuple[bytes, str]] = {}
+_compile_text = nvrtc.compile_text  # which tests replace
 _ended = threading.Event()
 
 
 def compile_for_host(text: str, flags: str = "") -> ctypes.CDLL:
     """Compile a source with the host's compiler; kept, like all that is built, as long as nothing changes."""
+    _note(text, flags)
+    return _loaded(text, flags)
+
+
+def compile_for_gpu(text: str, target: str) -> tuple[bytes, str]:
+    """Return the code of a source for a GPU, and what the compiler said of registers and spills."""
+    _note(text, target)
+    return _compiled(text, target)
+
+
+def _note(text: str, flags: str) -> None:
     file = os.environ.get("PYTEST_CURRENT_TEST", "").partition("::")[0].rpartition("/")[2]
     if len(text) <= _LONGEST and file and (text, flags) not in _asked[file]:
         _asked[file].append((text, flags))
-    return _loaded(text, flags)
+
+
+def _compiled(text: str, target: str) -> tuple[bytes, str]:
+    with _locks[text, target]:
+        if (text, target) not in _codes:
+            _codes[text, target] = _compile_text(text, target, "--ptxas-options=-v")
+    return _codes[text, target]
 
 
 @cache
@@ -73,8 +94,8 @@ def prepare(files: set[str]) -> None:
         for text, flags in texts:
             if _ended.is_set():
                 return
-            with suppress(subprocess.CalledProcessError):  # whoever asks for it will say so
-                _built(text, flags)
+            with suppress(subprocess.CalledProcessError, BackendError):  # whoever asks for it will say so
+                (_compiled if flags.startswith(("sm_", "compute_")) else _built)(text, flags)
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()

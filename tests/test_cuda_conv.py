@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 from cuda_attention import BRAIN, HALF, distance
+from cuda_compile import compile_for_gpu
 from cuda_conv import agree, case, there
 from cuda_emulation import EmulatedDevice, LaunchError, emulated
 from helpers import numbers
@@ -204,7 +205,7 @@ def test_every_kernel_compiles_without_spills(target, which):
     kind, size = which
     tile = conv_plan.large(kind) if size == 64 else conv_plan.Tile(kind, 2, 32)
     for file, most in zip(FILES[: 4 if size == 32 else 3], BUDGET[which], strict=False):
-        code, log = nvrtc.compile_text(tile.text(file), target, "--ptxas-options=-v")
+        code, log = compile_for_gpu(tile.text(file), target)
         assert code
         assert re.findall(r"[1-9]\d* bytes (?:stack frame|spill)|C75\d\d|Performance Loss", log) == []
         used = [int(each) for each in re.findall(r"Used (\d+) registers", log)]

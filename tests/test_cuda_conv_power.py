@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from cuda_attention import distance
+from cuda_compile import compile_for_gpu
 from cuda_conv import there
 from cuda_emulation import GpuArray, LaunchError, emulated, play_gpu
 
@@ -155,7 +156,7 @@ def test_planted_bugs_are_found(rng, monkeypatch, bug):
 
 @pytest.mark.parametrize("target", nvrtc.TARGETS)
 def test_it_compiles_without_spills(target):
-    code, log = nvrtc.compile_text(lipschitz._POWER, target, "--ptxas-options=-v")
+    code, log = compile_for_gpu(lipschitz._POWER, target)
     assert code
     assert re.findall(r"[1-9]\d* bytes (?:stack frame|spill)|C75\d\d|Performance Loss", log) == []
     assert max((int(each) for each in re.findall(r"Used (\d+) registers", log)), default=0) <= 240

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 from cuda_attention import BRAIN, distance
+from cuda_compile import compile_for_gpu
 from cuda_conv import case, there
 from cuda_emulation import LaunchError, emulated
 
@@ -124,7 +125,7 @@ def test_a_launch_that_does_not_say_together_rests_unfinished(rng, monkeypatch):
 @pytest.mark.parametrize("target", nvrtc.TARGETS)
 def test_it_compiles_without_spills(target):
     for kind in "E":
-        code, log = nvrtc.compile_text(conv_plan.Tile(kind, 2, 32).text("conv_stack.cuh"), target, "--ptxas-options=-v")
+        code, log = compile_for_gpu(conv_plan.Tile(kind, 2, 32).text("conv_stack.cuh"), target)
         assert code
         assert re.findall(r"[1-9]\d* bytes (?:stack frame|spill)|C75\d\d|Performance Loss", log) == []
         assert max((int(each) for each in re.findall(r"Used (\d+) registers", log)), default=0) <= 200

@@ -159,9 +159,9 @@ def test_a_missing_compiler_is_said_in_one_line(monkeypatch):
     def absent(name):
         raise OSError(name)
 
-    nvrtc.library.cache_clear()
     monkeypatch.setattr(nvrtc, "find_spec", lambda name: None)
     monkeypatch.setattr(nvrtc.ctypes, "CDLL", absent)
+    nvrtc.library.cache_clear()
     with pytest.raises(kx.BackendError, match="backend 'cuda' needs NVRTC 13, which is not installed: pip install"):
         nvrtc.library()
 
