@@ -28,13 +28,15 @@ extern "C" __global__ void __launch_bounds__(128, 2)
   const i64 shift = step * tap + origin, last = (part + 1) * slice, end = last < rows ? last : rows;
   const i64 steps = (end - part * slice + kDeep<T> - 1) / kDeep<T>;
   const bool whole = deep % kCount == 0 && columns % kCount == 0;
-  i64 now = part * slice;
+  i64 now = part * slice, place = now % length;  // in its sequence
   const auto bring = [&](i64 stage) {
     if (now < end) {
       T* const a = memory + stage * kSize;
       T* const b = a + kSizeA;
       fetch<T, kDeep<T>, kRows, kPitchA>(a, deep - top, whole, [&](int, int r) -> const T* {
-        const i64 row = now + r, at = row % length + shift;
+        const i64 row = now + r,
+                  beyond = place + r;  // few rows lie in the next sequence, and only they divide
+        const i64 at = (beyond < length ? beyond : beyond % length) + shift;
         if (row >= end || at < 0 || at >= length) return nullptr;
         if ((counted && !counted[row]) || (readable && !readable[row + shift])) return nullptr;
         return x + (row + shift) * deep + top;
@@ -43,7 +45,8 @@ extern "C" __global__ void __launch_bounds__(128, 2)
         fetch<T, kDeep<T>, kN, kPitchB>(b + g * kN, columns - begin - g * kN, whole, [&](int, int r) {
           return now + r < end ? grad + (now + r) * columns + begin + g * kN : nullptr;
         });
-      now += kDeep<T>;
+      now += kDeep<T>, place += kDeep<T>;
+      if (place >= length) place %= length;
     }
     copy_async_commit();
   };

@@ -13,7 +13,7 @@ from kxfast.backends.cuda.conv_plan import Launcher, Tile
 
 _FILE = "conv_stack.cuh"
 _MOST_TABLES = 64
-_tables: WeakKeyDictionary[Any, dict[bytes, Any]] = WeakKeyDictionary()
+_tables: WeakKeyDictionary[Any, dict[tuple[int, bytes], Any]] = WeakKeyDictionary()
 
 
 def run(device: load.Device, x: Any, layers: Sequence[Any], mask: Any, drop: float, seed: int, out: Any) -> Any:
@@ -51,7 +51,7 @@ def _table(device: load.Device, x: Any, layers: Sequence[Any], mask: Any) -> Any
     known = _tables.setdefault(device, {})
     if len(known) >= _MOST_TABLES:
         known.clear()
-    key = table.tobytes()
+    key = device.stream(), table.tobytes()  # another stream would not wait until it is there
     if key not in known:
         known[key] = device.upload(table)
     return known[key]
