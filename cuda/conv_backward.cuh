@@ -34,8 +34,8 @@ extern "C" __global__ void __launch_bounds__(128, 2)
       T* const a = memory + stage * kSize;
       T* const b = a + kSizeA;
       fetch<T, kDeep<T>, kRows, kPitchA>(a, deep - top, whole, [&](int, int r) -> const T* {
-        const i64 row = now + r,
-                  beyond = place + r;  // few rows lie in the next sequence, and only they divide
+        const i64 row = now + r, beyond = place + r;
+        // Few rows lie in the next sequence, and only they divide.
         const i64 at = (beyond < length ? beyond : beyond % length) + shift;
         if (row >= end || at < 0 || at >= length) return nullptr;
         if ((counted && !counted[row]) || (readable && !readable[row + shift])) return nullptr;
