@@ -80,8 +80,13 @@ class Backward {
         panels_(Panels::gated(tiling<T>(), layer.out)),
         dz_(sequences * length, 2 * panels_.padded_total()),
         dskip_(layer.shortcut ? sequences * length : 0, layer.shortcut ? layer.out : 0),
-        back_(layer.weight, transposed_rows(), 2 * layer.out, layer.in, tiling<T>()) {
-    if (!kept) weight_.emplace(layer, tiling<T>(), few ? sequences * length : INT64_MAX);
+        packed_(kept_weights(layer)) {
+    if (!packed_) {
+      made_back_.emplace(layer.weight, transposed_rows(layer, panels_), 2 * layer.out, layer.in, tiling<T>());
+      if (!kept) made_forward_.emplace(layer, tiling<T>(), few ? sequences * length : INT64_MAX);
+    }
+    weight_ = kept ? nullptr : packed_ ? &packed_->forward : &*made_forward_;
+    back_ = packed_ ? &packed_->back : &*made_back_;
   }
 
   void run(const Input<T>& input, const T* dy, T* dx, bool fresh) {
@@ -95,20 +100,6 @@ class Backward {
   }
 
  private:
-  // Where the rows of the transposed weight begin, in the order of a row of dz for each tap.
-  Buffer<int64_t> transposed_rows() const {
-    Buffer<int64_t> offset(static_cast<size_t>(layer_.taps * dz_.columns));
-    for (int64_t a = 0; a < layer_.taps; ++a)
-      for (int64_t p = 0; p < panels_.count(); ++p)
-        for (int64_t j = 0, padded = panels_.padded(p); j < 2 * padded; ++j) {
-          const int64_t o = panels_.first(p) + j % padded;
-          const int64_t column = (j < padded ? layer_.candidates() : layer_.gates()) + o;
-          offset[static_cast<size_t>(a * dz_.columns + 2 * panels_.first(p) + j)] =
-              o < layer_.out ? a * layer_.in * 2 * layer_.out + column : -1;
-        }
-    return offset;
-  }
-
   void gates(const Input<T>& input, const Rows& rows, const T* dy, T* dx) {
     const Buffer<T> scale = gate_scales(layer_, input, rows);
     const Buffer<T> projected =
@@ -147,7 +138,7 @@ class Backward {
     const Source<T> source{dz_.data.data(), dz_.stride,       counted,     dz_.zero(),
                            layer_.taps,     -layer_.dilation, -layer_.left};
     const bool skips = layer_.skip != Skip::none && !layer_.shortcut;
-    linear_pass(rows, source, back_, dz_.columns, static_cast<const T*>(nullptr), dx, layer_.in, skips);
+    linear_pass(rows, source, *back_, dz_.columns, static_cast<const T*>(nullptr), dx, layer_.in, skips);
     if (layer_.shortcut) {
       const LinearWeight<T> back(layer_.shortcut, progression(layer_.out, 1), layer_.out, layer_.in,
                                  tiling<T>());
@@ -214,8 +205,11 @@ class Backward {
   const T one_;
   const Panels panels_;
   Gradient<T> dz_, dskip_;
-  std::optional<GatedWeight<T>> weight_;  // where candidates and gates are computed again
-  const LinearWeight<T> back_;
+  const Packed<T>* packed_;
+  std::optional<GatedWeight<T>> made_forward_;
+  std::optional<LinearWeight<T>> made_back_;
+  const GatedWeight<T>* weight_;  // where candidates and gates are computed again; or null
+  const LinearWeight<T>* back_;
 };
 
 }  // namespace

@@ -3,7 +3,7 @@
 
 #include <optional>
 
-#include "conv/layer.hpp"
+#include "conv/common.hpp"
 #include "conv/match.hpp"
 #include "core/python.hpp"
 
@@ -13,6 +13,7 @@ using namespace kxfast;
 using conv::Gradients;
 using conv::Input;
 using conv::Layer;
+using conv::Packed;
 using conv::Skip;
 
 template <class T>
@@ -32,17 +33,19 @@ template <class T>
 struct HeldLayer {
   Array<T> weight;
   Maybe<T> bias, shortcut, shortcut_bias, gamma, beta;
+  std::shared_ptr<Packed<T>> packed;
   Layer<T> fields;
 
   HeldLayer(Array<T> weight_, Maybe<T> bias_, int64_t dilation, bool causal, const std::string& skip,
             bool gate_first, bool mask_input, Maybe<T> shortcut_, Maybe<T> shortcut_bias_, Maybe<T> gamma_,
-            Maybe<T> beta_, double alpha)
+            Maybe<T> beta_, double alpha, std::shared_ptr<Packed<T>> packed_)
       : weight(std::move(weight_)),
         bias(std::move(bias_)),
         shortcut(std::move(shortcut_)),
         shortcut_bias(std::move(shortcut_bias_)),
         gamma(std::move(gamma_)),
-        beta(std::move(beta_)) {
+        beta(std::move(beta_)),
+        packed(std::move(packed_)) {
     const int64_t reach = (weight.shape(0) - 1) * dilation;
     fields = {weight.data(),
               pointer(bias),
@@ -60,7 +63,8 @@ struct HeldLayer {
               pointer(beta),
               static_cast<T>(alpha),
               0,
-              0};
+              0,
+              packed.get()};
   }
   Layer<T> dropping(double rate, uint64_t seed) const {
     Layer<T> layer = fields;
@@ -151,15 +155,23 @@ py::tuple backward(const Array<T>& dy, const Array<T>& x, const HeldLayer<T>& he
 }
 
 template <class T>
-void bind(py::module_& m, const char* name) {
+std::shared_ptr<Packed<T>> pack(const HeldLayer<T>& held) {
+  py::gil_scoped_release nogil;
+  return std::make_shared<Packed<T>>(held.fields, conv::tiling<T>());
+}
+
+template <class T>
+void bind(py::module_& m, const char* name, const char* packed) {
   using Held = HeldLayer<T>;
-  py::class_<Held>(m, name, "A layer with its arrays.")
+  py::class_<Packed<T>, std::shared_ptr<Packed<T>>>(m, packed, "A layer's weight in the order of kernels.");
+  py::class_<Held>(m, name, "A layer with its arrays; `packed` is used in place of its weight.")
       .def(py::init<Array<T>, Maybe<T>, int64_t, bool, const std::string&, bool, bool, Maybe<T>, Maybe<T>,
-                    Maybe<T>, Maybe<T>, double>(),
+                    Maybe<T>, Maybe<T>, double, std::shared_ptr<Packed<T>>>(),
            py::arg("weight").noconvert(), py::arg("bias").noconvert(), py::arg("dilation"), py::arg("causal"),
            py::arg("skip"), py::arg("gate_first"), py::arg("mask_input"), py::arg("shortcut").noconvert(),
            py::arg("shortcut_bias").noconvert(), py::arg("gamma").noconvert(), py::arg("beta").noconvert(),
-           py::arg("alpha"));
+           py::arg("alpha"), py::arg("packed").none(true) = nullptr)
+      .def("pack", &pack<T>, "Return the weight in the order of kernels: a copy.");
   m.def("forward", &forward<T>, py::arg("x").noconvert(), py::arg("layer"), py::arg("mask").noconvert(),
         py::arg("drop"), py::arg("seed"), py::arg("out").noconvert(), py::arg("keep"),
         "One dilated gated convolution, into `out` if given; candidates and open shares too, or None.");
@@ -194,6 +206,6 @@ KXFAST_BINDINGS(conv) {
       "The same on the bits of bfloat16 where core.bf16_products() and channels in are even; bias and parts "
       "in float32.");
 #endif
-  bind<float>(m, "LayerFloat32");
-  bind<double>(m, "LayerFloat64");
+  bind<float>(m, "LayerFloat32", "PackedFloat32");
+  bind<double>(m, "LayerFloat64", "PackedFloat64");
 }

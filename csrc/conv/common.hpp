@@ -159,6 +159,10 @@ void gated_pass(GatedKernel<T> kernel, const Rows& rows, const Layer<T>& layer, 
                   GatedBlock<T> block = common;
                   aim(block, rows, row, panels.first(p));
                   weight.point(p, block);
+                  if (layer.bias) {
+                    block.candidate_bias = layer.bias + layer.candidates() + panels.first(p);
+                    block.gate_bias = layer.bias + layer.gates() + panels.first(p);
+                  }
                   block.in = in;
                   kernel(block);
                 }

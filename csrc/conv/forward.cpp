@@ -1,5 +1,6 @@
 // One layer forward: rows that a mask leaves, in blocks, by panels of channels; each panel is finished in
 // registers. A block also clears the masked rows around its own, so that no pass over y is made for them.
+#include <optional>
 #include <type_traits>
 
 #include "conv/common.hpp"
@@ -21,7 +22,9 @@ void forward(const Layer<T>& layer, const Input<T>& input, T* y, Wide<T>* kept) 
   Buffer<T> projected;
   if constexpr (kUsual) projected = project(layer, input, rows, zero.data());
   const Buffer<const T*> skip = skip_rows(layer, input, rows, projected, zero.data());
-  const GatedWeight<T> weight(layer, tiling<T>(), rows.count);
+  const Packed<T>* packed = kept_weights(layer);
+  std::optional<GatedWeight<T>> made;
+  const GatedWeight<T>& weight = packed ? packed->forward : made.emplace(layer, tiling<T>(), rows.count);
   GatedBlock<T> common{};
   common.channels = layer.out;
   common.skip = layer.gamma ? Skip::none : layer.skip;

@@ -7,6 +7,9 @@
 
 namespace kxfast::conv {
 
+template <class T>
+struct Packed;
+
 // Row-major arrays; null where there is none.
 template <class T>
 struct Layer {
@@ -20,6 +23,7 @@ struct Layer {
   Wide<T> alpha;
   double drop;
   uint64_t seed;
+  const Packed<T>* packed;  // of the weight; used in place of it
 
   int64_t candidates() const { return gate_first ? out : 0; }  // first column of candidates
   int64_t gates() const { return gate_first ? 0 : out; }

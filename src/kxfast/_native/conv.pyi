@@ -5,9 +5,14 @@ import typing
 import numpy
 import numpy.typing
 
+class PackedFloat32:
+    """
+    A layer's weight in the order of kernels.
+    """
+
 class LayerFloat32:
     """
-    A layer with its arrays.
+    A layer with its arrays; `packed` is used in place of its weight.
     """
     def __init__(
         self,
@@ -23,11 +28,21 @@ class LayerFloat32:
         gamma: numpy.typing.NDArray[numpy.float32] | None,
         beta: numpy.typing.NDArray[numpy.float32] | None,
         alpha: typing.SupportsFloat | typing.SupportsIndex,
+        packed: PackedFloat32 = None,
     ) -> None: ...
+    def pack(self) -> PackedFloat32:
+        """
+        Return the weight in the order of kernels: a copy.
+        """
+
+class PackedFloat64:
+    """
+    A layer's weight in the order of kernels.
+    """
 
 class LayerFloat64:
     """
-    A layer with its arrays.
+    A layer with its arrays; `packed` is used in place of its weight.
     """
     def __init__(
         self,
@@ -43,7 +58,12 @@ class LayerFloat64:
         gamma: numpy.typing.NDArray[numpy.float64] | None,
         beta: numpy.typing.NDArray[numpy.float64] | None,
         alpha: typing.SupportsFloat | typing.SupportsIndex,
+        packed: PackedFloat64 = None,
     ) -> None: ...
+    def pack(self) -> PackedFloat64:
+        """
+        Return the weight in the order of kernels: a copy.
+        """
 
 @typing.overload
 def backward(

@@ -26,6 +26,7 @@ class Layer(NamedTuple):
     mask_input: bool
     shortcut: tuple[Array, Array | None] | None
     norm: tuple[Array, Array, float] | None
+    packed: Any = None  # what a backend has kept of the weight, in its present type
 
     @property
     def channels(self) -> int:
@@ -45,6 +46,7 @@ class Layer(NamedTuple):
 
         pair, norm = self.shortcut, self.norm
         return self._replace(
+            packed=self.packed if self.weight.dtype == kind else None,
             weight=cast(self.weight),
             bias=cast(self.bias),
             shortcut=pair and (cast(pair[0]), cast(pair[1])),
@@ -100,6 +102,7 @@ def gated_layer(place: str, channels: int, has_mask: bool, fields: Any) -> Layer
         has_mask and fields.mask_input is not False,
         _shortcut(place, fields.shortcut, skip, channels, out),
         _norm(place, fields.norm, skip, out),
+        fields.packed,
     )
 
 

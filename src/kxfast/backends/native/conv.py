@@ -19,7 +19,10 @@ from kxfast.backends.native.half import rounded, widened
 Array = NDArray[Any]
 Kept = list[tuple[Array, Array | None]]  # of each layer its input, and its candidates and open shares
 
-__all__ = ["dgcnn", "dgcnn_backward", "dilated_gated_conv1d", "dilated_gated_conv1d_backward", "match_features"]
+__all__ = ["dgcnn", "dgcnn_backward", "dilated_gated_conv1d", "dilated_gated_conv1d_backward", "match_features", "packed"]
+
+
+_PACKED = {"f": native.PackedFloat32, "d": native.PackedFloat64}
 
 
 def _finish(y: Array, kind: np.dtype[Any], out: Array | None) -> Array:
@@ -34,6 +37,7 @@ def _finish(y: Array, kind: np.dtype[Any], out: Array | None) -> Array:
 
 def _layer(layer: Any, kind: np.dtype[Any]) -> Any:
     """Return the layer as the compiled module holds it, in the type that it computes in."""
+    packed = layer.packed if type(layer.packed) is _PACKED[kind.char] else None
     if layer.weight.dtype is not kind:
         layer = layer.astype(kind)
     shortcut, shortcut_bias = layer.shortcut or (None, None)
@@ -51,7 +55,14 @@ def _layer(layer: Any, kind: np.dtype[Any]) -> Any:
         gamma,
         beta,
         alpha,
+        packed,
     )
+
+
+def packed(layer: Any) -> Any:
+    """Keep the weight in the order of kernels, in the type that they compute in."""
+    kind = layer.weight.dtype
+    return _layer(layer, np.dtype(np.float32) if kind.itemsize == 2 else kind).pack()
 
 
 def _forward(

@@ -188,6 +188,10 @@ def dgcnn_backward(
     return rounded
 
 
+def packed(layer: Any) -> None:
+    """Nothing is kept: weights are read as they are."""
+
+
 def dilated_gated_conv1d(
     x: Array, layer: Any, mask: Array | None, drop: float, seed: int, out: Array | None, kept: Kept | None
 ) -> Array:
