@@ -44,9 +44,7 @@ void forward(const Layer<T>& layer, const Input<T>& input, T* y, Wide<T>* kept) 
 }
 
 template void forward(const Layer<float>&, const Input<float>&, float*, float*);
-#ifdef KXFAST_X86
 template void forward(const Layer<Bfloat16>&, const Input<Bfloat16>&, Bfloat16*, float*);
-#endif
 template void forward(const Layer<double>&, const Input<double>&, double*, double*);
 
 }  // namespace kxfast::conv

@@ -47,9 +47,12 @@ struct GatedBlock {
   T* y;
   Wide<T>* kept;         // candidates and, `channels` further, open shares, by row number; or null
   const Wide<T>* parts;  // the same, read
-  const Wide<T>* dy;
-  Wide<T>*dz, *dskip;  // dskip may be null
+  const T* dy;
+  T* dz;
+  Wide<T>* dskip;  // or null
   int64_t dz_stride, dskip_stride;
+  T* pairs;  // of Bfloat16: two neighbouring rows of dz side by side, by row of the block
+  int64_t pairs_stride;
 };
 
 // out = products with a panel of `width` columns, plus bias, plus what is there if `add`.
@@ -60,9 +63,10 @@ struct LinearBlock {
   const T* bias;  // or null
   int64_t width;
   const int64_t* number;
-  T* out;
+  Wide<T>* out;
   int64_t out_stride;
   bool add;
+  T* rounded = nullptr;  // takes the sum in place of out
 };
 
 // sum (height, width) += over rows t of x[t][first ...] outer z[t][...].
@@ -73,6 +77,14 @@ struct OuterBlock {
   const int64_t* number;  // row of z, z_stride apart
   int64_t z_stride, count, first, height, width;
   T* sum;
+};
+
+// The same with pairs of rows, side by side in x and z, `x_stride` and `z_stride` elements apart.
+template <>
+struct OuterBlock<Bfloat16> {
+  const Bfloat16 *x, *z;
+  int64_t x_stride, z_stride, count, height, width;
+  float* sum;
 };
 
 #define KXFAST_DECLARE_TYPE(T)                                                                      \
@@ -91,13 +103,32 @@ struct OuterBlock {
   KXFAST_DECLARE_TYPE(double) \
   }
 KXFAST_EACH_ISA(KXFAST_DECLARE)
+#define KXFAST_DECLARE_HALF(set)                                                      \
+  namespace set {                                                                     \
+  void gated_forward(const GatedBlock<Bfloat16>& block);                              \
+  void kept_backward(const GatedBlock<Bfloat16>& block);                              \
+  void linear(const LinearBlock<Bfloat16>& block);                                    \
+  void outer(const OuterBlock<Bfloat16>& block);                                      \
+  /* to: a[0] b[0] a[1] b[1] ... */                                                   \
+  void interleave(const Bfloat16* a, const Bfloat16* b, int64_t count, Bfloat16* to); \
+  }
+KXFAST_DECLARE_HALF(emulated)
 #ifdef KXFAST_X86
-namespace avx512_bf16 {
-Tiling tiling(Bfloat16);
-void gated_forward(const GatedBlock<Bfloat16>& block);
-}  // namespace avx512_bf16
+KXFAST_DECLARE_HALF(avx512_bf16)
+KXFAST_DECLARE_HALF(amx)
 #endif
+#undef KXFAST_DECLARE_HALF
 #undef KXFAST_DECLARE
 #undef KXFAST_DECLARE_TYPE
 
 }  // namespace kxfast::conv
+
+// KXFAST_PICK for kernels of Bfloat16, where half_products() is not none.
+#ifdef KXFAST_X86
+#define KXFAST_PICK_HALF(type, function)                                                \
+  (half_products() == HalfProducts::pairs   ? static_cast<type>(&avx512_bf16::function) \
+   : half_products() == HalfProducts::tiles ? static_cast<type>(&amx::function)         \
+                                            : static_cast<type>(&emulated::function))
+#else
+#define KXFAST_PICK_HALF(type, function) static_cast<type>(&emulated::function)
+#endif

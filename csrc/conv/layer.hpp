@@ -41,11 +41,12 @@ struct Input {
 
 template <class T>
 struct Gradients {
-  T *dx, *dweight, *dbias, *dshortcut, *dshortcut_bias, *dgamma, *dbeta, *dalpha;
+  T* dx;
+  Wide<T>*dweight, *dbias, *dshortcut, *dshortcut_bias, *dgamma, *dbeta, *dalpha;
 };
 
 // `kept` (batch, length, 2 out) takes candidates and the open shares of gates, for `backward`; or null.
-// A layer in Bfloat16 needs bf16_products(), an even `in`, and no shortcut and no gamma.
+// A layer in Bfloat16 needs half_products(), an even `in`, and no shortcut and no gamma.
 template <class T>
 void forward(const Layer<T>& layer, const Input<T>& input, T* y, Wide<T>* kept);
 template <class T>

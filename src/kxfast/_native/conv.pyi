@@ -65,6 +65,36 @@ class LayerFloat64:
         Return the weight in the order of kernels: a copy.
         """
 
+class PackedBfloat16:
+    """
+    A layer's weight in the order of kernels.
+    """
+
+class LayerBfloat16:
+    """
+    A layer with its arrays; `packed` is used in place of its weight.
+    """
+    def __init__(
+        self,
+        weight: numpy.typing.NDArray[numpy.uint16],
+        bias: numpy.typing.NDArray[numpy.float32] | None,
+        dilation: typing.SupportsInt | typing.SupportsIndex,
+        causal: bool,
+        skip: str,
+        gate_first: bool,
+        mask_input: bool,
+        shortcut: numpy.typing.NDArray[numpy.uint16] | None,
+        shortcut_bias: numpy.typing.NDArray[numpy.uint16] | None,
+        gamma: numpy.typing.NDArray[numpy.uint16] | None,
+        beta: numpy.typing.NDArray[numpy.uint16] | None,
+        alpha: typing.SupportsFloat | typing.SupportsIndex,
+        packed: PackedBfloat16 = None,
+    ) -> None: ...
+    def pack(self) -> PackedBfloat16:
+        """
+        Return the weight in the order of kernels: a copy.
+        """
+
 @typing.overload
 def backward(
     dy: numpy.typing.NDArray[numpy.float32],
@@ -94,6 +124,20 @@ def backward(
     """
 
 @typing.overload
+def backward(
+    dy: numpy.typing.NDArray[numpy.uint16],
+    x: numpy.typing.NDArray[numpy.uint16],
+    layer: LayerBfloat16,
+    mask: numpy.typing.NDArray[numpy.bool] | None,
+    drop: typing.SupportsFloat | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+    parts: numpy.typing.NDArray[numpy.float32] | None,
+) -> tuple[typing.Any, ...]:
+    """
+    Gradients for x, weight, bias, shortcut and its bias, gamma, beta, alpha; None where there is none.
+    """
+
+@typing.overload
 def forward(
     x: numpy.typing.NDArray[numpy.float32],
     layer: LayerFloat32,
@@ -104,7 +148,7 @@ def forward(
     keep: bool,
 ) -> tuple[typing.Any, ...]:
     """
-    One dilated gated convolution, into `out` if given; candidates and open shares too, or None.
+    One dilated gated convolution, into `out` if given; candidates and open shares too, or None. Bfloat16 as bits, where core.bf16_products() and channels in are even; its bias, parts and sums in float32.
     """
 
 @typing.overload
@@ -118,25 +162,21 @@ def forward(
     keep: bool,
 ) -> tuple[typing.Any, ...]:
     """
-    One dilated gated convolution, into `out` if given; candidates and open shares too, or None.
+    One dilated gated convolution, into `out` if given; candidates and open shares too, or None. Bfloat16 as bits, where core.bf16_products() and channels in are even; its bias, parts and sums in float32.
     """
 
-def forward_bfloat16(
+@typing.overload
+def forward(
     x: numpy.typing.NDArray[numpy.uint16],
-    weight: numpy.typing.NDArray[numpy.uint16],
-    bias: numpy.typing.NDArray[numpy.float32] | None,
-    dilation: typing.SupportsInt | typing.SupportsIndex,
-    causal: bool,
-    skip: str,
-    gate_first: bool,
-    mask_input: bool,
+    layer: LayerBfloat16,
     mask: numpy.typing.NDArray[numpy.bool] | None,
     drop: typing.SupportsFloat | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,
+    out: numpy.typing.NDArray[numpy.uint16] | None,
     keep: bool,
 ) -> tuple[typing.Any, ...]:
     """
-    The same on the bits of bfloat16 where core.bf16_products() and channels in are even; bias and parts in float32.
+    One dilated gated convolution, into `out` if given; candidates and open shares too, or None. Bfloat16 as bits, where core.bf16_products() and channels in are even; its bias, parts and sums in float32.
     """
 
 def match_features(

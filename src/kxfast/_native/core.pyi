@@ -10,6 +10,11 @@ def bf16_products() -> bool:
     Whether the set in use multiplies bfloat16 faster than float32.
     """
 
+def emulate_tiles(emulated: bool) -> None:
+    """
+    For tests: multiply bfloat16 as AMX does, in plain C++.
+    """
+
 def get_num_threads() -> int:
     """
     Threads that a call uses when it is not told.
@@ -33,6 +38,16 @@ def narrowed(x: numpy.typing.NDArray[numpy.float32], bfloat16: bool) -> numpy.ty
 def set_num_threads(n: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Set that number; 0 for the default.
+    """
+
+def tile_product(
+    shapes: numpy.typing.NDArray[numpy.uint8],
+    sum: numpy.typing.NDArray[numpy.uint8],
+    a: numpy.typing.NDArray[numpy.uint8],
+    b: numpy.typing.NDArray[numpy.uint8],
+) -> numpy.typing.NDArray[numpy.uint8]:
+    """
+    For tests: tile 0 (16 x 64 bytes) plus the product of tiles 1 and 2, emulated, under a configuration.
     """
 
 def use_isa(name: str) -> None:

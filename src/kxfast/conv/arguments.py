@@ -201,7 +201,9 @@ def gradient(grad: Any, shape: tuple[int, ...]) -> Array:
 
 
 def kept_parts(name: str, value: Any, shape: tuple[int, ...], kind: np.dtype[Any]) -> Array:
-    """Return what a forward call has kept, in the type that the backward call computes in."""
-    array = checks.floating(name, value, ndim=3)
+    """Return what a forward call has kept: in float32 for half types, or, of inputs, as they are."""
+    array = checks.floating(name, value, ndim=3, half=True)
     checks.shape(name, array, shape, str(shape), "as the forward call returned it")
-    return array.astype(np.float32 if kind.itemsize == 2 else kind, copy=False)
+    if kind.itemsize != 2:
+        return array.astype(kind, copy=False)
+    return array if array.dtype == kind and name.startswith("kept.inputs") else array.astype(np.float32, copy=False)

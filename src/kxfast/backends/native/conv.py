@@ -1,7 +1,7 @@
 """Dilated gated convolutions, compiled.
 
-Half types are computed in float32 and rounded once, at the end; bfloat16 layers are multiplied as they are, with sums
-in float32, and rounded one by one, where the processor is faster at that.
+Half types are computed in float32 and rounded once, at the end; bfloat16 layers and their gradients are multiplied as
+they are, with sums in float32, and rounded one by one, where the processor is faster at that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ Kept = list[tuple[Array, Array | None]]  # of each layer its input, and its cand
 __all__ = ["dgcnn", "dgcnn_backward", "dilated_gated_conv1d", "dilated_gated_conv1d_backward", "match_features", "packed"]
 
 
-_PACKED = {"f": native.PackedFloat32, "d": native.PackedFloat64}
+_TYPES: dict[str, tuple[Any, Any]] = {
+    "f": (native.LayerFloat32, native.PackedFloat32),
+    "d": (native.LayerFloat64, native.PackedFloat64),
+    "E": (native.LayerBfloat16, native.PackedBfloat16),
+}
 
 
 def _finish(y: Array, kind: np.dtype[Any], out: Array | None) -> Array:
@@ -37,32 +41,26 @@ def _finish(y: Array, kind: np.dtype[Any], out: Array | None) -> Array:
 
 def _layer(layer: Any, kind: np.dtype[Any]) -> Any:
     """Return the layer as the compiled module holds it, in the type that it computes in."""
-    packed = layer.packed if type(layer.packed) is _PACKED[kind.char] else None
-    if layer.weight.dtype is not kind:
+    held, kept = _TYPES[kind.char]
+    packed = layer.packed if type(layer.packed) is kept else None
+    weight, bias = layer.weight, layer.bias
+    if kind.itemsize == 2:
+        weight, bias = weight.view(np.uint16), widened(bias)
+    elif weight.dtype is not kind:
         layer = layer.astype(kind)
+        weight, bias = layer.weight, layer.bias
     shortcut, shortcut_bias = layer.shortcut or (None, None)
     gamma, beta, alpha = layer.norm or (None, None, 0.0)
-    return (native.LayerFloat32 if kind.char == "f" else native.LayerFloat64)(
-        layer.weight,
-        layer.bias,
-        layer.dilation,
-        layer.padding == "causal",
-        layer.skip,
-        layer.gate == "first",
-        layer.mask_input,
-        shortcut,
-        shortcut_bias,
-        gamma,
-        beta,
-        alpha,
-        packed,
-    )
+    options = layer.dilation, layer.padding == "causal", layer.skip, layer.gate == "first", layer.mask_input
+    return held(weight, bias, *options, shortcut, shortcut_bias, gamma, beta, alpha, packed)
 
 
 def packed(layer: Any) -> Any:
     """Keep the weight in the order of kernels, in the type that they compute in."""
     kind = layer.weight.dtype
-    return _layer(layer, np.dtype(np.float32) if kind.itemsize == 2 else kind).pack()
+    if kind.itemsize == 2 and not _multiplied_as_is(layer):
+        kind = np.dtype(np.float32)
+    return _layer(layer, kind).pack()
 
 
 def _forward(
@@ -71,15 +69,12 @@ def _forward(
     """Return one layer of `x`; in float32 for half types that are not multiplied as they are."""
     result: Array
     if x.dtype.itemsize == 2 and _multiplied_as_is(layer):
-        bias, options = widened(layer.bias), (layer.dilation, layer.padding == "causal", layer.skip)
-        given = x.view(np.uint16), layer.weight.view(np.uint16), bias, *options, layer.gate == "first"
-        bits, parts = native.forward_bfloat16(*given, layer.mask_input, mask, drop, seed, kept is not None)
+        given = x.view(np.uint16), _layer(layer, x.dtype), mask, drop, seed, None, kept is not None
+        bits, parts = native.forward(*given)
         result = bits.view(x.dtype)
-        if kept is not None:
-            kept.append((widened(x), parts))
-        return result
-    x = widened(x)
-    result, parts = native.forward(x, _layer(layer, x.dtype), mask, drop, seed, out, kept is not None)
+    else:
+        x = widened(x)
+        result, parts = native.forward(x, _layer(layer, x.dtype), mask, drop, seed, out, kept is not None)
     if kept is not None:
         kept.append((x, parts))
     return result
@@ -114,7 +109,13 @@ def dgcnn(
 def _gradients(
     dy: Array, x: Array, layer: Any, mask: Array | None, drop: float, seed: int, parts: Array | None
 ) -> list[Any]:
-    """Return the gradients of one layer as its public function does, not yet rounded."""
+    """Return the gradients of one layer as its public function does; those of weights are not yet rounded."""
+    kind = layer.weight.dtype
+    if kind.itemsize == 2 and _multiplied_as_is(layer):
+        given = [np.ascontiguousarray(rounded(each, kind)).view(np.uint16) for each in (dy, x)]
+        bits, dweight, dbias, *_ = native.backward(*given, _layer(layer, kind), mask, drop, seed, parts)
+        return [bits.view(kind), dweight, dbias]
+    dy, x = widened(dy), widened(x)
     dx, dweight, dbias, dshortcut, dshortcut_bias, dgamma, dbeta, dalpha = native.backward(
         dy, x, _layer(layer, x.dtype), mask, drop, seed, parts
     )
@@ -130,7 +131,7 @@ def dilated_gated_conv1d_backward(
     grad: Array, x: Array, layer: Any, mask: Array | None, drop: float, seed: int, parts: Array | None
 ) -> tuple[Any, ...]:
     """Gradients of one layer."""
-    return tuple(rounded(_gradients(widened(grad), widened(x), layer, mask, drop, seed, parts), x.dtype))
+    return tuple(rounded(_gradients(grad, x, layer, mask, drop, seed, parts), x.dtype))
 
 
 def dgcnn_backward(
@@ -142,10 +143,10 @@ def dgcnn_backward(
     given: list[tuple[Array, Array | None]] = [(x, None)] if kept is None else list(kept)
     for layer, key in zip(layers[: len(layers) - len(given)], keys, strict=False):
         given.append((_forward(given[-1][0], layer, mask, drop, key, None, None), None))
-    dx: Array = widened(grad)
+    dx = grad
     gradients: list[tuple[Any, ...]] = []
     for i in reversed(range(len(layers))):
-        dx, *rest = _gradients(dx, widened(given[i][0]), layers[i], mask, drop, keys[i], given[i][1])
+        dx, *rest = _gradients(dx, given[i][0], layers[i], mask, drop, keys[i], given[i][1])
         gradients.insert(0, tuple(rest))
     result: tuple[Array, list[tuple[Any, ...]]] = rounded((dx, gradients), kind)
     return result
