@@ -75,7 +75,7 @@ KXFAST_BINDINGS(core) {
       "Whether the set in use multiplies bfloat16 faster than float32.");
   m.def("emulate_tiles", &emulate_tiles, py::arg("emulated"),
         "For tests: multiply bfloat16 as AMX does, in plain C++.");
-  m.def("tile_product", &tile_product, py::arg("shapes").noconvert(), py::arg("sum").noconvert(),
+  m.def("tile_product", &tile_product, py::arg("shapes").noconvert(), py::arg("sums").noconvert(),
         py::arg("a").noconvert(), py::arg("b").noconvert(),
         "For tests: tile 0 (16 x 64 bytes) plus the product of tiles 1 and 2, emulated, under a "
         "configuration.");

@@ -8,10 +8,6 @@ namespace {
 
 constexpr int64_t kHalfLanes = 16;  // of one register or tile of a panel, whatever the width of vectors
 
-KXFAST_INLINE void store_half(Bfloat16* to, Vector<float> v) {
-  store(to, v, Lanes<float>::kWidth);
-}
-
 KXFAST_INLINE void interleave_run(const Bfloat16* a, const Bfloat16* b, int64_t count, Bfloat16* to) {
   for (int64_t n = 0; n < count; ++n) {
     const uint32_t pair = a[n].bits | uint32_t{b[n].bits} << 16;
@@ -20,25 +16,23 @@ KXFAST_INLINE void interleave_run(const Bfloat16* a, const Bfloat16* b, int64_t 
 }
 
 // dz of two rows at a time, by rows for products with transposed weights and by pairs of rows for sums of
-// outer products.
+// outer products. The last row of an odd number is paired with zeros, which are written to `nowhere` too.
 inline void kept_backward_run(const GatedBlock<Bfloat16>& block) {
   constexpr int kLanes = Lanes<float>::kWidth;
   const int64_t gates = block.width <= kHalfLanes ? kHalfLanes : 2 * kHalfLanes;
+  Bfloat16 nowhere[4 * kHalfLanes];
   for (int64_t row = 0; row < block.in.count; row += 2) {
+    const bool both = row + 1 < block.in.count;
+    Bfloat16* first = block.dz + block.number[row] * block.dz_stride;
+    Bfloat16* second = both ? block.dz + block.number[row + 1] * block.dz_stride : nowhere;
     Bfloat16* pairs = block.pairs + row * block.pairs_stride;
     for (int64_t at = 0; at < gates; at += kLanes) {
       const int64_t left = block.width - at, count = left < kLanes ? (left > 0 ? left : 0) : kLanes;
-      Bfloat16 last[2][2][kLanes] = {};
-      for (int64_t i = 0; i < 2 && row + i < block.in.count; ++i) {
-        const Opened<Bfloat16> d = gradient(block, reopen(block, row + i, at, count), row + i, at, count);
-        Bfloat16* dz = block.dz + block.number[row + i] * block.dz_stride + at;
-        store_half(dz, d.candidate);
-        store_half(dz + gates, d.gate);
-        store_half(last[0][i], d.candidate);
-        store_half(last[1][i], d.gate);
-      }
-      interleave_run(last[0][0], last[0][1], kLanes, pairs + 2 * at);
-      interleave_run(last[1][0], last[1][1], kLanes, pairs + 2 * (gates + at));
+      const Opened<Bfloat16> a = gradient(block, reopen(block, row, at, count), row, at, count);
+      Opened<Bfloat16> b{};
+      if (both) b = gradient(block, reopen(block, row + 1, at, count), row + 1, at, count);
+      store_rows(first + at, second + at, pairs + 2 * at, a.candidate, b.candidate);
+      store_rows(first + gates + at, second + gates + at, pairs + 2 * (gates + at), a.gate, b.gate);
     }
   }
 }

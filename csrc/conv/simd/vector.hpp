@@ -125,6 +125,17 @@ KXFAST_INLINE void store(Bfloat16* to, Vector<float> v, int64_t count) {
   const __m256i half = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v));
   _mm256_mask_storeu_epi16(to, static_cast<__mmask16>((1u << count) - 1), half);
 }
+// A register of numbers of two rows, and both side by side.
+KXFAST_INLINE void store_rows(Bfloat16* first, Bfloat16* second, Bfloat16* pairs, Vector<float> a,
+                              Vector<float> b) {
+  const __m256i low = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(a));
+  const __m256i high = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(b));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(first), low);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(second), high);
+  const __m512i wide = _mm512_maskz_cvtepu16_epi32(0xFFFF, low);
+  const __m512i shifted = _mm512_maskz_slli_epi32(0xFFFF, _mm512_maskz_cvtepu16_epi32(0xFFFF, high), 16);
+  _mm512_storeu_si512(pairs, _mm512_or_si512(wide, shifted));
+}
 #else
 // A product in two steps, of the numbers that stand first in their pairs and of those that stand second.
 template <>
@@ -166,6 +177,13 @@ KXFAST_INLINE void store(Bfloat16* to, Vector<float> v, int64_t count) {  // to 
     bits += lanes[i] == lanes[i] ? 0x7FFF + (bits >> 16 & 1) : 0;
     to[i].bits = static_cast<uint16_t>(bits >> 16 | (lanes[i] == lanes[i] ? 0 : 0x40));
   }
+}
+KXFAST_INLINE void store_rows(Bfloat16* first, Bfloat16* second, Bfloat16* pairs, Vector<float> a,
+                              Vector<float> b) {
+  constexpr int kLanes = Lanes<float>::kWidth;
+  store(first, a, kLanes);
+  store(second, b, kLanes);
+  for (int i = 0; i < kLanes; ++i) pairs[2 * i] = first[i], pairs[2 * i + 1] = second[i];
 }
 #endif
 

@@ -148,7 +148,9 @@ def forward(
     keep: bool,
 ) -> tuple[typing.Any, ...]:
     """
-    One dilated gated convolution, into `out` if given; candidates and open shares too, or None. Bfloat16 as bits, where core.bf16_products() and channels in are even; its bias, parts and sums in float32.
+    One dilated gated convolution, into `out` if given; candidates and open shares too, or None.
+
+    Bfloat16 as bits where core.bf16_products() and channels in are even; its bias, parts, sums in float32.
     """
 
 @typing.overload
@@ -162,7 +164,9 @@ def forward(
     keep: bool,
 ) -> tuple[typing.Any, ...]:
     """
-    One dilated gated convolution, into `out` if given; candidates and open shares too, or None. Bfloat16 as bits, where core.bf16_products() and channels in are even; its bias, parts and sums in float32.
+    One dilated gated convolution, into `out` if given; candidates and open shares too, or None.
+
+    Bfloat16 as bits where core.bf16_products() and channels in are even; its bias, parts, sums in float32.
     """
 
 @typing.overload
@@ -176,7 +180,9 @@ def forward(
     keep: bool,
 ) -> tuple[typing.Any, ...]:
     """
-    One dilated gated convolution, into `out` if given; candidates and open shares too, or None. Bfloat16 as bits, where core.bf16_products() and channels in are even; its bias, parts and sums in float32.
+    One dilated gated convolution, into `out` if given; candidates and open shares too, or None.
+
+    Bfloat16 as bits where core.bf16_products() and channels in are even; its bias, parts, sums in float32.
     """
 
 def match_features(

@@ -42,7 +42,7 @@ def set_num_threads(n: typing.SupportsInt | typing.SupportsIndex) -> None:
 
 def tile_product(
     shapes: numpy.typing.NDArray[numpy.uint8],
-    sum: numpy.typing.NDArray[numpy.uint8],
+    sums: numpy.typing.NDArray[numpy.uint8],
     a: numpy.typing.NDArray[numpy.uint8],
     b: numpy.typing.NDArray[numpy.uint8],
 ) -> numpy.typing.NDArray[numpy.uint8]:

@@ -19,7 +19,14 @@ from kxfast.backends.native.half import rounded, widened
 Array = NDArray[Any]
 Kept = list[tuple[Array, Array | None]]  # of each layer its input, and its candidates and open shares
 
-__all__ = ["dgcnn", "dgcnn_backward", "dilated_gated_conv1d", "dilated_gated_conv1d_backward", "match_features", "packed"]
+__all__ = [
+    "dgcnn",
+    "dgcnn_backward",
+    "dilated_gated_conv1d",
+    "dilated_gated_conv1d_backward",
+    "match_features",
+    "packed",
+]
 
 
 _TYPES: dict[str, tuple[Any, Any]] = {
