@@ -5,6 +5,7 @@
 
 #include "conv/common.hpp"
 #include "conv/match.hpp"
+#include "conv/plain.hpp"
 #include "core/python.hpp"
 
 namespace {
@@ -172,6 +173,67 @@ void bind(py::module_& m, const char* name, const char* packed) {
       "Gradients for x, weight, bias, shortcut and its bias, gamma, beta, alpha; None where there is none.");
 }
 
+template <class T>
+Array<T> dilated(const Array<T>& x, const Array<T>& weight, const Maybe<T>& bias, const Maybe<bool>& mask,
+                 int64_t dilation, bool causal, const std::string& ending, int64_t pool,
+                 const Maybe<T>& out) {
+  using conv::Ending;
+  const int64_t reach = (weight.shape(0) - 1) * dilation;
+  const conv::Plain<T> plain{
+      weight.data(),
+      pointer<T>(bias),
+      weight.shape(0),
+      weight.shape(1),
+      weight.shape(2),
+      dilation,
+      causal ? reach : reach / 2,
+      ending == "relu" ? Ending::relu : (ending == "relu_pair_sum" ? Ending::relu_pair_sum : Ending::none),
+      pool};
+  const Input<T> in = input<T>(x, mask);
+  Array<T> y = out ? *out : new_array<T>({in.batch, in.length / pool, plain.out()});
+  T* to = y.mutable_data();
+  py::gil_scoped_release nogil;
+  conv::dilated(plain, in, to);
+  return y;
+}
+
+template <class T>
+Array<T> pooled(const Array<T>& x, const Maybe<bool>& mask, bool largest) {
+  Array<T> made = new_array<T>({x.shape(0), x.shape(2)});
+  const Input<T> in = input<T>(x, mask);
+  T* to = made.mutable_data();
+  const int64_t channels = x.shape(2);
+  py::gil_scoped_release nogil;
+  conv::pooled(largest ? conv::Pool::largest : conv::Pool::mean, in, channels, to);
+  return made;
+}
+
+template <class T>
+Array<T> attention_pooled(const Array<T>& x, const Array<T>& hidden, const Array<T>& output,
+                          const Maybe<bool>& mask, bool swish, const Maybe<T>& bias) {
+  Array<T> made = new_array<T>({x.shape(0), x.shape(2)});
+  const conv::Attention<T> attention{hidden.data(),   pointer<T>(bias), output.data(),
+                                     hidden.shape(0), hidden.shape(1),  swish};
+  const Input<T> in = input<T>(x, mask);
+  T* to = made.mutable_data();
+  py::gil_scoped_release nogil;
+  conv::attention_pooled(attention, in, to);
+  return made;
+}
+
+template <class T>
+void bind_plain(py::module_& m) {
+  m.def("dilated", &dilated<T>, py::arg("x").noconvert(), py::arg("weight").noconvert(),
+        py::arg("bias").noconvert(), py::arg("mask").noconvert(), py::arg("dilation"), py::arg("causal"),
+        py::arg("ending"), py::arg("pool"), py::arg("out").noconvert(),
+        "One convolution without a gate, into `out` if given.");
+  m.def("pooled", &pooled<T>, py::arg("x").noconvert(), py::arg("mask").noconvert(), py::arg("largest"),
+        "The largest or the mean of each channel over real positions.");
+  m.def("attention_pooled", &attention_pooled<T>, py::arg("x").noconvert(), py::arg("hidden").noconvert(),
+        py::arg("output").noconvert(), py::arg("mask").noconvert(), py::arg("swish"),
+        py::arg("bias").noconvert(), "Mean over real positions with the weights of attention pooling.");
+}
+
 Array<double> match(const Array<int64_t>& question, const Array<int64_t>& passage, int64_t tokens) {
   const int64_t length = passage.size();
   Array<double> made = new_array<double>({length, 3});
@@ -188,6 +250,8 @@ Array<double> match(const Array<int64_t>& question, const Array<int64_t>& passag
 KXFAST_BINDINGS(conv) {
   m.def("match_features", &match, py::arg("question").noconvert(), py::arg("passage").noconvert(),
         py::arg("tokens"), "(L, 3): token match, Jaccard similarity and relative edit distance of windows.");
+  bind_plain<float>(m);
+  bind_plain<double>(m);
   bind<float>(m, "LayerFloat32", "PackedFloat32");
   bind<double>(m, "LayerFloat64", "PackedFloat64");
   bind<Bfloat16>(m, "LayerBfloat16", "PackedBfloat16");

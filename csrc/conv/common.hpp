@@ -131,7 +131,8 @@ Buffer<Wide<T>> gate_scales(const Layer<T>& layer, const Input<T>& input, const 
 // one. A panel of weights is taken by groups of taps that stay in the L2 cache beside the rows.
 template <class T>
 void linear_pass(const Rows& rows, const Source<T>& source, const LinearWeight<T>& weight, int64_t channels,
-                 const T* bias, Wide<T>* out, int64_t out_stride, bool add, T* rounded = nullptr) {
+                 const T* bias, Wide<T>* out, int64_t out_stride, bool add, T* rounded = nullptr,
+                 bool relu = false) {
   const auto kernel = product_kernel<T>();
   const Panels& panels = weight.panels;
   constexpr int64_t kCached = (int64_t{400} << 10) / static_cast<int64_t>(sizeof(T));
@@ -151,7 +152,8 @@ void linear_pass(const Rows& rows, const Source<T>& source, const LinearWeight<T
                             out + first,
                             out_stride,
                             add || tap > 0,
-                            rounded && tap + taps == in.taps ? rounded + first : nullptr});
+                            rounded && tap + taps == in.taps ? rounded + first : nullptr,
+                            relu && tap + taps == in.taps});
                   }
               });
 }

@@ -67,6 +67,7 @@ struct LinearBlock {
   int64_t out_stride;
   bool add;
   T* rounded = nullptr;  // takes the sum in place of out
+  bool relu = false;
 };
 
 // sum (height, width) += over rows t of x[t][first ...] outer z[t][...].
@@ -87,6 +88,28 @@ struct OuterBlock<Bfloat16> {
   float* sum;
 };
 
+enum class Pool : int { largest, mean };
+
+// out = the largest row, or the sum, or the sum times the weights; rows where the mask is false are not read.
+template <class T>
+struct PoolBlock {
+  Pool way;
+  const T* x;
+  const bool* mask;  // or null
+  const T* weight;   // or null
+  int64_t length, stride, width;
+  T* out;
+};
+
+// scores += act(z + bias) output, by rows.
+template <class T>
+struct ScoreBlock {
+  const T *z, *bias, *output;  // bias may be null
+  int64_t stride, count, width;
+  bool swish;  // or tanh
+  T* scores;
+};
+
 #define KXFAST_DECLARE_TYPE(T)                                                                      \
   Tiling tiling(T);                                                                                 \
   void gated_forward(const GatedBlock<T>& block);                                                   \
@@ -96,7 +119,10 @@ struct OuterBlock<Bfloat16> {
   void kept_parts(const GatedBlock<T>& block);                                                      \
   void linear(const LinearBlock<T>& block);                                                         \
   void transpose(const T* from, int64_t from_stride, T* to, int64_t to_stride); /* lanes x lanes */ \
-  void outer(const OuterBlock<T>& block);
+  void outer(const OuterBlock<T>& block);                                                           \
+  void relu_pair_sum(const GatedBlock<T>& block); /* to y */                                        \
+  void pool_rows(const PoolBlock<T>& block);                                                        \
+  void score_rows(const ScoreBlock<T>& block);
 #define KXFAST_DECLARE(set)   \
   namespace set {             \
   KXFAST_DECLARE_TYPE(float)  \

@@ -81,7 +81,8 @@ class GatedWeight {
   Buffer<T> packed_;
 };
 
-// Panels of a matrix whose row k begins at offset[k] (-1: zeros) and whose columns are `step` apart.
+// Panels of a matrix whose row k begins at offset[k] (-1: zeros, not for a step of 1) and whose columns are
+// `step` apart.
 template <class T>
 class LinearWeight {
  public:
@@ -119,6 +120,13 @@ class LinearWeight {
     const int64_t end = std::min(k + rows, depth_), begin = offset(k);
     T* to = packed_.data() + depth_ * panels.first(p);
     const T* from = from_ + panels.first(p) * step_;
+    if (kEach == 1 && step_ == 1) {
+      for (int64_t i = k; i < end; ++i) {
+        std::copy(from + offset(i), from + offset(i) + width, to + i * padded);
+        std::fill(to + i * padded + width, to + (i + 1) * padded, T{0});
+      }
+      return;
+    }
     const bool run =
         end == k + rows && begin >= 0 && begin % kEach == 0 && offset(end - 1) - begin == rows - 1;
     int64_t n = 0;

@@ -12,6 +12,8 @@ KXFAST_INLINE void finish(const LinearBlock<T>& block, Vector<Wide<T>> y, int64_
   const int64_t place = block.number[row] * block.out_stride + at;
   if (block.bias) y += load(block.bias + at, count);
   if (block.add) y += load(block.out + place, count);
+  if constexpr (std::is_same_v<T, Wide<T>>)
+    if (block.relu) y = relu(y);
   if (block.rounded)
     store(block.rounded + place, y, count);
   else

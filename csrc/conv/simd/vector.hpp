@@ -218,6 +218,12 @@ KXFAST_INLINE void store(T* to, Vector<T> v, int64_t count) {
 }
 #endif
 
+// Zero in place of what is negative; NaN stays.
+template <class V>
+KXFAST_INLINE V relu(V v) {
+  return v < 0 ? V{} : v;
+}
+
 template <class T>
 struct Exp;
 template <>

@@ -96,6 +96,32 @@ class LayerBfloat16:
         """
 
 @typing.overload
+def attention_pooled(
+    x: numpy.typing.NDArray[numpy.float32],
+    hidden: numpy.typing.NDArray[numpy.float32],
+    output: numpy.typing.NDArray[numpy.float32],
+    mask: numpy.typing.NDArray[numpy.bool] | None,
+    swish: bool,
+    bias: numpy.typing.NDArray[numpy.float32] | None,
+) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    Mean over real positions with the weights of attention pooling.
+    """
+
+@typing.overload
+def attention_pooled(
+    x: numpy.typing.NDArray[numpy.float64],
+    hidden: numpy.typing.NDArray[numpy.float64],
+    output: numpy.typing.NDArray[numpy.float64],
+    mask: numpy.typing.NDArray[numpy.bool] | None,
+    swish: bool,
+    bias: numpy.typing.NDArray[numpy.float64] | None,
+) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    Mean over real positions with the weights of attention pooling.
+    """
+
+@typing.overload
 def backward(
     dy: numpy.typing.NDArray[numpy.float32],
     x: numpy.typing.NDArray[numpy.float32],
@@ -135,6 +161,38 @@ def backward(
 ) -> tuple[typing.Any, ...]:
     """
     Gradients for x, weight, bias, shortcut and its bias, gamma, beta, alpha; None where there is none.
+    """
+
+@typing.overload
+def dilated(
+    x: numpy.typing.NDArray[numpy.float32],
+    weight: numpy.typing.NDArray[numpy.float32],
+    bias: numpy.typing.NDArray[numpy.float32] | None,
+    mask: numpy.typing.NDArray[numpy.bool] | None,
+    dilation: typing.SupportsInt | typing.SupportsIndex,
+    causal: bool,
+    ending: str,
+    pool: typing.SupportsInt | typing.SupportsIndex,
+    out: numpy.typing.NDArray[numpy.float32] | None,
+) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    One convolution without a gate, into `out` if given.
+    """
+
+@typing.overload
+def dilated(
+    x: numpy.typing.NDArray[numpy.float64],
+    weight: numpy.typing.NDArray[numpy.float64],
+    bias: numpy.typing.NDArray[numpy.float64] | None,
+    mask: numpy.typing.NDArray[numpy.bool] | None,
+    dilation: typing.SupportsInt | typing.SupportsIndex,
+    causal: bool,
+    ending: str,
+    pool: typing.SupportsInt | typing.SupportsIndex,
+    out: numpy.typing.NDArray[numpy.float64] | None,
+) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    One convolution without a gate, into `out` if given.
     """
 
 @typing.overload
@@ -192,4 +250,20 @@ def match_features(
 ) -> numpy.typing.NDArray[numpy.float64]:
     """
     (L, 3): token match, Jaccard similarity and relative edit distance of windows.
+    """
+
+@typing.overload
+def pooled(
+    x: numpy.typing.NDArray[numpy.float32], mask: numpy.typing.NDArray[numpy.bool] | None, largest: bool
+) -> numpy.typing.NDArray[numpy.float32]:
+    """
+    The largest or the mean of each channel over real positions.
+    """
+
+@typing.overload
+def pooled(
+    x: numpy.typing.NDArray[numpy.float64], mask: numpy.typing.NDArray[numpy.bool] | None, largest: bool
+) -> numpy.typing.NDArray[numpy.float64]:
+    """
+    The largest or the mean of each channel over real positions.
     """

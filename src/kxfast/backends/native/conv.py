@@ -20,10 +20,14 @@ Array = NDArray[Any]
 Kept = list[tuple[Array, Array | None]]  # of each layer its input, and its candidates and open shares
 
 __all__ = [
+    "attention_pooling",
     "dgcnn",
     "dgcnn_backward",
+    "dilated_conv1d",
     "dilated_gated_conv1d",
     "dilated_gated_conv1d_backward",
+    "masked_max_pooling",
+    "masked_mean_pooling",
     "match_features",
     "packed",
 ]
@@ -156,6 +160,50 @@ def dgcnn_backward(
         dx, *rest = _gradients(dx, given[i][0], layers[i], mask, drop, keys[i], given[i][1])
         gradients.insert(0, tuple(rest))
     result: tuple[Array, list[tuple[Any, ...]]] = rounded((dx, gradients), kind)
+    return result
+
+
+def dilated_conv1d(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    mask: Array | None,
+    dilation: int,
+    padding: str,
+    activation: str | None,
+    pool: int,
+    out: Array | None,
+) -> Array:
+    """One convolution without a gate."""
+    options = dilation, padding == "causal", activation or "none", pool
+    target = out if x.dtype.itemsize > 2 else None
+    return _finish(native.dilated(widened(x), widened(weight), widened(bias), mask, *options, target), x.dtype, out)
+
+
+def attention_pooling(
+    x: Array,
+    hidden: Array,
+    output: Array,
+    mask: Array | None,
+    activation: str,
+    hidden_bias: Array | None,
+    output_bias: float,
+) -> Array:
+    """Weighted mean over time; `output_bias` moves all scores of a sequence and changes nothing."""
+    h, o, b = widened(hidden), widened(np.ascontiguousarray(output)), widened(hidden_bias)
+    result: Array = rounded(native.attention_pooled(widened(x), h, o, mask, activation == "swish", b), x.dtype)
+    return result
+
+
+def masked_max_pooling(x: Array, mask: Array | None) -> Array:
+    """Largest value over time."""
+    result: Array = rounded(native.pooled(widened(x), mask, True), x.dtype)
+    return result
+
+
+def masked_mean_pooling(x: Array, mask: Array | None) -> Array:
+    """Mean over time."""
+    result: Array = rounded(native.pooled(widened(x), mask, False), x.dtype)
     return result
 
 
