@@ -160,7 +160,7 @@ void bind(py::module_& m, const char* name, const char* packed) {
            py::arg("weight").noconvert(), py::arg("bias").noconvert(), py::arg("dilation"), py::arg("causal"),
            py::arg("skip"), py::arg("gate_first"), py::arg("mask_input"), py::arg("shortcut").noconvert(),
            py::arg("shortcut_bias").noconvert(), py::arg("gamma").noconvert(), py::arg("beta").noconvert(),
-           py::arg("alpha"), py::arg("packed").none(true) = nullptr)
+           py::arg("alpha"), py::arg("packed").none(true))
       .def("pack", &pack<T>, "Return the weight in the order of kernels: a copy.");
   m.def("forward", &forward<T>, py::arg("x").noconvert(), py::arg("layer"), py::arg("mask").noconvert(),
         py::arg("drop"), py::arg("seed"), py::arg("out").noconvert(), py::arg("keep"),
@@ -222,16 +222,17 @@ Array<T> attention_pooled(const Array<T>& x, const Array<T>& hidden, const Array
 }
 
 template <class T>
-void bind_plain(py::module_& m) {
-  m.def("dilated", &dilated<T>, py::arg("x").noconvert(), py::arg("weight").noconvert(),
+void bind_plain(py::module_& m, const std::string& type) {
+  m.def(("dilated_" + type).c_str(), &dilated<T>, py::arg("x").noconvert(), py::arg("weight").noconvert(),
         py::arg("bias").noconvert(), py::arg("mask").noconvert(), py::arg("dilation"), py::arg("causal"),
         py::arg("ending"), py::arg("pool"), py::arg("out").noconvert(),
         "One convolution without a gate, into `out` if given.");
-  m.def("pooled", &pooled<T>, py::arg("x").noconvert(), py::arg("mask").noconvert(), py::arg("largest"),
-        "The largest or the mean of each channel over real positions.");
-  m.def("attention_pooled", &attention_pooled<T>, py::arg("x").noconvert(), py::arg("hidden").noconvert(),
-        py::arg("output").noconvert(), py::arg("mask").noconvert(), py::arg("swish"),
-        py::arg("bias").noconvert(), "Mean over real positions with the weights of attention pooling.");
+  m.def(("pooled_" + type).c_str(), &pooled<T>, py::arg("x").noconvert(), py::arg("mask").noconvert(),
+        py::arg("largest"), "The largest or the mean of each channel over real positions.");
+  m.def(("attention_pooled_" + type).c_str(), &attention_pooled<T>, py::arg("x").noconvert(),
+        py::arg("hidden").noconvert(), py::arg("output").noconvert(), py::arg("mask").noconvert(),
+        py::arg("swish"), py::arg("bias").noconvert(),
+        "Mean over real positions with the weights of attention pooling.");
 }
 
 Array<double> match(const Array<int64_t>& question, const Array<int64_t>& passage, int64_t tokens) {
@@ -250,8 +251,8 @@ Array<double> match(const Array<int64_t>& question, const Array<int64_t>& passag
 KXFAST_BINDINGS(conv) {
   m.def("match_features", &match, py::arg("question").noconvert(), py::arg("passage").noconvert(),
         py::arg("tokens"), "(L, 3): token match, Jaccard similarity and relative edit distance of windows.");
-  bind_plain<float>(m);
-  bind_plain<double>(m);
+  bind_plain<float>(m, "float32");
+  bind_plain<double>(m, "float64");
   bind<float>(m, "LayerFloat32", "PackedFloat32");
   bind<double>(m, "LayerFloat64", "PackedFloat64");
   bind<Bfloat16>(m, "LayerBfloat16", "PackedBfloat16");

@@ -28,7 +28,7 @@ class LayerFloat32:
         gamma: numpy.typing.NDArray[numpy.float32] | None,
         beta: numpy.typing.NDArray[numpy.float32] | None,
         alpha: typing.SupportsFloat | typing.SupportsIndex,
-        packed: PackedFloat32 = None,
+        packed: PackedFloat32,
     ) -> None: ...
     def pack(self) -> PackedFloat32:
         """
@@ -58,7 +58,7 @@ class LayerFloat64:
         gamma: numpy.typing.NDArray[numpy.float64] | None,
         beta: numpy.typing.NDArray[numpy.float64] | None,
         alpha: typing.SupportsFloat | typing.SupportsIndex,
-        packed: PackedFloat64 = None,
+        packed: PackedFloat64,
     ) -> None: ...
     def pack(self) -> PackedFloat64:
         """
@@ -88,15 +88,14 @@ class LayerBfloat16:
         gamma: numpy.typing.NDArray[numpy.uint16] | None,
         beta: numpy.typing.NDArray[numpy.uint16] | None,
         alpha: typing.SupportsFloat | typing.SupportsIndex,
-        packed: PackedBfloat16 = None,
+        packed: PackedBfloat16,
     ) -> None: ...
     def pack(self) -> PackedBfloat16:
         """
         Return the weight in the order of kernels: a copy.
         """
 
-@typing.overload
-def attention_pooled(
+def attention_pooled_float32(
     x: numpy.typing.NDArray[numpy.float32],
     hidden: numpy.typing.NDArray[numpy.float32],
     output: numpy.typing.NDArray[numpy.float32],
@@ -108,8 +107,7 @@ def attention_pooled(
     Mean over real positions with the weights of attention pooling.
     """
 
-@typing.overload
-def attention_pooled(
+def attention_pooled_float64(
     x: numpy.typing.NDArray[numpy.float64],
     hidden: numpy.typing.NDArray[numpy.float64],
     output: numpy.typing.NDArray[numpy.float64],
@@ -163,8 +161,7 @@ def backward(
     Gradients for x, weight, bias, shortcut and its bias, gamma, beta, alpha; None where there is none.
     """
 
-@typing.overload
-def dilated(
+def dilated_float32(
     x: numpy.typing.NDArray[numpy.float32],
     weight: numpy.typing.NDArray[numpy.float32],
     bias: numpy.typing.NDArray[numpy.float32] | None,
@@ -179,8 +176,7 @@ def dilated(
     One convolution without a gate, into `out` if given.
     """
 
-@typing.overload
-def dilated(
+def dilated_float64(
     x: numpy.typing.NDArray[numpy.float64],
     weight: numpy.typing.NDArray[numpy.float64],
     bias: numpy.typing.NDArray[numpy.float64] | None,
@@ -252,16 +248,14 @@ def match_features(
     (L, 3): token match, Jaccard similarity and relative edit distance of windows.
     """
 
-@typing.overload
-def pooled(
+def pooled_float32(
     x: numpy.typing.NDArray[numpy.float32], mask: numpy.typing.NDArray[numpy.bool] | None, largest: bool
 ) -> numpy.typing.NDArray[numpy.float32]:
     """
     The largest or the mean of each channel over real positions.
     """
 
-@typing.overload
-def pooled(
+def pooled_float64(
     x: numpy.typing.NDArray[numpy.float64], mask: numpy.typing.NDArray[numpy.bool] | None, largest: bool
 ) -> numpy.typing.NDArray[numpy.float64]:
     """

@@ -123,8 +123,8 @@ def _gradients(
     """Return the gradients of one layer as its public function does; those of weights are not yet rounded."""
     kind = layer.weight.dtype
     if kind.itemsize == 2 and _multiplied_as_is(layer):
-        given = [np.ascontiguousarray(rounded(each, kind)).view(np.uint16) for each in (dy, x)]
-        bits, dweight, dbias, *_ = native.backward(*given, _layer(layer, kind), mask, drop, seed, parts)
+        dy, x = (np.ascontiguousarray(rounded(each, kind)).view(np.uint16) for each in (dy, x))
+        bits, dweight, dbias, *_ = native.backward(dy, x, _layer(layer, kind), mask, drop, seed, parts)
         return [bits.view(kind), dweight, dbias]
     dy, x = widened(dy), widened(x)
     dx, dweight, dbias, dshortcut, dshortcut_bias, dgamma, dbeta, dalpha = native.backward(
@@ -177,7 +177,8 @@ def dilated_conv1d(
     """One convolution without a gate."""
     options = dilation, padding == "causal", activation or "none", pool
     target = out if x.dtype.itemsize > 2 else None
-    return _finish(native.dilated(widened(x), widened(weight), widened(bias), mask, *options, target), x.dtype, out)
+    run: Any = native.dilated_float64 if x.dtype.char == "d" else native.dilated_float32
+    return _finish(run(widened(x), widened(weight), widened(bias), mask, *options, target), x.dtype, out)
 
 
 def attention_pooling(
@@ -191,20 +192,25 @@ def attention_pooling(
 ) -> Array:
     """Weighted mean over time; `output_bias` moves all scores of a sequence and changes nothing."""
     h, o, b = widened(hidden), widened(np.ascontiguousarray(output)), widened(hidden_bias)
-    result: Array = rounded(native.attention_pooled(widened(x), h, o, mask, activation == "swish", b), x.dtype)
+    run: Any = native.attention_pooled_float64 if x.dtype.char == "d" else native.attention_pooled_float32
+    result: Array = rounded(run(widened(x), h, o, mask, activation == "swish", b), x.dtype)
+    return result
+
+
+def _pooled(x: Array, mask: Array | None, *, largest: bool) -> Array:
+    run: Any = native.pooled_float64 if x.dtype.char == "d" else native.pooled_float32
+    result: Array = rounded(run(widened(x), mask, largest), x.dtype)
     return result
 
 
 def masked_max_pooling(x: Array, mask: Array | None) -> Array:
     """Largest value over time."""
-    result: Array = rounded(native.pooled(widened(x), mask, True), x.dtype)
-    return result
+    return _pooled(x, mask, largest=True)
 
 
 def masked_mean_pooling(x: Array, mask: Array | None) -> Array:
     """Mean over time."""
-    result: Array = rounded(native.pooled(widened(x), mask, False), x.dtype)
-    return result
+    return _pooled(x, mask, largest=False)
 
 
 def match_features(question: Array, passage: Array) -> Array:
