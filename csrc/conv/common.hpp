@@ -184,8 +184,8 @@ Buffer<const T*> skip_rows(const Layer<T>& layer, const Input<T>& input, const R
 // Points a block, which comes with what is the same for all, at some rows and at the panel whose first
 // channel is `first`.
 template <class T>
-void aim(GatedBlock<T>& block, const Rows& rows, int64_t row, int64_t first) {
-  block.number = rows.number(row);
+void aim(GatedBlock<T>& block, const int64_t* number, int64_t row, int64_t first) {
+  block.number = number;
   if (block.skipped) block.skipped += row;
   block.skipped_offset = first;
   if (block.y) block.y += first;
@@ -196,6 +196,13 @@ void aim(GatedBlock<T>& block, const Rows& rows, int64_t row, int64_t first) {
     if (*place) *place += first;
   if (block.dz) block.dz += 2 * first;
   if (block.pairs) block.pairs += row * block.pairs_stride + 4 * first;
+}
+
+template <class T>
+void point_bias(const Layer<T>& layer, int64_t first, GatedBlock<T>& block) {
+  if (!layer.bias) return;
+  block.candidate_bias = layer.bias + layer.candidates() + first;
+  block.gate_bias = layer.bias + layer.gates() + first;
 }
 
 // Runs a gated kernel on every block.
@@ -209,12 +216,9 @@ void gated_pass(GatedKernel<T> kernel, const Rows& rows, const Layer<T>& layer, 
               [&](const Products<T>& in, int64_t row, int64_t begin, int64_t end) {
                 for (int64_t p = begin; p < end; ++p) {
                   GatedBlock<T> block = common;
-                  aim(block, rows, row, panels.first(p));
+                  aim(block, rows.number(row), row, panels.first(p));
                   weight.point(p, block);
-                  if (layer.bias) {
-                    block.candidate_bias = layer.bias + layer.candidates() + panels.first(p);
-                    block.gate_bias = layer.bias + layer.gates() + panels.first(p);
-                  }
+                  point_bias(layer, panels.first(p), block);
                   block.in = in;
                   kernel(block);
                 }
@@ -229,7 +233,7 @@ void kept_pass(GatedKernel<T> kernel, const Rows& rows, const Panels& panels, co
   const auto task = [&](int64_t i) {
     for (int64_t p = 0; p < panels.count(); ++p) {
       GatedBlock<T> block = common;
-      aim(block, rows, i * kRows, panels.first(p));
+      aim(block, rows.number(i * kRows), i * kRows, panels.first(p));
       block.width = panels.width(p);
       block.in.count = std::min(kRows, rows.count - i * kRows);
       kernel(block);

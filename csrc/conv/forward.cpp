@@ -4,9 +4,37 @@
 #include <type_traits>
 
 #include "conv/common.hpp"
+#include "conv/filtering.hpp"
 #include "conv/norm.hpp"
 
 namespace kxfast::conv {
+
+namespace {
+
+// Three taps over many rows, by minimal filtering.
+void filtered(const Layer<float>& layer, const Input<float>& input, const float* zero, const float* scale,
+              const Buffer<float>& projected, float* y, float* kept) {
+  const bool* counted = layer.skip == Skip::add ? nullptr : input.mask;
+  const Pairs pairs(counted, input.batch, input.length, layer.dilation);
+  Source<float> source = skipped(layer, input, zero);
+  if (projected.size()) source = {projected.data(), layer.out, nullptr, zero, 1, 0, 0};
+  const Buffer<const float*> skip = skipped_pairs(pairs, source);
+  const Filter filter(layer);
+  const GatedWeight<float> weight(filter.layer, tiling<float>(), INT64_MAX);
+  GatedBlock<float> common{};
+  common.channels = layer.out;
+  common.skip = layer.skip;
+  common.sign = layer.sign();
+  common.scale = scale;
+  common.skipped = skip.data();
+  common.y = y;
+  common.kept = kept;
+  filtered_pass(pairs, layer, convolved(layer, input, zero), weight, common);
+  if (counted) clear(counted, input.batch * input.length, layer.out, y);
+  if (counted && kept) clear(counted, input.batch * input.length, 2 * layer.out, kept);
+}
+
+}  // namespace
 
 template <class T>
 void forward(const Layer<T>& layer, const Input<T>& input, T* y, Wide<T>* kept) {
@@ -21,6 +49,9 @@ void forward(const Layer<T>& layer, const Input<T>& input, T* y, Wide<T>* kept) 
   const Buffer<Wide<T>> scale = gate_scales(layer, input, rows);
   Buffer<T> projected;
   if constexpr (kUsual) projected = project(layer, input, rows, zero.data());
+  if constexpr (std::is_same_v<T, float>)
+    if (Filter::suits(layer, rows.count))
+      return filtered(layer, input, zero.data(), scale.data(), projected, y, kept);
   const Buffer<const T*> skip = skip_rows(layer, input, rows, projected, zero.data());
   const Packed<T>* packed = kept_weights(layer);
   std::optional<GatedWeight<T>> made;

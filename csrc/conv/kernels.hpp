@@ -123,10 +123,14 @@ struct ScoreBlock {
   void relu_pair_sum(const GatedBlock<T>& block); /* to y */                                        \
   void pool_rows(const PoolBlock<T>& block);                                                        \
   void score_rows(const ScoreBlock<T>& block);
-#define KXFAST_DECLARE(set)   \
-  namespace set {             \
-  KXFAST_DECLARE_TYPE(float)  \
-  KXFAST_DECLARE_TYPE(double) \
+#define KXFAST_DECLARE(set)                                                                                  \
+  namespace set {                                                                                            \
+  KXFAST_DECLARE_TYPE(float)                                                                                 \
+  KXFAST_DECLARE_TYPE(double)                                                                                \
+  /* conv/filtering.hpp: rows are the values of pairs at points, `number` those of both rows of each pair */ \
+  void filtered_forward(const GatedBlock<float>& block);                                                     \
+  void filtered_linear(const LinearBlock<float>& block);                                                     \
+  void filter_rows(const float* const* d, int64_t count, float* const* to);                                  \
   }
 KXFAST_EACH_ISA(KXFAST_DECLARE)
 #define KXFAST_DECLARE_HALF(set)                                                      \
