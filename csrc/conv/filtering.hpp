@@ -44,7 +44,15 @@ class Pairs {
   }
   // Of both rows of pair i, -1 where a row does not count.
   const int64_t* number(int64_t i) const { return number_.data() + 2 * i; }
-  int64_t first(int64_t i) const { return first_[static_cast<size_t>(i)]; }
+  // The four rows that pair i sees.
+  void point(int64_t i, const Source<float>& source, const float** d) const {
+    const int64_t row = first_[static_cast<size_t>(i)], position = row % length;
+    for (int64_t j = 0; j < kPoints; ++j) {
+      const int64_t shift = j * apart - source.left, here = row + shift;
+      const bool inside = static_cast<uint64_t>(position + shift) < static_cast<uint64_t>(length);
+      d[j] = inside && (!source.mask || source.mask[here]) ? source.base + here * source.stride : source.zero;
+    }
+  }
 
   const int64_t length, apart;
   int64_t count = 0;
@@ -108,17 +116,10 @@ void over_pairs(const Pairs& pairs, const Source<float>& source, int64_t channel
     float* mine = values.data() + static_cast<int64_t>(place) * kPoints * size * stride;
     const float* rows[kAllPoints];
     for (int64_t n = 0; n < count; ++n) {
-      const int64_t row = pairs.first(begin + n), position = row % pairs.length;
-      const float* d[4];
-      float* to[4];
-      for (int64_t j = 0; j < kPoints; ++j) {
-        const int64_t shift = j * pairs.apart - source.left, here = row + shift;
-        const bool inside = static_cast<uint64_t>(position + shift) < static_cast<uint64_t>(pairs.length);
-        d[j] =
-            inside && (!source.mask || source.mask[here]) ? source.base + here * source.stride : source.zero;
-        to[j] = mine + (j * size + n) * stride;
-        rows[j * size + n] = to[j];
-      }
+      const float* d[kPoints];
+      float* to[kPoints];
+      pairs.point(begin + n, source, d);
+      for (int64_t j = 0; j < kPoints; ++j) rows[j * size + n] = to[j] = mine + (j * size + n) * stride;
       filter(d, channels, to);
     }
     body(Products<float>{rows, size, count, kPoints, channels}, begin);
