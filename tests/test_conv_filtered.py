@@ -93,7 +93,11 @@ def test_bits_depend_neither_on_threads_nor_on_padding_nor_on_what_stands_there(
     finally:
         core.set_num_threads(0)
     hidden = ~mask[..., None]
-    dirty = run(np.where(hidden, np.nan, x).astype("f"), grad if skip == "add" else np.where(hidden, np.nan, grad).astype("f"), mask)
+    dirty = run(
+        np.where(hidden, np.nan, x).astype("f"),
+        grad if skip == "add" else np.where(hidden, np.nan, grad).astype("f"),
+        mask,
+    )
     assert [each.tobytes() for each in dirty] == [each.tobytes() for each in first]
     longer = [np.pad(each, ((0, 0), (0, 33), (0, 0))) for each in (x, grad)]
     padded = run(*longer, np.pad(mask, ((0, 0), (0, 33))))
@@ -121,7 +125,9 @@ def test_gradients_are_those_of_differences():
     x, weight, bias, grad = problem(2, 600, 32, 32)
     move = problem(2, 600, 32, 32, seed=9)
     total = lambda h: sum(
-        (grad * kx.conv.dilated_gated_conv1d(*(a + h * b for a, b in zip((x, weight, bias), move[:3], strict=True)))).sum()
+        (
+            grad * kx.conv.dilated_gated_conv1d(*(a + h * b for a, b in zip((x, weight, bias), move[:3], strict=True)))
+        ).sum()
         for _ in range(1)
     )
     slope = (total(1e-5) - total(-1e-5)) / 2e-5  # in float64, which is not filtered

@@ -15,12 +15,12 @@ core = settings.native()
 pytestmark = pytest.mark.skipif(core is None, reason="the compiled module is not built")
 
 
-def stack(kind=np.float32, channels=37, seed=2):
+def stack(kind=np.float32, channels=37, seed=2, batch=2):
     rng = np.random.default_rng(seed)
     normal = lambda *shape: rng.standard_normal(shape).astype(kind)
     return [
         kx.conv.GatedLayer(normal(3, channels, 2 * channels) / 8, normal(2 * channels), dilation=r) for r in (1, 2, 5)
-    ], (normal(2, 61, channels), normal(2, 61, channels))
+    ], (normal(batch, 61, channels), normal(batch, 61, channels))
 
 
 def results(layers, x, grad, mask=None):
@@ -38,11 +38,11 @@ def kinds():
 
 @pytest.mark.parametrize("kind", kinds(), ids=str)
 @pytest.mark.parametrize("isa", core.isas() if core else [])
-@pytest.mark.parametrize("channels", [37, 64])
-def test_results_are_the_same_bits(kind, isa, channels):
+@pytest.mark.parametrize(("channels", "batch"), [(37, 2), (64, 2), (37, 20)])
+def test_results_are_the_same_bits(kind, isa, channels, batch):
     kind = pytest.importorskip("ml_dtypes").bfloat16 if kind == "bfloat16" else kind
-    layers, (x, grad) = stack(kind, channels)
-    mask = np.arange(61) < np.array([[61], [40]])
+    layers, (x, grad) = stack(kind, channels, batch=batch)
+    mask = np.arange(61) < np.array([[61], [55]] * (batch // 2))
     core.use_isa(isa)
     try:
         before = results(layers, x, grad, mask)
@@ -56,8 +56,9 @@ def test_results_are_the_same_bits(kind, isa, channels):
         assert a.tobytes() == b.tobytes()
 
 
-def test_a_change_in_place_is_seen_when_told():
-    layers, (x, grad) = stack()
+@pytest.mark.parametrize("batch", [2, 20])  # few rows, and so many that they are filtered
+def test_a_change_in_place_is_seen_when_told(batch):
+    layers, (x, grad) = stack(batch=batch)
     fresh = results(layers, x, grad)
     for layer in layers:
         layer.repack()

@@ -8,8 +8,8 @@
 // the number of threads. With what was kept, a forward and a backward are 3 products, otherwise 4.
 #include <optional>
 
-#include "conv/filtered_backward.hpp"
 #include "conv/norm.hpp"
+#include "conv/packed.hpp"
 
 namespace kxfast::conv {
 namespace {
@@ -29,7 +29,7 @@ class Backward {
         dskip_(layer.shortcut ? sequences * length : 0, layer.shortcut ? layer.out : 0),
         packed_(kept_weights(layer)) {
     if constexpr (std::is_same_v<T, float>)
-      if (filtered) filtered_.emplace(layer, panels_);
+      if (filtered) filtered_.emplace(layer, panels_, packed_ ? &*packed_->filtered_back : nullptr);
     if (!packed_) {
       if (!filtered)
         made_back_.emplace(layer.weight, transposed_rows(layer, panels_), 2 * layer.out, layer.in,

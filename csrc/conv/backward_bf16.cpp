@@ -9,7 +9,7 @@
 // and rounded once.
 #include <optional>
 
-#include "conv/common.hpp"
+#include "conv/packed.hpp"
 
 namespace kxfast::conv {
 namespace {

@@ -3,8 +3,8 @@
 
 #include <optional>
 
-#include "conv/common.hpp"
 #include "conv/match.hpp"
+#include "conv/packed.hpp"
 #include "conv/plain.hpp"
 #include "core/python.hpp"
 

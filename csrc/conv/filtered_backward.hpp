@@ -9,20 +9,43 @@
 // end.
 #pragma once
 
+#include <optional>
+
 #include "conv/filtering.hpp"
 #include "conv/outer.hpp"
 
 namespace kxfast::conv {
 
+constexpr int64_t kPiece = 512;  // columns of dz whose panel of weights stays in the L2 cache
+
+// Rows of the transposed weight at all points, some columns of dz after the others.
+inline Buffer<int64_t> filtered_rows(const Layer<float>& points, const Panels& panels) {
+  const int64_t columns = 2 * panels.padded_total();
+  const Buffer<int64_t> usual = transposed_rows(points, panels);
+  Buffer<int64_t> offset(usual.size());
+  int64_t* to = offset.data();
+  for (int64_t first = 0; first < columns; first += kPiece)
+    for (int64_t point = 0; point < kPoints; ++point) {
+      const int64_t* from = usual.data() + point * columns + first;
+      to = std::copy(from, from + std::min(kPiece, columns - first), to);
+    }
+  return offset;
+}
+
 class FilteredBackward {
  public:
-  FilteredBackward(const Layer<float>& layer, const Panels& panels)
+  // `kept`: the weight that was kept packed, or null.
+  FilteredBackward(const Layer<float>& layer, const Panels& panels, const LinearWeight<float>* kept)
       : layer_(layer),
         panels_(panels),
         columns_(2 * panels.padded_total()),
-        filter_(layer),
-        back_(filter_.layer.weight, by_pieces(), 2 * layer.out, layer.in, tiling<float>()),
-        sums_(filter_.values.size()) {}
+        sums_(static_cast<size_t>(kPoints * Filter::size(layer))),
+        back_(kept) {
+    if (kept) return;
+    const Filter filter(layer);
+    back_ = &made_.emplace(filter.layer.weight, filtered_rows(filter.layer, panels), 2 * layer.out, layer.in,
+                           tiling<float>());
+  }
 
   // dx [+]= dz, shifted back, with the transposed weight.
   void inputs(const Pairs& pairs, const Source<float>& dz, float* dx, bool add) const {
@@ -35,13 +58,13 @@ class FilteredBackward {
         const int64_t depth = std::min(kPiece, columns_ - first);
         for (int64_t i = 0; i < kPoints * in.stride; ++i)
           if (i % in.stride < in.count) rows[i] = in.rows[i] + first;
-        for (int64_t p = 0; p < back_.panels.count(); ++p)
+        for (int64_t p = 0; p < back_->panels.count(); ++p)
           kernel({{rows, in.stride, in.count, kPoints, depth},
-                  back_.panel(p) + kPoints * first * back_.panels.padded(p),
+                  back_->panel(p) + kPoints * first * back_->panels.padded(p),
                   nullptr,
-                  back_.panels.width(p),
+                  back_->panels.width(p),
                   pairs.number(begin),
-                  dx + back_.panels.first(p),
+                  dx + back_->panels.first(p),
                   layer_.in,
                   add || first > 0});
       }
@@ -81,8 +104,6 @@ class FilteredBackward {
   }
 
  private:
-  static constexpr int64_t kPiece = 512;  // columns of dz whose panel of weights stays in the L2 cache
-
   // Both factors of the gradients at the points, pair by pair.
   class Values {
    public:
@@ -136,25 +157,12 @@ class FilteredBackward {
     Buffer<int64_t> number_;  // of the first position, of the second, and of the pair
   };
 
-  // Rows of the transposed weight at all points, some columns of dz after the others.
-  Buffer<int64_t> by_pieces() const {
-    const Buffer<int64_t> usual = transposed_rows(filter_.layer, panels_);
-    Buffer<int64_t> offset(usual.size());
-    int64_t* to = offset.data();
-    for (int64_t first = 0; first < columns_; first += kPiece)
-      for (int64_t point = 0; point < kPoints; ++point) {
-        const int64_t* from = usual.data() + point * columns_ + first;
-        to = std::copy(from, from + std::min(kPiece, columns_ - first), to);
-      }
-    return offset;
-  }
-
   const Layer<float>& layer_;
   const Panels panels_;
   const int64_t columns_;
-  const Filter filter_;
-  const LinearWeight<float> back_;
   Buffer<float> sums_;
+  std::optional<LinearWeight<float>> made_;
+  const LinearWeight<float>* back_;
 };
 
 }  // namespace kxfast::conv

@@ -3,9 +3,8 @@
 #include <optional>
 #include <type_traits>
 
-#include "conv/common.hpp"
-#include "conv/filtering.hpp"
 #include "conv/norm.hpp"
+#include "conv/packed.hpp"
 
 namespace kxfast::conv {
 
@@ -19,8 +18,10 @@ void filtered(const Layer<float>& layer, const Input<float>& input, const float*
   Source<float> source = skipped(layer, input, zero);
   if (projected.size()) source = {projected.data(), layer.out, nullptr, zero, 1, 0, 0};
   const Buffer<const float*> skip = skipped_pairs(pairs, source);
-  const Filter filter(layer);
-  const GatedWeight<float> weight(filter.layer, tiling<float>(), INT64_MAX);
+  const Packed<float>* packed = kept_weights(layer);
+  std::optional<GatedWeight<float>> made;
+  if (!packed) made.emplace(Filter(layer).layer, tiling<float>(), INT64_MAX);
+  const GatedWeight<float>& weight = packed ? *packed->filtered_forward : *made;
   GatedBlock<float> common{};
   common.channels = layer.out;
   common.skip = layer.skip;

@@ -164,24 +164,4 @@ Buffer<int64_t> transposed_rows(const Layer<T>& layer, const Panels& panels) {
   return offset;
 }
 
-// A layer's weight as forward and backward read it, for the instruction set in use: a copy, which later
-// changes of the weight do not reach.
-template <class T>
-struct Packed {
-  Packed(const Layer<T>& layer, const Tiling& tiling)
-      : set(isa()),
-        forward(layer, tiling, INT64_MAX),
-        back(layer.weight, transposed_rows(layer, forward.panels), 2 * layer.out, layer.in, tiling) {}
-
-  const Isa set;
-  const GatedWeight<T> forward;
-  const LinearWeight<T> back;
-};
-
-// What was kept of a layer, if it serves the instruction set in use.
-template <class T>
-const Packed<T>* kept_weights(const Layer<T>& layer) {
-  return layer.packed && layer.packed->set == isa() ? layer.packed : nullptr;
-}
-
 }  // namespace kxfast::conv
