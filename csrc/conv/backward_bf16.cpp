@@ -4,7 +4,7 @@
 // them they are computed again into a buffer) and rounded once, in two orders: by rows, and with two rows
 // side by side, since one instruction multiplies two neighbours of a sum, and dW sums over rows. The rows of
 // x, shifted by each tap, are brought into the same pairs, a few channels together, before they are
-// multiplied: two percent of the time; packing them in each task that reads them was an eighth. What is
+// multiplied: two percent of the time; packing them in each task would be (estimated) an eighth. What is
 // skipped and the product for dx are summed up in float, for a group of sequences that stays in the cache,
 // and rounded once.
 #include <optional>

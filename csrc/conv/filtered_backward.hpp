@@ -4,9 +4,9 @@
 // way round: its values at the points are those of the forward weight, the first and the last exchanged. With
 // the values u0 .. u3 of x at the points, and dz of the two positions of a pair, the gradients of the weight
 // at the points are sums of u0 dz0', u1 (dz0 + dz1)', u2 (dz0 - dz1)' and -u3 dz1' over pairs: four outer
-// products in place of six. The values of a group of sequences and both sums of dz are written out once, an
-// eighth of the time that the products gain; the weight's own three taps come out of the four sums at the
-// end.
+// products in place of six. The values of a group of
+// sequences and both sums of dz are written out once; the weight's own three taps come out of the four sums
+// at the end.
 #pragma once
 
 #include <optional>

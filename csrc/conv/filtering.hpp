@@ -3,13 +3,16 @@
 // Positions t and t + step see four rows d0 .. d3, a step apart, for which a sum over taps multiplies six
 // times. With the values d0 - d2, d1 + d2, d2 - d1, d1 - d3 of the rows at four points, and g0, (g0 + g1 +
 // g2) / 2, (g0 - g1 + g2) / 2, g2 of the weight, four products m0 .. m3 do: the results are m0 + m1 + m2 and
-// m1 - m2 - m3. The gain is a third of the multiply-adds, which are the limit; making the points of rows is
-// one part in 500 of the work, that of weights a fiftieth of a layer of 1024 rows, which is why fewer rows do
-// without. Nothing but halves and sums is multiplied, so that rounding grows little, and d0 meets only the
-// first result, d3 only the second: what is far away, NaN too, goes nowhere. Pairs are counted from the start
-// of a sequence, so that no result depends on how long its padding is. A block of pairs keeps the values of
-// its rows in the L2 cache over all panels of weights. Doubles keep the sum over taps, which is what the
-// others are judged by.
+// m1 - m2 - m3.
+//
+// The gain is a third of the multiply-adds, which are the limit: 1.28 times the speed at 128 channels, 1.38
+// at 512. Of forward with backward at 128 channels, making the values of rows is 6 %, and of weights, for
+// 2048 rows, 2 %, which is why few rows do without. Nothing but halves and sums is multiplied, and sums are
+// shorter, so that the error is less than that of the sum over taps; d0 meets only the first result, d3 only
+// the second: what is far away, NaN too, goes nowhere. Pairs are counted from the start of a sequence, so
+// that no result depends on how long its padding is. A block of pairs keeps the values of its rows in the L2
+// cache over all panels of weights. Doubles keep the sum over taps, which is what the others are judged by;
+// so do layers with a norm, and gates that a backward computes again.
 #pragma once
 
 #include <atomic>

@@ -44,8 +44,8 @@ class GatedLayer:
         From then on a change of the array `weight` in place is **not seen** until `repack` is called again; biases and
         the arrays of `shortcut` and `norm` are read at each call. Any number of threads may use a layer while another
         repacks it: a call has the panels of before or of after. They take up to five times the memory of the weight,
-        serve calls in the weight's own type, and are left behind when a layer is copied or pickled. The reference backend keeps
-        nothing and reads `weight`.
+        serve calls in the weight's own type, and are left behind when a layer is copied or pickled. The reference
+        backend keeps nothing and reads `weight`.
 
         Returns
         -------
