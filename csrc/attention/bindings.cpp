@@ -42,48 +42,76 @@ struct Allowed {
   }
 };
 
+// What NumPy has for a type: the bits of bfloat16.
 template <class T>
-Sizes sizes(const Array<T>& q, const Array<T>& k, const Array<T>& v) {
+struct ElementOf {
+  using Type = T;
+};
+template <>
+struct ElementOf<Bfloat16> {
+  using Type = uint16_t;
+};
+template <class T>
+using Element = typename ElementOf<T>::Type;
+
+template <class T>
+const T* elements(const Array<Element<T>>& x) {
+  return reinterpret_cast<const T*>(x.data());
+}
+template <class T>
+T* elements(Array<Element<T>>& x) {
+  return reinterpret_cast<T*>(x.mutable_data());
+}
+
+template <class E>
+Sizes sizes(const Array<E>& q, const Array<E>& k, const Array<E>& v) {
   return {q.shape(0), q.shape(1), k.shape(1), q.shape(2), k.shape(2), q.shape(3), v.shape(3)};
 }
 
-template <class T>
-py::tuple attend(const Array<T>& q, const Array<T>& k, const Array<T>& v, const Allowed& allowed,
-                 const std::optional<Array<T>>& bias, T scale, std::optional<Array<T>> out) {
+template <class T, class E = Element<T>>
+py::object attend(const Array<E>& q, const Array<E>& k, const Array<E>& v, const Allowed& allowed,
+                  const std::optional<Array<Wide<T>>>& bias, Wide<T> scale, std::optional<Array<E>> out) {
   const Sizes n = sizes(q, k, v);
-  if (!out) out = new_array<T>({n.batch, n.heads, n.q_len, n.dv});
-  Array<T> lse({n.batch, n.heads, n.q_len});
-  T *out_data = out->mutable_data(), *lse_data = lse.mutable_data();
+  if (!out) out = new_array<E>({n.batch, n.heads, n.q_len, n.dv});
+  Array<Wide<T>> lse({n.batch, n.heads, n.q_len});
+  T* out_data = elements<T>(*out);
+  Wide<T>* lse_data = lse.mutable_data();
+  bool good;
   {
     py::gil_scoped_release nogil;
     const Pattern pattern = allowed.pattern(n.k_len);
-    forward<T>({n, q.data(), k.data(), v.data(), &pattern, broadcast(bias), scale, allowed.places()},
-               out_data, lse_data);
+    good = forward<T>({n, elements<T>(q), elements<T>(k), elements<T>(v), &pattern, broadcast(bias), scale,
+                       allowed.places()},
+                      out_data, lse_data);
   }
+  if (!good) return py::none();
   return py::make_tuple(*out, lse);
 }
 
-template <class T>
-py::tuple gradients(const Array<T>& grad, const Array<T>& q, const Array<T>& k, const Array<T>& v,
-                    const Array<T>& out, const Array<T>& lse, const Allowed& allowed,
-                    const std::optional<Array<T>>& bias, T scale, bool need_dbias) {
+template <class T, class E = Element<T>>
+py::object gradients(const Array<E>& grad, const Array<E>& q, const Array<E>& k, const Array<E>& v,
+                     const Array<E>& out, const Array<Wide<T>>& lse, const Allowed& allowed,
+                     const std::optional<Array<Wide<T>>>& bias, Wide<T> scale, bool need_dbias) {
   const Sizes n = sizes(q, k, v);
-  Array<T> dq = new_array<T>({n.batch, n.heads, n.q_len, n.d}),
-           dk = new_array<T>({n.batch, n.key_heads, n.k_len, n.d}),
-           dv = new_array<T>({n.batch, n.key_heads, n.k_len, n.dv});
-  std::optional<Array<T>> dbias;
+  Array<E> dq = new_array<E>({n.batch, n.heads, n.q_len, n.d}),
+           dk = new_array<E>({n.batch, n.key_heads, n.k_len, n.d}),
+           dv = new_array<E>({n.batch, n.key_heads, n.k_len, n.dv});
+  std::optional<Array<Wide<T>>> dbias;
   if (need_dbias)
     dbias = py::module_::import("numpy")
-                .attr("zeros")(py::make_tuple(n.batch, n.heads, n.q_len, n.k_len), py::dtype::of<T>())
-                .template cast<Array<T>>();
-  const Gradients<T> made{dq.mutable_data(), dk.mutable_data(), dv.mutable_data(),
+                .attr("zeros")(py::make_tuple(n.batch, n.heads, n.q_len, n.k_len), py::dtype::of<Wide<T>>())
+                .template cast<Array<Wide<T>>>();
+  const Gradients<T> made{elements<T>(dq), elements<T>(dk), elements<T>(dv),
                           dbias ? dbias->mutable_data() : nullptr};
+  bool good;
   {
     py::gil_scoped_release nogil;
     const Pattern pattern = allowed.pattern(n.k_len);
-    backward<T>({n, q.data(), k.data(), v.data(), &pattern, broadcast(bias), scale, allowed.places()},
-                {grad.data(), out.data(), lse.data()}, made);
+    good = backward<T>({n, elements<T>(q), elements<T>(k), elements<T>(v), &pattern, broadcast(bias), scale,
+                        allowed.places()},
+                       {elements<T>(grad), elements<T>(out), lse.data()}, made);
   }
+  if (!good) return py::none();
   return py::make_tuple(dq, dk, dv, dbias);
 }
 
@@ -91,12 +119,15 @@ template <class T>
 void bind(py::module_& m) {
   m.def("scaled_dot_product_attention", &attend<T>, py::arg("q").noconvert(), py::arg("k").noconvert(),
         py::arg("v").noconvert(), py::arg("allowed"), py::arg("bias").noconvert(), py::arg("scale"),
-        py::arg("out").noconvert(), "softmax((q k' + bias) scale) v over allowed keys; returns (out, lse).");
+        py::arg("out").noconvert(),
+        "softmax((q k' + bias) scale) v over allowed keys; returns (out, lse). Bits of bfloat16, with a bias "
+        "in "
+        "float, need core.bf16_products(); None for them: compute it in float.");
   m.def("scaled_dot_product_attention_backward", &gradients<T>, py::arg("grad").noconvert(),
         py::arg("q").noconvert(), py::arg("k").noconvert(), py::arg("v").noconvert(),
         py::arg("out").noconvert(), py::arg("lse").noconvert(), py::arg("allowed"),
         py::arg("bias").noconvert(), py::arg("scale"), py::arg("need_dbias"),
-        "Gradients (dq, dk, dv, dbias); dbias for each pair, or None.");
+        "Gradients (dq, dk, dv, dbias); dbias for each pair, or None. Of bits of bfloat16: as forward.");
 }
 
 }  // namespace
@@ -108,4 +139,7 @@ KXFAST_BINDINGS(attention) {
            py::arg("mask").noconvert(), py::arg("intervals").noconvert(), py::arg("order").noconvert());
   bind<float>(m);
   bind<double>(m);
+#ifdef KXFAST_X86
+  bind<Bfloat16>(m);
+#endif
 }
