@@ -164,9 +164,7 @@ void bind(py::module_& m, const char* name, const char* packed) {
       .def("pack", &pack<T>, "Return the weight in the order of kernels: a copy.");
   m.def("forward", &forward<T>, py::arg("x").noconvert(), py::arg("layer"), py::arg("mask").noconvert(),
         py::arg("drop"), py::arg("seed"), py::arg("out").noconvert(), py::arg("keep"),
-        "One dilated gated convolution, into `out` if given; candidates and open shares too, or None.\n\n"
-        "Bfloat16 as bits where core.bf16_products() and channels in are even; its bias, parts, sums in "
-        "float32.");
+        "One layer, into `out` if given; candidates and open shares too, or None. Bfloat16 by its bits.");
   m.def(
       "backward", &backward<T>, py::arg("dy").noconvert(), py::arg("x").noconvert(), py::arg("layer"),
       py::arg("mask").noconvert(), py::arg("drop"), py::arg("seed"), py::arg("parts").noconvert(),

@@ -71,8 +71,16 @@ KXFAST_BINDINGS(core) {
         "Float32 numbers as the bits of float16 or bfloat16, rounded to the nearest.");
   m.def("isa", [] { return std::string(isa_name(isa())); }, "Name of the instruction set in use.");
   m.def(
-      "bf16_products", [] { return half_products() != HalfProducts::none; },
-      "Whether the set in use multiplies bfloat16 faster than float32.");
+      "bf16_products", [] { return half_products() == HalfProducts::pairs; },
+      "Whether AVX-512 multiplies pairs of bfloat16 faster than float32.");
+  m.def(
+      "half_products",
+      [] {
+        constexpr const char* kNames[] = {"none", "pairs", "tiles", "emulated"};
+        return std::string(kNames[static_cast<int>(half_products())]);
+      },
+      "How bfloat16 is multiplied faster than float32: none, pairs (AVX-512), tiles (AMX), emulated (in "
+      "tests).");
   m.def("emulate_tiles", &emulate_tiles, py::arg("emulated"),
         "For tests: multiply bfloat16 as AMX does, in plain C++.");
   m.def("tile_product", &tile_product, py::arg("shapes").noconvert(), py::arg("sums").noconvert(),

@@ -202,9 +202,7 @@ def forward(
     keep: bool,
 ) -> tuple[typing.Any, ...]:
     """
-    One dilated gated convolution, into `out` if given; candidates and open shares too, or None.
-
-    Bfloat16 as bits where core.bf16_products() and channels in are even; its bias, parts, sums in float32.
+    One layer, into `out` if given; candidates and open shares too, or None. Bfloat16 by its bits.
     """
 
 @typing.overload
@@ -218,9 +216,7 @@ def forward(
     keep: bool,
 ) -> tuple[typing.Any, ...]:
     """
-    One dilated gated convolution, into `out` if given; candidates and open shares too, or None.
-
-    Bfloat16 as bits where core.bf16_products() and channels in are even; its bias, parts, sums in float32.
+    One layer, into `out` if given; candidates and open shares too, or None. Bfloat16 by its bits.
     """
 
 @typing.overload
@@ -234,9 +230,7 @@ def forward(
     keep: bool,
 ) -> tuple[typing.Any, ...]:
     """
-    One dilated gated convolution, into `out` if given; candidates and open shares too, or None.
-
-    Bfloat16 as bits where core.bf16_products() and channels in are even; its bias, parts, sums in float32.
+    One layer, into `out` if given; candidates and open shares too, or None. Bfloat16 by its bits.
     """
 
 def match_features(

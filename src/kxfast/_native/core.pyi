@@ -7,7 +7,7 @@ import numpy.typing
 
 def bf16_products() -> bool:
     """
-    Whether the set in use multiplies bfloat16 faster than float32.
+    Whether AVX-512 multiplies pairs of bfloat16 faster than float32.
     """
 
 def emulate_tiles(emulated: bool) -> None:
@@ -18,6 +18,11 @@ def emulate_tiles(emulated: bool) -> None:
 def get_num_threads() -> int:
     """
     Threads that a call uses when it is not told.
+    """
+
+def half_products() -> str:
+    """
+    How bfloat16 is multiplied faster than float32: none, pairs (AVX-512), tiles (AMX), emulated (in tests).
     """
 
 def isa() -> str:

@@ -93,7 +93,7 @@ def _forward(
 
 def _multiplied_as_is(layer: Any) -> bool:
     usual = layer.weight.dtype.char != "e" and layer.shortcut is None and layer.norm is None
-    return usual and layer.weight.shape[1] % 2 == 0 and layer.weight.shape[1] >= 16 and core.bf16_products()
+    return usual and layer.weight.shape[1] % 2 == 0 and layer.weight.shape[1] >= 16 and core.half_products() != "none"
 
 
 def dilated_gated_conv1d(
