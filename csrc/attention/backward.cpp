@@ -38,9 +38,8 @@ struct Kernels {
   static constexpr bool kSelects = true;
   void (*const add)(const Backward<T>&, int64_t,
                     bool) = KXFAST_PICK(void (*)(const Backward<T>&, int64_t, bool), add_gradients);
-  void (*const shares)(const T*, const T*, const T*, int64_t, int64_t, T*,
-                       T*) = KXFAST_PICK(void (*)(const T*, const T*, const T*, int64_t, int64_t, T*, T*),
-                                         row_shares);
+  void (*const share)(const T*, const T*, T, int64_t, T*,
+                      T*) = KXFAST_PICK(void (*)(const T*, const T*, T, int64_t, T*, T*), row_share);
 
   static void write(const T* from, int64_t count, T scale, T* to) {
     for (int64_t j = 0; j < count; ++j) to[j] = from[j] * scale;
@@ -61,7 +60,7 @@ struct Kernels<Bfloat16> {
   static void add(const Backward<Bfloat16>& head, int64_t tile, bool) {
     avx512_bf16::add_gradients(head, tile);
   }
-  static constexpr auto shares = avx512_bf16::row_shares;
+  static constexpr auto share = avx512_bf16::row_share;
   static constexpr auto write = avx512_bf16::write_scaled;
 };
 
@@ -107,14 +106,13 @@ class Call {
     part_ = n_.batch * n_.heads * padded_rows_ * q_.width();
     dq_parts_ = Buffer<W>(static_cast<size_t>(runs_ * part_));
     constexpr int64_t kRows = 256;
-    const auto some = [&](int64_t row, int64_t from, int64_t count) {
-      kernels_.shares(given.dout + from * n_.dv, given.out + from * n_.dv, given.lse + from, count, n_.dv,
-                      share_.data() + row, lse_.data() + row);
-    };
     const auto task = [&](int64_t index) {
-      const int64_t row = index * kRows, count = std::min(kRows, queries_ - row);
-      if (!x.order.places) return some(row, row, count);
-      for (int64_t r = row; r < row + count; ++r) some(r, place(r), 1);
+      for (int64_t r = index * kRows; r < std::min(queries_, (index + 1) * kRows); ++r) {
+        const auto [b, h, at] = query(r);
+        kernels_.share(given.dout(b, h, at), given.out(b, h, at),
+                       given.lse[(b * n_.heads + h) * n_.q_len + at], n_.dv, share_.data() + r,
+                       lse_.data() + r);
+      }
     };
     parallel_for((queries_ + kRows - 1) / kRows, task);
   }
@@ -137,15 +135,19 @@ class Call {
  private:
   using W = Wide<T>;
 
-  Heads<T> of_queries(const T* x, int64_t columns) const {
+  Heads<T> of_queries(const Place<const T>& x, int64_t columns) const {
     return {x, n_.batch, n_.heads, n_.q_len, columns, x_.order};
   }
-  Heads<T> of_keys(const T* x, int64_t columns) const {
+  Heads<T> of_keys(const Place<const T>& x, int64_t columns) const {
     return {x, n_.batch, n_.key_heads, n_.k_len, columns, x_.order};
   }
   // Where a query of all, in order, stands.
-  int64_t place(int64_t r) const {
-    return r / n_.q_len * n_.q_len + x_.order(r / n_.q_len / n_.heads, r % n_.q_len);
+  struct Query {
+    int64_t b, h, row;
+  };
+  Query query(int64_t r) const {
+    const int64_t head = r / n_.q_len, b = head / n_.heads;
+    return {b, head % n_.heads, x_.order(b, r % n_.q_len)};
   }
 
   // False if a result is not finite.
@@ -187,11 +189,13 @@ class Call {
     return x;
   }
 
-  bool write(const W* sums, int64_t width, int64_t columns, W scale, int64_t kv, int64_t tile, T* out) const {
+  bool write(const W* sums, int64_t width, int64_t columns, W scale, int64_t kv, int64_t tile,
+             const Place<T>& out) const {
     const int64_t begin = tile * kTile, rows = std::min(kTile, n_.k_len - begin);
     bool good = true;
     for (int64_t i = 0; i < rows; ++i) {
-      T* to = out + (kv * n_.k_len + x_.order(kv / n_.key_heads, begin + i)) * columns;
+      const int64_t b = kv / n_.key_heads;
+      T* to = out(b, kv % n_.key_heads, x_.order(b, begin + i));
       kernels_.write(sums + i * width, columns, scale, to);
       good &= finite(sums + i * width, columns);
     }
@@ -206,7 +210,8 @@ class Call {
         W* sum = dq_parts_.data() + (r / n_.q_len * padded_rows_ + r % n_.q_len) * width;
         for (int64_t run = 1; run < runs_; ++run)
           for (int64_t j = 0; j < n_.d; ++j) sum[j] += sum[run * part_ + j];
-        kernels_.write(sum, n_.d, x_.scale, made_.dq + place(r) * n_.d);
+        const auto [b, h, at] = query(r);
+        kernels_.write(sum, n_.d, x_.scale, made_.dq(b, h, at));
       }
     };
     parallel_for((queries_ + kRows - 1) / kRows, task);

@@ -45,9 +45,9 @@ class Questions {
  public:
   explicit Questions(const Heads<T>& q) : q_(q) {}
   const T* data(int64_t head, int64_t row) const {
-    return q_.data + (head * q_.rows + (q_.order.places ? 0 : row)) * q_.columns;
+    return q_.place(head / q_.heads, head % q_.heads, q_.order.places ? 0 : row);
   }
-  int64_t width() const { return q_.columns; }
+  int64_t stride() const { return q_.place.row; }
 
  private:
   const Heads<T> q_;
@@ -74,7 +74,7 @@ class Questions<Bfloat16> {
   const Bfloat16* data(int64_t head, int64_t row) const {
     return rows_.data() + (head * q_len_ + row) * rows_.width();
   }
-  int64_t width() const { return rows_.width(); }
+  int64_t stride() const { return rows_.width(); }
 
  private:
   const Rows<Bfloat16> rows_;
@@ -85,7 +85,7 @@ class Questions<Bfloat16> {
 }  // namespace
 
 template <class T>
-bool forward(const Problem<T>& x, T* out, Wide<T>* lse) {
+bool forward(const Problem<T>& x, const Place<T>& out, Wide<T>* lse) {
   const Sizes& n = x.size;
   if constexpr (sizeof(T) > 2)
     if (n.key_heads && n.q_len * (n.heads / n.key_heads) <= kFew && !x.order.places)
@@ -99,26 +99,27 @@ bool forward(const Problem<T>& x, T* out, Wide<T>* lse) {
   const auto task = [&](int64_t index) {
     const int64_t head = index % (n.batch * n.heads), b = head / n.heads, h = head % n.heads;
     const int64_t row = (blocks - 1 - index / (n.batch * n.heads)) * height;
-    const int64_t kv = x.key_head(b, h), first = head * n.q_len + (x.order.places ? 0 : row);
+    const int64_t kv = x.key_head(b, h), first = x.order.places ? 0 : row;
     Forward<T> block;
     block.rows = std::min(height, n.q_len - row), block.d = n.d, block.dv = n.dv, block.k_len = n.k_len;
     Buffer<Wide<T>> work(static_cast<size_t>(forward_work<Wide<T>>(block.rows, n.d, values.width())));
-    block.q = queries.data(head, row), block.q_row = queries.width();
+    block.q = queries.data(head, row), block.q_row = queries.stride();
     block.places = x.order.places ? x.order.places + b * x.order.batch + row : nullptr;
     block.keys = keys.data() + kv * x.tiles() * kTile * packed_columns<T>(n.d);
     block.mask = x.mask->of(b, h, row), block.bias = x.bias_of(b, h, row), block.scale = x.scale;
     block.values = values.head(kv), block.value_row = values.width();
-    block.out = out + first * n.dv, block.lse = lse + first, block.work = work.data();
+    block.out = out(b, h, first), block.out_row = out.row;
+    block.lse = lse + head * n.q_len + first, block.work = work.data();
     if (!attend_block(block)) good = false;
   };
   parallel_for(n.batch * n.heads * blocks, task);
   return good;
 }
 
-template bool forward(const Problem<float>&, float*, float*);
-template bool forward(const Problem<double>&, double*, double*);
+template bool forward(const Problem<float>&, const Place<float>&, float*);
+template bool forward(const Problem<double>&, const Place<double>&, double*);
 #ifdef KXFAST_X86
-template bool forward(const Problem<Bfloat16>&, Bfloat16*, float*);
+template bool forward(const Problem<Bfloat16>&, const Place<Bfloat16>&, float*);
 #endif
 
 }  // namespace kxfast::attention

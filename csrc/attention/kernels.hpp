@@ -59,6 +59,7 @@ struct Forward : Queries<T> {
   const T* values;    // of bfloat16: made by pack_pairs
   int64_t value_row;  // elements from one value to the next: dv padded
   T* out;             // of the head, like q
+  int64_t out_row;
   Wide<T>* lse;
   const int64_t* places;  // rows of out and lse, and of q but in bfloat16; or none: one after another
   Wide<T>* work;          // forward_work(rows, d, value_row) elements
@@ -71,7 +72,7 @@ struct Backward : Queries<T> {
   const T *k, *dout;  // rows padded to d_row and dv_row; q has rows of d_row too; k of bfloat16 by pack_pairs
   int64_t d_row, dv_row;
   const T *q_pairs, *dout_pairs;  // q and dout once more, by pack_pairs: bfloat16 alone
-  const Wide<T>*lse, *share;      // of each query, by row_shares
+  const Wide<T>*lse, *share;      // of each query, by row_share
   Wide<T>* dq;                    // added to, without the scale: (rows up to a multiple of kGroup, d_row)
   Wide<T>*dk, *dv_sum;            // added to, dk without the scale: (kTileRows, d_row), (kTileRows, dv_row)
   Wide<T>* dbias;                 // (rows, k_len), or none
@@ -94,18 +95,27 @@ struct DecodeRow {
 template <class T>
 struct Decode {
   DecodeRow<T> row[kFew];
-  int64_t rows, d, dv, k_len, first, last;
+  int64_t rows, d, dv, k_len, first, last, k_row, v_row;  // elements from one key, one value, to the next
   const T *k, *v;
   T scale;
   T* sums;  // of each row: dv sums of values, the highest score in units of log2, the sum of weights
 };
 
-#define KXFAST_DECLARE_TYPE(T)                                                                   \
-  void pack_tiles(const T* x, const int64_t* places, int64_t rows, int64_t d, T* out);           \
-  void attend(const Forward<T>& block);                                                          \
-  void decode(const Decode<T>& run);                                                             \
-  void row_shares(const T* dout, const T* out, const T* lse, int64_t rows, int64_t dv, T* share, \
-                  T* log2_sum);                                                                  \
+// At most kTile rows of d elements, `stride` apart, or those at `places` of them.
+template <class T>
+struct Source {
+  const T* data;
+  const int64_t* places;
+  int64_t rows, d, stride;
+
+  const T* row(int64_t r) const { return data + (places ? places[r] : r) * stride; }
+};
+
+#define KXFAST_DECLARE_TYPE(T)                                                           \
+  void pack_tiles(const Source<T>& x, T* out);                                           \
+  void attend(const Forward<T>& block);                                                  \
+  void decode(const Decode<T>& run);                                                     \
+  void row_share(const T* dout, const T* out, T lse, int64_t dv, T* share, T* log2_sum); \
   void add_gradients(const Backward<T>& head, int64_t tile, bool selected);
 #define KXFAST_DECLARE(set)                              \
   namespace set {                                        \
@@ -119,11 +129,11 @@ KXFAST_EACH_ISA(KXFAST_DECLARE)
 // leaves out what is not allowed: where it may have spoiled a result, which is then not finite, floats are
 // used.
 namespace avx512_bf16 {
-void pack_tiles(const Bfloat16* x, const int64_t* places, int64_t rows, int64_t d, Bfloat16* out);
+void pack_tiles(const Source<Bfloat16>& x, Bfloat16* out);
 void pack_pairs(const Bfloat16* x, int64_t rows, int64_t width, Bfloat16* out);
 bool attend(const Forward<Bfloat16>& block);  // whether the results are finite
-void row_shares(const Bfloat16* dout, const Bfloat16* out, const float* lse, int64_t rows, int64_t dv,
-                float* share, float* log2_sum);
+void row_share(const Bfloat16* dout, const Bfloat16* out, float lse, int64_t dv, float* share,
+               float* log2_sum);
 void add_gradients(const Backward<Bfloat16>& head, int64_t tile);
 void write_scaled(const float* from, int64_t count, float scale, Bfloat16* to);
 }  // namespace avx512_bf16

@@ -32,7 +32,7 @@ void fill_bits(bool value, int64_t count, uint64_t* words) {
 }
 
 template <class T>
-using PackTiles = void (*)(const T*, const int64_t*, int64_t, int64_t, T*);
+using PackTiles = void (*)(const Source<T>&, T*);
 template <class T>
 PackTiles<T> pack_kernel() {
   return KXFAST_PICK(PackTiles<T>, pack_tiles);
@@ -116,15 +116,16 @@ Buffer<T> packed(const Heads<T>& x) {
     T* out = memory.data() + index * size;
     const int64_t* places =
         x.order.places ? x.order.places + head / x.heads * x.order.batch + begin : nullptr;
-    pack(places ? x.data + head * x.rows * x.columns : x.row(head, begin), places, rows, x.columns, out);
+    const T* first = x.place(head / x.heads, head % x.heads, places ? 0 : begin);
+    pack({first, places, rows, x.columns, x.place.row}, out);
   };
   parallel_for(x.batch * x.heads * tiles, task);
   return memory;
 }
 
 template <class T>
-Rows<T>::Rows(const Heads<T>& x) : width_(padded<T>(x.columns)), data_(x.data) {
-  if (width_ == x.columns && !x.order.places) return;
+Rows<T>::Rows(const Heads<T>& x) : width_(padded<T>(x.columns)), data_(x.place.data) {
+  if (width_ == x.columns && !x.order.places && x.dense()) return;
   memory_ = Buffer<T>(static_cast<size_t>(x.count() * width_));
   constexpr int64_t kRows = 256;
   const auto pad = [&](int64_t part) {

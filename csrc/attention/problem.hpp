@@ -49,10 +49,19 @@ struct Order {
   int64_t operator()(int64_t b, int64_t r) const { return places ? places[b * batch + r] : r; }
 };
 
+// Rows of heads in memory, each in one piece: elements from one batch row, head and row to the next.
+template <class T>
+struct Place {
+  T* data;
+  int64_t batch, head, row;
+
+  T* operator()(int64_t b, int64_t h, int64_t r) const { return data + b * batch + h * head + r * row; }
+};
+
 template <class T>
 struct Problem {
   Sizes size;
-  const T *q, *k, *v;
+  Place<const T> q, k, v;
   const Pattern* mask;
   Broadcast<Wide<T>> bias;
   Wide<T> scale;
@@ -71,13 +80,17 @@ struct Problem {
 // Arrays of rows (batch, heads, rows, columns) in some order.
 template <class T>
 struct Heads {
-  const T* data;
+  Place<const T> place;
   int64_t batch, heads, rows, columns;
   Order order;
 
   int64_t count() const { return batch * heads * rows; }
   const T* row(int64_t head, int64_t r) const {
-    return data + (head * rows + order(head / heads, r)) * columns;
+    return place(head / heads, head % heads, order(head / heads, r));
+  }
+  bool dense() const {
+    return place.row == columns && (heads == 1 || place.head == rows * columns) &&
+           (batch == 1 || place.batch == heads * rows * columns);
   }
 };
 
@@ -85,7 +98,8 @@ struct Heads {
 template <class T>
 Buffer<T> packed(const Heads<T>& x);
 
-// Rows with zeros after them up to a multiple of 64 bytes of sums: x itself where they are that already.
+// Rows one after another with zeros after each up to a multiple of 64 bytes of sums: x itself where it is
+// that.
 template <class T>
 class Rows {
  public:
@@ -105,19 +119,20 @@ Buffer<Bfloat16> paired(const Rows<Bfloat16>& x, int64_t heads, int64_t rows);
 // Both directions need bf16_products() for bfloat16, and then return false where what may not be attended to
 // has spoiled a result: it is to be computed in floats. Otherwise they return true.
 template <class T>
-bool forward(const Problem<T>& problem, T* out, Wide<T>* lse);
+bool forward(const Problem<T>& problem, const Place<T>& out, Wide<T>* lse);
 template <class T>
-void forward_few(const Problem<T>& problem, T* out, T* lse);  // of at most kFew queries of each key head
+void forward_few(const Problem<T>& problem, const Place<T>& out,
+                 T* lse);  // of at most kFew queries of each key head
 
 // What the forward pass gave, and the gradient of it.
 template <class T>
 struct Result {
-  const T *dout, *out;
+  Place<const T> dout, out;
   const Wide<T>* lse;
 };
 template <class T>
 struct Gradients {
-  T *dq, *dk, *dv;
+  Place<T> dq, dk, dv;
   Wide<T>* dbias;  // (B, H, Lq, Lk), zeros, or none
 };
 template <class T>

@@ -6,6 +6,7 @@
 // group and tile, is a fifth of the time at 64 channels: exp2 has two terms less, and the scale is applied on
 // the way.
 #include "attention/simd/pairs.hpp"
+#include "attention/simd/transpose.hpp"
 
 namespace kxfast::attention::KXFAST_ISA {
 namespace {
@@ -97,9 +98,9 @@ bool finish(const Forward<Bfloat16>& x, const Work& w) {
     const float total = sum_of<float>(load(w.weights + i * kLanes)), factor = total == 0 ? 0 : 1 / total;
     const float* from = w.values + i * x.value_row;
     const int64_t place = x.places ? x.places[i] : i;
-    write_scaled(from, x.dv, factor, x.out + place * x.dv);
+    write_scaled(from, x.dv, factor, x.out + place * x.out_row);
     for (int64_t j = 0; j < x.value_row; j += kLanes) strange += load(from + j) * factor * 0;
-    const float log2_total = static_cast<float>(__builtin_log2(static_cast<double>(total)));
+    const float log2_total = __builtin_log2f(total);
     x.lse[place] = total == 0 ? -kInfinity<float> : (w.top[i * kLanes] + log2_total) * 0.6931471805599453f;
   }
   return sum_of<float>(strange) == 0;
@@ -122,16 +123,21 @@ void write_scaled(const float* from, int64_t count, float scale, Bfloat16* to) {
   _mm256_mask_storeu_epi16(to + j, rest, (__m256i)_mm512_cvtneps_pbh((__m512)last));
 }
 
-// Rows, or those at `places`, as tiles of 64 in pairs of channels: out[tile][pair][row][2], zeros beyond
-// them.
-void pack_tiles(const Bfloat16* x, const int64_t* places, int64_t rows, int64_t d, Bfloat16* out) {
-  for (int64_t j = 0; j < kTile; ++j) {
-    const Bfloat16* row = x + (j < rows ? (places ? places[j] : j) : 0) * d;
-    for (int64_t k = 0; k < d; k += 2) {
-      Bfloat16* to = out + k * kTile + 2 * j;
-      to[0] = j < rows ? row[k] : Bfloat16{};
-      to[1] = j < rows && k + 1 < d ? row[k + 1] : Bfloat16{};
-    }
+// Rows as a tile of 64 in pairs of channels: out[pair][row][2], zeros beyond them.
+void pack_tiles(const Source<Bfloat16>& x, Bfloat16* out) {
+  for (int64_t j = 0; j < kTile; j += 16, out += 2 * 16) {
+    const Bfloat16* row[16];
+    for (int64_t i = 0; i < 16; ++i) row[i] = x.row(j + i < x.rows ? j + i : 0);
+    int64_t k = 0;
+    if (j + 16 <= x.rows)
+      for (; k + 8 <= x.d; k += 8)
+        transpose_sixteen(row, k, reinterpret_cast<float*>(out + k * kTile), kTile);
+    for (; k < x.d; k += 2)
+      for (int64_t i = 0; i < 16; ++i) {
+        Bfloat16* to = out + k * kTile + 2 * i;
+        to[0] = j + i < x.rows ? row[i][k] : Bfloat16{};
+        to[1] = j + i < x.rows && k + 1 < x.d ? row[i][k + 1] : Bfloat16{};
+      }
   }
 }
 

@@ -27,7 +27,8 @@ def scaled_dot_product_attention(
     out: numpy.typing.NDArray[numpy.float32] | None,
 ) -> typing.Any:
     """
-    softmax((q k' + bias) scale) v over allowed keys; returns (out, lse). Bits of bfloat16, with a bias in float, need core.bf16_products(); None for them: compute it in float.
+    softmax((q k' + bias) scale) v over allowed keys; returns (out, lse).
+    Bits of bfloat16, with a bias in float, need core.bf16_products(); None for them: use float.
     """
 
 @typing.overload
@@ -41,7 +42,8 @@ def scaled_dot_product_attention(
     out: numpy.typing.NDArray[numpy.float64] | None,
 ) -> typing.Any:
     """
-    softmax((q k' + bias) scale) v over allowed keys; returns (out, lse). Bits of bfloat16, with a bias in float, need core.bf16_products(); None for them: compute it in float.
+    softmax((q k' + bias) scale) v over allowed keys; returns (out, lse).
+    Bits of bfloat16, with a bias in float, need core.bf16_products(); None for them: use float.
     """
 
 @typing.overload
@@ -55,7 +57,8 @@ def scaled_dot_product_attention(
     out: numpy.typing.NDArray[numpy.uint16] | None,
 ) -> typing.Any:
     """
-    softmax((q k' + bias) scale) v over allowed keys; returns (out, lse). Bits of bfloat16, with a bias in float, need core.bf16_products(); None for them: compute it in float.
+    softmax((q k' + bias) scale) v over allowed keys; returns (out, lse).
+    Bits of bfloat16, with a bias in float, need core.bf16_products(); None for them: use float.
     """
 
 @typing.overload

@@ -26,7 +26,7 @@ def multiplied_as_it_is(q: Array, k: Array) -> bool:
 
 def bits(*arrays: Array) -> list[Array]:
     """Return arrays of a half type as the kernels of that type take them."""
-    return [np.ascontiguousarray(each).view(np.uint16) for each in arrays]
+    return [each.view(np.uint16) for each in arrays]
 
 
 def scaled_dot_product_attention(
