@@ -32,6 +32,7 @@ class Problem:
         lengths = np.linspace(length / 3, length, batch).astype(int)
         self.mask = np.arange(length) < lengths[:, None] if ragged else None
         self._layers = self._stack(self.x.dtype)
+        self._kept = [layer.repack() for layer in self._stack(self.x.dtype)]  # for serving, where weights stay
 
     @staticmethod
     def _normal(rng: np.random.Generator, kind: Any, shape: tuple[int, ...], scale: float = 1.0) -> Any:
@@ -50,7 +51,7 @@ class Problem:
 
     def forward(self) -> Any:
         if len(self.dilations) > 1:
-            return kx.conv.dgcnn(self.x, self._layers, mask=self.mask)
+            return kx.conv.dgcnn(self.x, self._kept, mask=self.mask)
         options = {"dilation": self.dilations[0], "mask": self.mask}
         return kx.conv.dilated_gated_conv1d(self.x, self.weights[0], self.biases[0], **options)
 

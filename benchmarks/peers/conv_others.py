@@ -5,6 +5,7 @@ Each function returns its call by name, with float32 weights and masks in the fo
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -75,7 +76,7 @@ def onnxruntime_forward(problem: Any, threads: int) -> Call:
 
 
 def jax_calls(problem: Any) -> tuple[Call, Call]:
-    """JAX on all cores of the process, which it takes no other number of."""
+    """JAX on all cores of the process, which it takes no other number of: left out where others have fewer."""
     import jax
 
     mask = None if problem.mask is None else jax.numpy.asarray(problem.mask[..., None].astype(np.float32))
@@ -115,7 +116,8 @@ def others(problem: Any, threads: int) -> tuple[dict[str, Call], dict[str, Call]
         except ImportError as missing:
             print(f"({name} is left out: {missing})")
     try:
-        forward["JAX"], both["JAX"] = jax_calls(problem)
+        if threads == len(os.sched_getaffinity(0)):
+            forward["JAX"], both["JAX"] = jax_calls(problem)
     except ImportError as missing:
         print(f"(JAX is left out: {missing})")
     exact = problem.forward()

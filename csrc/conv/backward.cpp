@@ -6,73 +6,21 @@
 // gradient of the weights is a sum of outer products over rows; a task owns some of its elements and takes
 // the rows in blocks of 128, in order, so that there is nothing to add up afterwards and no result depends on
 // the number of threads. With what was kept, a forward and a backward are 3 products, otherwise 4.
+// Three taps over many rows in float go by filtered_backward.hpp.
 #include <optional>
 
-#include "conv/common.hpp"
 #include "conv/norm.hpp"
+#include "conv/packed.hpp"
 
 namespace kxfast::conv {
 namespace {
-
-// Rows of a gradient that products read: an odd number of cache lines apart, a row of zeros at the end.
-template <class T>
-struct Gradient {
-  int64_t columns, stride, rows;
-  Buffer<T> data;
-
-  Gradient(int64_t count, int64_t width)
-      : columns(width),
-        stride(((width * static_cast<int64_t>(sizeof(T)) + 63) / 64 | 1) * 64 /
-               static_cast<int64_t>(sizeof(T))),
-        rows(count),
-        data(static_cast<size_t>((count + 1) * stride)) {
-    std::fill(data.begin() + count * stride, data.end(), T{0});
-  }
-  const T* zero() const { return data.data() + rows * stride; }
-};
-
-// What a panel of a gradient is for: its first column, and `padded` of them.
-struct Columns {
-  int64_t first, padded;
-};
-
-constexpr int64_t kSumRows = 128, kHeight = 48, kPanelBytes = 256;
-
-// write(tap, first channel, height, panel, sums) for the products x'z of all taps, channels and panels; x by
-// table[tap * rows.count + i]. `panel_at(p)` says which columns of z.
-template <class T, class PanelAt, class Write>
-void outer_pass(const Rows& rows, const T* const* table, int64_t taps, int64_t channels, const T* z,
-                int64_t z_stride, int64_t panels, PanelAt&& panel_at, Write&& write) {
-  const auto kernel = KXFAST_PICK(void (*)(const OuterBlock<T>&), outer);
-  const int64_t height =
-      taps * panels * ((channels + kHeight - 1) / kHeight) < 8 * num_threads() ? kHeight / 2 : kHeight;
-  const int64_t pieces = (channels + height - 1) / height;
-  const auto task = [&](int64_t i) {
-    alignas(64) T sum[kHeight * kPanelBytes / sizeof(T)];
-    const int64_t tap = i / pieces % taps, first = i % pieces * height, p = i / pieces / taps;
-    const Columns at = panel_at(p);
-    OuterBlock<T> block{
-        nullptr,   z + at.first, nullptr, z_stride, 0, first, std::min(height, channels - first),
-        at.padded, sum};
-    std::fill(sum, sum + block.height * block.width, T{0});
-    for (int64_t row = 0; row < rows.count; row += kSumRows) {
-      block.x = table + tap * rows.count + row;
-      block.number = rows.number(row);
-      block.count = std::min(kSumRows, rows.count - row);
-      kernel(block);
-    }
-    write(tap, first, block.height, p, sum);
-  };
-  const double work = static_cast<double>(rows.count * taps) * static_cast<double>(channels * panels * 32);
-  parallel_for(panels * taps * pieces, task, work < 2e6 ? 1 : 0);
-}
 
 // Gradients of some sequences: those of the weights are added to what is there, unless `fresh`.
 template <class T>
 class Backward {
  public:
   Backward(const Layer<T>& layer, const Gradients<T>& sums, int64_t sequences, int64_t length, bool few,
-           bool kept)
+           bool kept, bool filtered)
       : layer_(layer),
         sums_(sums),
         zero_(zeros<T>(std::max(layer.in, layer.out))),
@@ -80,8 +28,17 @@ class Backward {
         panels_(Panels::gated(tiling<T>(), layer.out)),
         dz_(sequences * length, 2 * panels_.padded_total()),
         dskip_(layer.shortcut ? sequences * length : 0, layer.shortcut ? layer.out : 0),
-        back_(layer.weight, transposed_rows(), 2 * layer.out, layer.in, tiling<T>()) {
-    if (!kept) weight_.emplace(layer, tiling<T>(), few ? sequences * length : INT64_MAX);
+        packed_(kept_weights(layer)) {
+    if constexpr (std::is_same_v<T, float>)
+      if (filtered) filtered_.emplace(layer, panels_, packed_ ? &*packed_->filtered_back : nullptr);
+    if (!packed_) {
+      if (!filtered)
+        made_back_.emplace(layer.weight, transposed_rows(layer, panels_), 2 * layer.out, layer.in,
+                           tiling<T>());
+      if (!kept) made_forward_.emplace(layer, tiling<T>(), few ? sequences * length : INT64_MAX);
+    }
+    weight_ = kept ? nullptr : packed_ ? &packed_->forward : &*made_forward_;
+    back_ = packed_ ? &packed_->back : made_back_ ? &*made_back_ : nullptr;
   }
 
   void run(const Input<T>& input, const T* dy, T* dx, bool fresh) {
@@ -94,21 +51,13 @@ class Backward {
     if (layer_.shortcut) shortcut(input, rows, fresh);
   }
 
- private:
-  // Where the rows of the transposed weight begin, in the order of a row of dz for each tap.
-  Buffer<int64_t> transposed_rows() const {
-    Buffer<int64_t> offset(static_cast<size_t>(layer_.taps * dz_.columns));
-    for (int64_t a = 0; a < layer_.taps; ++a)
-      for (int64_t p = 0; p < panels_.count(); ++p)
-        for (int64_t j = 0, padded = panels_.padded(p); j < 2 * padded; ++j) {
-          const int64_t o = panels_.first(p) + j % padded;
-          const int64_t column = (j < padded ? layer_.candidates() : layer_.gates()) + o;
-          offset[static_cast<size_t>(a * dz_.columns + 2 * panels_.first(p) + j)] =
-              o < layer_.out ? a * layer_.in * 2 * layer_.out + column : -1;
-        }
-    return offset;
+  // After the last run.
+  void finish() {
+    if constexpr (std::is_same_v<T, float>)
+      if (filtered_) filtered_->finish(sums_.dweight);
   }
 
+ private:
   void gates(const Input<T>& input, const Rows& rows, const T* dy, T* dx) {
     const Buffer<T> scale = gate_scales(layer_, input, rows);
     const Buffer<T> projected =
@@ -147,7 +96,10 @@ class Backward {
     const Source<T> source{dz_.data.data(), dz_.stride,       counted,     dz_.zero(),
                            layer_.taps,     -layer_.dilation, -layer_.left};
     const bool skips = layer_.skip != Skip::none && !layer_.shortcut;
-    linear_pass(rows, source, back_, dz_.columns, static_cast<const T*>(nullptr), dx, layer_.in, skips);
+    if (filtered_)
+      backward_pairs(source, shown, input, dx, skips);
+    else
+      linear_pass(rows, source, *back_, dz_.columns, static_cast<const T*>(nullptr), dx, layer_.in, skips);
     if (layer_.shortcut) {
       const LinearWeight<T> back(layer_.shortcut, progression(layer_.out, 1), layer_.out, layer_.in,
                                  tiling<T>());
@@ -174,16 +126,22 @@ class Backward {
       put(sum, width, to + layer_.candidates() + first, fresh);
       put(sum + padded, width, to + layer_.gates() + first, fresh);
     };
-    outer_pass(rows, table.data(), layer_.taps, layer_.in, dz_.data.data(), dz_.stride, panels_.count(),
-               panel_at, [&](int64_t tap, int64_t first, int64_t height, int64_t p, const T* sum) {
-                 for (int64_t i = 0; i < height; ++i)
-                   copy(sums_.dweight + (tap * layer_.in + first + i) * 2 * layer_.out, p,
-                        sum + i * 2 * panels_.padded(p));
-               });
+    const auto from = [&](int64_t tap) {
+      return Factors<T>{table.data() + tap * rows.count, dz_.data.data(), rows.number(0)};
+    };
+    if (filtered_)
+      weight_pairs(source, input, fresh);
+    else
+      outer_pass<T>(rows.count, layer_.taps, layer_.in, from, dz_.stride, panels_.count(), panel_at,
+                    [&](int64_t tap, int64_t first, int64_t height, int64_t p, const T* sum) {
+                      for (int64_t i = 0; i < height; ++i)
+                        copy(sums_.dweight + (tap * layer_.in + first + i) * 2 * layer_.out, p,
+                             sum + i * 2 * panels_.padded(p));
+                    });
     if (!sums_.dbias) return;
     std::fill(table.begin(), table.begin() + rows.count, &one_);
-    outer_pass(rows, table.data(), 1, 1, dz_.data.data(), dz_.stride, panels_.count(), panel_at,
-               [&](int64_t, int64_t, int64_t, int64_t p, const T* sum) { copy(sums_.dbias, p, sum); });
+    outer_pass<T>(rows.count, 1, 1, from, dz_.stride, panels_.count(), panel_at,
+                  [&](int64_t, int64_t, int64_t, int64_t p, const T* sum) { copy(sums_.dbias, p, sum); });
   }
 
   void shortcut(const Input<T>& input, const Rows& rows, bool fresh) {
@@ -191,21 +149,28 @@ class Backward {
     Buffer<const T*> table(static_cast<size_t>(rows.count));
     skipped(layer_, input, zero_.data()).point(rows, 0, rows.count, table.data());
     const auto panel_at = [&](int64_t p) { return Columns{panels.first(p), panels.padded(p)}; };
+    const auto from = [&](int64_t) { return Factors<T>{table.data(), dskip_.data.data(), rows.number(0)}; };
     const auto sums = [&](int64_t channels, T* to) {
-      outer_pass(rows, table.data(), 1, channels, dskip_.data.data(), dskip_.stride, panels.count(), panel_at,
-                 [&](int64_t, int64_t first, int64_t height, int64_t p, const T* sum) {
-                   for (int64_t i = 0; i < height; ++i)
-                     put(sum + i * panels.padded(p), panels.width(p),
-                         to + (first + i) * layer_.out + panels.first(p), fresh);
-                 });
+      outer_pass<T>(rows.count, 1, channels, from, dskip_.stride, panels.count(), panel_at,
+                    [&](int64_t, int64_t first, int64_t height, int64_t p, const T* sum) {
+                      for (int64_t i = 0; i < height; ++i)
+                        put(sum + i * panels.padded(p), panels.width(p),
+                            to + (first + i) * layer_.out + panels.first(p), fresh);
+                    });
     };
     sums(layer_.in, sums_.dshortcut);
     std::fill(table.begin(), table.end(), &one_);
     if (sums_.dshortcut_bias) sums(1, sums_.dshortcut_bias);
   }
 
-  static void put(const T* from, int64_t count, T* to, bool fresh) {
-    for (int64_t i = 0; i < count; ++i) to[i] = fresh ? from[i] : to[i] + from[i];
+  void backward_pairs(const Source<T>& source, const bool* shown, const Input<T>& input, T* dx, bool add) {
+    if constexpr (std::is_same_v<T, float>)
+      filtered_->inputs(Pairs(shown, input.batch, input.length, layer_.dilation), source, dx, add);
+  }
+  void weight_pairs(const Source<T>& source, const Input<T>& input, bool fresh) {
+    const bool* counted = layer_.skip == Skip::add ? nullptr : input.mask;
+    if constexpr (std::is_same_v<T, float>)
+      filtered_->weights(Pairs(counted, input.batch, input.length, layer_.dilation), source, dz_, fresh);
   }
 
   const Layer<T>& layer_;
@@ -214,34 +179,31 @@ class Backward {
   const T one_;
   const Panels panels_;
   Gradient<T> dz_, dskip_;
-  std::optional<GatedWeight<T>> weight_;  // where candidates and gates are computed again
-  const LinearWeight<T> back_;
+  const Packed<T>* packed_;
+  std::optional<GatedWeight<T>> made_forward_;
+  std::optional<LinearWeight<T>> made_back_;
+  const GatedWeight<T>* weight_;  // where candidates and gates are computed again; or null
+  const LinearWeight<T>* back_;
+  std::optional<FilteredBackward> filtered_;
 };
 
 }  // namespace
 
-// Sequences are taken in groups whose dz stays in the cache from pass to pass (2 MB gained 5 % over 8), and
-// memory does not grow with the batch. Groups depend on sizes alone, and so do the sums.
 template <class T>
 void backward(const Layer<T>& layer, const Input<T>& input, const T* dy, const Gradients<T>& out) {
-  constexpr int64_t kGroup = int64_t{2} << 20;
-  const int64_t bytes = std::max<int64_t>(1, input.length * 2 * layer.out * static_cast<int64_t>(sizeof(T)));
-  const int64_t group = std::max<int64_t>(1, std::min(input.batch, kGroup / bytes));
+  const int64_t group = group_size(layer, input);
   if (layer.gamma) {
     std::fill(out.dgamma, out.dgamma + layer.out, T{0});
     std::fill(out.dbeta, out.dbeta + layer.out, T{0});
   }
-  Backward<T> gradients(layer, out, group, input.length, group >= input.batch, input.parts != nullptr);
-  for (int64_t b = 0; b == 0 || b < input.batch; b += group) {
-    const int64_t row = b * input.length;
-    const Input<T> part{input.x + row * layer.in,
-                        input.mask ? input.mask + row : nullptr,
-                        std::min(group, input.batch - b),
-                        input.length,
-                        row,
-                        input.parts ? input.parts + row * 2 * layer.out : nullptr};
-    gradients.run(part, dy + row * layer.out, out.dx + row * layer.in, b == 0);
-  }
+  bool filtered = false;
+  if constexpr (std::is_same_v<T, float>) filtered = Filter::suits(layer, input.batch * input.length);
+  Backward<T> gradients(layer, out, group, input.length, group >= input.batch, input.parts != nullptr,
+                        filtered);
+  by_groups(layer, input, [&](const Input<T>& part, int64_t row, bool fresh) {
+    gradients.run(part, dy + row * layer.out, out.dx + row * layer.in, fresh);
+  });
+  gradients.finish();
 }
 
 template void backward(const Layer<float>&, const Input<float>&, const float*, const Gradients<float>&);

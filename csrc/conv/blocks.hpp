@@ -86,25 +86,32 @@ struct Source {
   }
 };
 
+// Rows of a register tile, or of two tiles of AMX.
+template <class T>
+int64_t tile_rows() {
+  const HalfProducts products = sizeof(T) == 2 ? half_products() : HalfProducts::none;
+  return products == HalfProducts::tiles || products == HalfProducts::emulated ? 32 : 6;
+}
+
 // Blocks of rows, and groups of panels where there are few rows. No result depends on the split.
 struct Split {
   int64_t rows, blocks, groups;
   int threads;
 
-  Split(int64_t count, int64_t panels, double work) {
-    constexpr int64_t kMost = 126, kTile = 6;
+  Split(int64_t count, int64_t panels, double work, int64_t tile) {
+    const int64_t most = 128 / tile * tile;
     constexpr double kLone = 2e6;  // multiply-adds that are over before a thread has woken
     threads = work < kLone ? 1 : num_threads();
-    blocks = (count + kMost - 1) / kMost;
+    blocks = (count + most - 1) / most;
     groups = 1;
     if (threads > 1) {
       blocks = (blocks + threads - 1) / threads * threads;
-      if (blocks * kMost / 4 > count) blocks = std::max<int64_t>(1, count / (2 * kTile));
-      blocks = std::min<int64_t>(blocks, (count + kMost - 1) / kMost * 4);
+      if (blocks * most / 4 > count) blocks = std::max<int64_t>(1, count / (2 * tile));
+      blocks = std::min<int64_t>(blocks, (count + most - 1) / most * 4);
       groups = std::min<int64_t>(panels, (4 * threads + blocks - 1) / blocks);
       if (blocks >= 4 * threads) groups = 1;
     }
-    rows = ((count + blocks - 1) / blocks + kTile - 1) / kTile * kTile;
+    rows = ((count + blocks - 1) / blocks + tile - 1) / tile * tile;
     blocks = (count + rows - 1) / rows;
   }
 };
@@ -114,7 +121,7 @@ template <class T, class Body>
 void over_blocks(const Rows& rows, const Source<T>& source, int64_t channels, int64_t panels, double work,
                  Body&& body) {
   if (rows.count == 0) return;
-  const Split split(rows.count, panels, work);
+  const Split split(rows.count, panels, work, tile_rows<T>());
   Buffer<const T*> table(static_cast<size_t>(rows.count * source.taps));
   const auto block = [&](int64_t b, bool fill) {
     const int64_t begin = b * split.rows, count = std::min(split.rows, rows.count - begin);

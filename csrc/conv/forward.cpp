@@ -1,11 +1,41 @@
 // One layer forward: rows that a mask leaves, in blocks, by panels of channels; each panel is finished in
 // registers. A block also clears the masked rows around its own, so that no pass over y is made for them.
+#include <optional>
 #include <type_traits>
 
-#include "conv/common.hpp"
 #include "conv/norm.hpp"
+#include "conv/packed.hpp"
 
 namespace kxfast::conv {
+
+namespace {
+
+// Three taps over many rows, by minimal filtering.
+void filtered(const Layer<float>& layer, const Input<float>& input, const float* zero, const float* scale,
+              const Buffer<float>& projected, float* y, float* kept) {
+  const bool* counted = layer.skip == Skip::add ? nullptr : input.mask;
+  const Pairs pairs(counted, input.batch, input.length, layer.dilation);
+  Source<float> source = skipped(layer, input, zero);
+  if (projected.size()) source = {projected.data(), layer.out, nullptr, zero, 1, 0, 0};
+  const Buffer<const float*> skip = skipped_pairs(pairs, source);
+  const Packed<float>* packed = kept_weights(layer);
+  std::optional<GatedWeight<float>> made;
+  if (!packed) made.emplace(Filter(layer).layer, tiling<float>(), INT64_MAX);
+  const GatedWeight<float>& weight = packed ? *packed->filtered_forward : *made;
+  GatedBlock<float> common{};
+  common.channels = layer.out;
+  common.skip = layer.skip;
+  common.sign = layer.sign();
+  common.scale = scale;
+  common.skipped = skip.data();
+  common.y = y;
+  common.kept = kept;
+  filtered_pass(pairs, layer, convolved(layer, input, zero), weight, common);
+  if (counted) clear(counted, input.batch * input.length, layer.out, y);
+  if (counted && kept) clear(counted, input.batch * input.length, 2 * layer.out, kept);
+}
+
+}  // namespace
 
 template <class T>
 void forward(const Layer<T>& layer, const Input<T>& input, T* y, Wide<T>* kept) {
@@ -20,8 +50,13 @@ void forward(const Layer<T>& layer, const Input<T>& input, T* y, Wide<T>* kept) 
   const Buffer<Wide<T>> scale = gate_scales(layer, input, rows);
   Buffer<T> projected;
   if constexpr (kUsual) projected = project(layer, input, rows, zero.data());
+  if constexpr (std::is_same_v<T, float>)
+    if (Filter::suits(layer, rows.count))
+      return filtered(layer, input, zero.data(), scale.data(), projected, y, kept);
   const Buffer<const T*> skip = skip_rows(layer, input, rows, projected, zero.data());
-  const GatedWeight<T> weight(layer, tiling<T>(), rows.count);
+  const Packed<T>* packed = kept_weights(layer);
+  std::optional<GatedWeight<T>> made;
+  const GatedWeight<T>& weight = packed ? packed->forward : made.emplace(layer, tiling<T>(), rows.count);
   GatedBlock<T> common{};
   common.channels = layer.out;
   common.skip = layer.gamma ? Skip::none : layer.skip;
@@ -41,9 +76,7 @@ void forward(const Layer<T>& layer, const Input<T>& input, T* y, Wide<T>* kept) 
 }
 
 template void forward(const Layer<float>&, const Input<float>&, float*, float*);
-#ifdef KXFAST_X86
 template void forward(const Layer<Bfloat16>&, const Input<Bfloat16>&, Bfloat16*, float*);
-#endif
 template void forward(const Layer<double>&, const Input<double>&, double*, double*);
 
 }  // namespace kxfast::conv

@@ -47,9 +47,12 @@ struct GatedBlock {
   T* y;
   Wide<T>* kept;         // candidates and, `channels` further, open shares, by row number; or null
   const Wide<T>* parts;  // the same, read
-  const Wide<T>* dy;
-  Wide<T>*dz, *dskip;  // dskip may be null
+  const T* dy;
+  T* dz;
+  Wide<T>* dskip;  // or null
   int64_t dz_stride, dskip_stride;
+  T* pairs;  // of Bfloat16: two neighbouring rows of dz side by side, by row of the block
+  int64_t pairs_stride;
 };
 
 // out = products with a panel of `width` columns, plus bias, plus what is there if `add`.
@@ -60,9 +63,11 @@ struct LinearBlock {
   const T* bias;  // or null
   int64_t width;
   const int64_t* number;
-  T* out;
+  Wide<T>* out;
   int64_t out_stride;
   bool add;
+  T* rounded = nullptr;  // takes the sum in place of out
+  bool relu = false;
 };
 
 // sum (height, width) += over rows t of x[t][first ...] outer z[t][...].
@@ -75,6 +80,36 @@ struct OuterBlock {
   T* sum;
 };
 
+// The same with pairs of rows, side by side in x and z, `x_stride` and `z_stride` elements apart.
+template <>
+struct OuterBlock<Bfloat16> {
+  const Bfloat16 *x, *z;
+  int64_t x_stride, z_stride, count, height, width;
+  float* sum;
+};
+
+enum class Pool : int { largest, mean };
+
+// out = the largest row, or the sum, or the sum times the weights; rows where the mask is false are not read.
+template <class T>
+struct PoolBlock {
+  Pool way;
+  const T* x;
+  const bool* mask;  // or null
+  const T* weight;   // or null
+  int64_t length, stride, width;
+  T* out;
+};
+
+// scores += act(z + bias) output, by rows.
+template <class T>
+struct ScoreBlock {
+  const T *z, *bias, *output;  // bias may be null
+  int64_t stride, count, width;
+  bool swish;  // or tanh
+  T* scores;
+};
+
 #define KXFAST_DECLARE_TYPE(T)                                                                      \
   Tiling tiling(T);                                                                                 \
   void gated_forward(const GatedBlock<T>& block);                                                   \
@@ -84,20 +119,47 @@ struct OuterBlock {
   void kept_parts(const GatedBlock<T>& block);                                                      \
   void linear(const LinearBlock<T>& block);                                                         \
   void transpose(const T* from, int64_t from_stride, T* to, int64_t to_stride); /* lanes x lanes */ \
-  void outer(const OuterBlock<T>& block);
-#define KXFAST_DECLARE(set)   \
-  namespace set {             \
-  KXFAST_DECLARE_TYPE(float)  \
-  KXFAST_DECLARE_TYPE(double) \
+  void outer(const OuterBlock<T>& block);                                                           \
+  void relu_pair_sum(const GatedBlock<T>& block); /* to y */                                        \
+  void pool_rows(const PoolBlock<T>& block);                                                        \
+  void score_rows(const ScoreBlock<T>& block);
+#define KXFAST_DECLARE(set)                                                                                  \
+  namespace set {                                                                                            \
+  KXFAST_DECLARE_TYPE(float)                                                                                 \
+  KXFAST_DECLARE_TYPE(double)                                                                                \
+  /* conv/filtering.hpp: rows are the values of pairs at points, `number` those of both rows of each pair */ \
+  void filtered_forward(const GatedBlock<float>& block);                                                     \
+  void filtered_linear(const LinearBlock<float>& block);                                                     \
+  void sum_rows(const float* a, const float* b, int64_t count, float* sum, float* difference);               \
+  void filter_rows(const float* const* d, int64_t count, float* const* to);                                  \
   }
 KXFAST_EACH_ISA(KXFAST_DECLARE)
+#define KXFAST_DECLARE_HALF(set)                                                      \
+  namespace set {                                                                     \
+  void gated_forward(const GatedBlock<Bfloat16>& block);                              \
+  void kept_backward(const GatedBlock<Bfloat16>& block);                              \
+  void linear(const LinearBlock<Bfloat16>& block);                                    \
+  void outer(const OuterBlock<Bfloat16>& block);                                      \
+  /* to: a[0] b[0] a[1] b[1] ... */                                                   \
+  void interleave(const Bfloat16* a, const Bfloat16* b, int64_t count, Bfloat16* to); \
+  }
+KXFAST_DECLARE_HALF(emulated)
 #ifdef KXFAST_X86
-namespace avx512_bf16 {
-Tiling tiling(Bfloat16);
-void gated_forward(const GatedBlock<Bfloat16>& block);
-}  // namespace avx512_bf16
+KXFAST_DECLARE_HALF(avx512_bf16)
+KXFAST_DECLARE_HALF(amx)
 #endif
+#undef KXFAST_DECLARE_HALF
 #undef KXFAST_DECLARE
 #undef KXFAST_DECLARE_TYPE
 
 }  // namespace kxfast::conv
+
+// KXFAST_PICK for kernels of Bfloat16, where half_products() is not none.
+#ifdef KXFAST_X86
+#define KXFAST_PICK_HALF(type, function)                                                \
+  (half_products() == HalfProducts::pairs   ? static_cast<type>(&avx512_bf16::function) \
+   : half_products() == HalfProducts::tiles ? static_cast<type>(&amx::function)         \
+                                            : static_cast<type>(&emulated::function))
+#else
+#define KXFAST_PICK_HALF(type, function) static_cast<type>(&emulated::function)
+#endif

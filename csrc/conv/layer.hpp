@@ -7,6 +7,9 @@
 
 namespace kxfast::conv {
 
+template <class T>
+struct Packed;
+
 // Row-major arrays; null where there is none.
 template <class T>
 struct Layer {
@@ -20,6 +23,7 @@ struct Layer {
   Wide<T> alpha;
   double drop;
   uint64_t seed;
+  const Packed<T>* packed;  // of the weight; used in place of it
 
   int64_t candidates() const { return gate_first ? out : 0; }  // first column of candidates
   int64_t gates() const { return gate_first ? 0 : out; }
@@ -37,11 +41,12 @@ struct Input {
 
 template <class T>
 struct Gradients {
-  T *dx, *dweight, *dbias, *dshortcut, *dshortcut_bias, *dgamma, *dbeta, *dalpha;
+  T* dx;
+  Wide<T>*dweight, *dbias, *dshortcut, *dshortcut_bias, *dgamma, *dbeta, *dalpha;
 };
 
 // `kept` (batch, length, 2 out) takes candidates and the open shares of gates, for `backward`; or null.
-// A layer in Bfloat16 needs bf16_products(), an even `in`, and no shortcut and no gamma.
+// A layer in Bfloat16 needs half_products(), an even `in`, and no shortcut and no gamma.
 template <class T>
 void forward(const Layer<T>& layer, const Input<T>& input, T* y, Wide<T>* kept);
 template <class T>

@@ -1,6 +1,7 @@
 // kxfast._native.core: instruction sets and threads.
 #include <pybind11/stl.h>
 
+#include "core/amx.hpp"
 #include "core/half.hpp"
 #include "core/isa.hpp"
 #include "core/python.hpp"
@@ -40,6 +41,27 @@ Array<uint16_t> narrowed(const Array<float>& x, bool bfloat16) {
   return made;
 }
 
+// One product of emulated tiles 0 += 1 x 2; arrays of 16 rows of 64 bytes.
+Array<uint8_t> tile_product(const Array<uint8_t>& shapes, const Array<uint8_t>& sum, const Array<uint8_t>& a,
+                            const Array<uint8_t>& b) {
+  constexpr int64_t kAll = matrix::kRows * matrix::kRowBytes;
+  if (shapes.size() != sizeof(matrix::Shapes) || sum.size() != kAll || a.size() != kAll || b.size() != kAll)
+    throw std::invalid_argument("a configuration has 64 bytes and a tile 1024");
+  matrix::Shapes given;
+  std::memcpy(&given, shapes.data(), sizeof given);
+  matrix::Tiles tiles;
+  tiles.configure(given);
+  tiles.load<0>(sum.data(), matrix::kRowBytes);
+  tiles.load<1>(a.data(), matrix::kRowBytes);
+  tiles.load<2>(b.data(), matrix::kRowBytes);
+  tiles.multiply<0, 1, 2>();
+  Array<uint8_t> made = new_array<uint8_t>({matrix::kRows, matrix::kRowBytes});
+  std::memset(made.mutable_data(), 0, kAll);
+  tiles.store<0>(made.mutable_data(), matrix::kRowBytes);
+  tiles.release();
+  return made;
+}
+
 }  // namespace
 
 KXFAST_BINDINGS(core) {
@@ -48,7 +70,23 @@ KXFAST_BINDINGS(core) {
   m.def("narrowed", &narrowed, py::arg("x").noconvert(), py::arg("bfloat16"),
         "Float32 numbers as the bits of float16 or bfloat16, rounded to the nearest.");
   m.def("isa", [] { return std::string(isa_name(isa())); }, "Name of the instruction set in use.");
-  m.def("bf16_products", &bf16_products, "Whether the set in use multiplies bfloat16 faster than float32.");
+  m.def(
+      "bf16_products", [] { return half_products() == HalfProducts::pairs; },
+      "Whether AVX-512 multiplies pairs of bfloat16 faster than float32.");
+  m.def(
+      "half_products",
+      [] {
+        constexpr const char* kNames[] = {"none", "pairs", "tiles", "emulated"};
+        return std::string(kNames[static_cast<int>(half_products())]);
+      },
+      "How bfloat16 is multiplied faster than float32: none, pairs (AVX-512), tiles (AMX), emulated (in "
+      "tests).");
+  m.def("emulate_tiles", &emulate_tiles, py::arg("emulated"),
+        "For tests: multiply bfloat16 as AMX does, in plain C++.");
+  m.def("tile_product", &tile_product, py::arg("shapes").noconvert(), py::arg("sums").noconvert(),
+        py::arg("a").noconvert(), py::arg("b").noconvert(),
+        "For tests: tile 0 (16 x 64 bytes) plus the product of tiles 1 and 2, emulated, under a "
+        "configuration.");
   m.def("isas", &supported_isas, "Names of the instruction sets this processor can run.");
   m.def("use_isa", &use_isa, py::arg("name"), "Use this instruction set from now on; '' for the best.");
   m.def("get_num_threads", &num_threads, "Threads that a call uses when it is not told.");

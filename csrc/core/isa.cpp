@@ -16,13 +16,19 @@ namespace {
 constexpr const char* kNames[kIsaCount] = {"baseline", "avx2", "avx512", "amx"};
 constexpr int kUnset = -1;
 std::atomic<int> current{kUnset};
+std::atomic<bool> emulated{false};
 
 #ifdef KXFAST_X86
-// AMX needs the processor's tile and bf16 bits and the kernel's permission to use tile data.
+// AMX needs the processor's tile and bf16 bits, a system that saves tiles (their bits of XCR0), and its
+// permission to use tile data.
 bool amx_permitted() {
   unsigned a, b, c, d;
-  constexpr unsigned kTile = 1u << 24, kBf16 = 1u << 22;
+  constexpr unsigned kTile = 1u << 24, kBf16 = 1u << 22, kSaving = 1u << 27, kTileState = 3u << 17;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & kTile) || !(d & kBf16)) return false;
+  if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & kSaving)) return false;
+  unsigned low, high;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  if ((low & kTileState) != kTileState) return false;
   constexpr int kRequestPermission = 0x1023, kTileData = 18;
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
@@ -76,13 +82,19 @@ bool isa_supported(Isa which) {
 #endif
 }
 
-bool bf16_products() {
+HalfProducts half_products() {
+  if (emulated.load(std::memory_order_relaxed)) return HalfProducts::emulated;
 #ifdef KXFAST_X86
   __builtin_cpu_init();
-  return isa() == Isa::avx512 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_is("amd");
-#else
-  return false;
+  if (isa() == Isa::amx) return HalfProducts::tiles;
+  if (isa() == Isa::avx512 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_is("amd"))
+    return HalfProducts::pairs;
 #endif
+  return HalfProducts::none;
+}
+
+void emulate_tiles(bool wanted) {
+  emulated.store(wanted, std::memory_order_relaxed);
 }
 
 std::vector<std::string> supported_isas() {

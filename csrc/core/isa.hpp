@@ -17,9 +17,12 @@ Isa isa();  // the one in use; throws std::invalid_argument if KXFAST_ISA names 
 const char* isa_name(Isa which);
 bool isa_supported(Isa which);
 std::vector<std::string> supported_isas();
-// Whether AVX-512 is in use on a processor that multiplies pairs of bfloat16 at twice the rate of floats:
-// those of AMD that have the instruction; Intel's take two steps for it, so that floats are as fast there.
-bool bf16_products();
+// How bfloat16 is multiplied faster than floats by the set in use: by AVX-512 in pairs at twice their rate
+// (AMD's processors that have the instruction; Intel's take two steps for it, so that floats are as fast
+// there), or by AMX in tiles. Tests ask for emulated tiles (core/amx.hpp).
+enum class HalfProducts : int { none, pairs, tiles, emulated };
+HalfProducts half_products();
+void emulate_tiles(bool emulated);
 void use_isa(const std::string& name);  // "" goes back to the choice at first use
 
 template <class Function>

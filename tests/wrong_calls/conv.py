@@ -104,6 +104,8 @@ CALLS = [
         "seed must be the int or SeedSequence of the forward call; got NoneType",
     ),
     (lambda: c.dilated_conv1d(X, W, activation=""), ValueError, "activation must be one of"),
+    (lambda: c.dilated_conv1d(X, W, pool=0), ValueError, "pool must be at least 1; got 0"),
+    (lambda: c.dilated_conv1d(X, W, pool=2.5), TypeError, "pool must be"),
     (
         lambda: c.dilated_conv1d(X, W, activation="tanh"),
         ValueError,

@@ -15,28 +15,14 @@
 namespace kxfast::conv::KXFAST_ISA {
 namespace {
 
-// The same from what a forward pass has kept.
-template <class T>
-KXFAST_INLINE Gated<T> reopen(const GatedBlock<T>& block, int64_t row, int64_t at, int64_t count) {
-  const T* parts = block.parts + 2 * block.number[row] * block.channels + at;
-  const Vector<T> opens = load(parts + block.channels, count);
-  return {load(parts, count), opens, all(T{1}) - opens, scale(block, row, at, count)};
-}
-
 struct Backward {
   template <class T>
   static KXFAST_INLINE void finish(const GatedBlock<T>& block, const Gated<T>& s, int64_t row, int64_t at,
                                    int64_t count, int64_t gates) {
-    const int64_t place = block.number[row] * block.channels + at;
-    const Vector<T> dy = load(block.dy + place, count);
-    Vector<T> other = s.candidate;
-    if (block.skip == Skip::gated) other -= load(block.skipped[row] + block.skipped_offset + at, count);
+    const Opened<T> d = gradient(block, s, row, at, count);
     T* dz = block.dz + block.number[row] * block.dz_stride + at;
-    store(dz, dy * s.opens);
-    store(dz + gates, dy * other * s.opens * s.keeps * s.scale);
-    if (block.dskip)
-      store(block.dskip + block.number[row] * block.dskip_stride + at,
-            block.skip == Skip::gated ? dy * s.keeps : dy, count);
+    store(dz, d.candidate);
+    store(dz + gates, d.gate);
   }
 };
 

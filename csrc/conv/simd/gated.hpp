@@ -37,18 +37,45 @@ struct Forward {
   template <class T>
   static KXFAST_INLINE void finish(const GatedBlock<T>& block, const Gated<T>& s, int64_t row, int64_t at,
                                    int64_t count, int64_t) {
-    Vector<Wide<T>> y = s.candidate * s.opens;
-    if (block.skip != Skip::none) {
-      const Vector<Wide<T>> x = load(block.skipped[row] + block.skipped_offset + at, count);
-      y = block.skip == Skip::gated ? fma(x, s.keeps, y) : x + y;
+    if (block.y) {
+      Vector<Wide<T>> y = s.candidate * s.opens;
+      if (block.skip != Skip::none) {
+        const Vector<Wide<T>> x = load(block.skipped[row] + block.skipped_offset + at, count);
+        y = block.skip == Skip::gated ? fma(x, s.keeps, y) : x + y;
+      }
+      store(block.y + block.number[row] * block.channels + at, y, count);
     }
-    store(block.y + block.number[row] * block.channels + at, y, count);
     if (!block.kept) return;
     Wide<T>* kept = block.kept + 2 * block.number[row] * block.channels + at;
     store(kept, s.candidate, count);
     store(kept + block.channels, s.opens, count);
   }
 };
+
+// The same from what a forward pass has kept.
+template <class T>
+KXFAST_INLINE Gated<T> reopen(const GatedBlock<T>& block, int64_t row, int64_t at, int64_t count) {
+  const Wide<T>* parts = block.parts + 2 * block.number[row] * block.channels + at;
+  const Vector<Wide<T>> opens = load(parts + block.channels, count);
+  return {load(parts, count), opens, all(Wide<T>{1}) - opens, scale(block, row, at, count)};
+}
+
+// Gradients of one register of candidates and gates; what is handed to the skipped input is stored at once.
+template <class T>
+struct Opened {
+  Vector<Wide<T>> candidate, gate;
+};
+template <class T>
+KXFAST_INLINE Opened<T> gradient(const GatedBlock<T>& block, const Gated<T>& s, int64_t row, int64_t at,
+                                 int64_t count) {
+  const Vector<Wide<T>> dy = load(block.dy + block.number[row] * block.channels + at, count);
+  Vector<Wide<T>> other = s.candidate;
+  if (block.skip == Skip::gated) other -= load(block.skipped[row] + block.skipped_offset + at, count);
+  if (block.dskip)
+    store(block.dskip + block.number[row] * block.dskip_stride + at,
+          block.skip == Skip::gated ? dy * s.keeps : dy, count);
+  return {dy * s.opens, dy * other * s.opens * s.keeps * s.scale};
+}
 
 template <class Mode, class T, int VECTORS>
 void panel(const GatedBlock<T>& block) {

@@ -5,32 +5,10 @@
 // and one panel of dz by rows: neither is transposed. The panel of a block of rows stays in the L1 cache over
 // all channels of x, which is why rows of dz are an odd number of cache lines apart: at a power of two they
 // would fall into few sets of the cache.
-#include "conv/simd/tile.hpp"
+#include "conv/simd/linear.hpp"
 
 namespace kxfast::conv::KXFAST_ISA {
 namespace {
-
-template <class T, int VECTORS>
-void linear_panel(const LinearBlock<T>& block) {
-  constexpr int kLanes = Lanes<T>::kWidth, kHalf = (VECTORS + 1) / 2;
-  by_tiles(block.in.count, [&](int64_t row, auto rows) {
-    constexpr int kRows = decltype(rows)::value;
-    Tile<T, kRows, VECTORS> tile;
-    tile.multiply(block.in, row, block.weight, block.weight + kHalf * kLanes, VECTORS * kLanes);
-#pragma GCC unroll 6
-    for (int i = 0; i < kRows; ++i)
-#pragma GCC unroll 4
-      for (int j = 0; j < VECTORS; ++j) {
-        const int64_t at = j * kLanes, left = block.width - at;
-        const int64_t count = left < kLanes ? (left > 0 ? left : 0) : kLanes;
-        T* out = block.out + block.number[row + i] * block.out_stride + at;
-        Vector<T> y = tile.sum[i][j];
-        if (block.bias) y += load(block.bias + at, count);
-        if (block.add) y += load(out, count);
-        store(out, y, count);
-      }
-  });
-}
 
 template <class T, int VECTORS>
 void outer_panel(const OuterBlock<T>& block) {
@@ -87,14 +65,6 @@ void transpose_square(const T* from, int64_t from_stride, T* to, int64_t to_stri
   exchange<T, kLanes / 2>(row);
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes; ++i) store(to + i * to_stride, row[i]);
-}
-
-template <class T>
-void linear_run(const LinearBlock<T>& block) {
-  if (block.width <= kVectors * Lanes<T>::kWidth)
-    linear_panel<T, kVectors>(block);
-  else
-    linear_panel<T, 2 * kVectors>(block);
 }
 
 template <class T>

@@ -38,6 +38,8 @@ template <>
 struct Lanes<int64_t> {
   typedef int64_t Vector __attribute__((vector_size(kBytes)));
 };
+template <>
+struct Lanes<Bfloat16> {};  // is loaded to floats
 template <class T>
 using Vector = typename Lanes<T>::Vector;
 
@@ -123,6 +125,66 @@ KXFAST_INLINE void store(Bfloat16* to, Vector<float> v, int64_t count) {
   const __m256i half = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v));
   _mm256_mask_storeu_epi16(to, static_cast<__mmask16>((1u << count) - 1), half);
 }
+// A register of numbers of two rows, and both side by side.
+KXFAST_INLINE void store_rows(Bfloat16* first, Bfloat16* second, Bfloat16* pairs, Vector<float> a,
+                              Vector<float> b) {
+  const __m256i low = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(a));
+  const __m256i high = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(b));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(first), low);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(second), high);
+  const __m512i wide = _mm512_maskz_cvtepu16_epi32(0xFFFF, low);
+  const __m512i shifted = _mm512_maskz_slli_epi32(0xFFFF, _mm512_maskz_cvtepu16_epi32(0xFFFF, high), 16);
+  _mm512_storeu_si512(pairs, _mm512_or_si512(wide, shifted));
+}
+#else
+// A product in two steps, of the numbers that stand first in their pairs and of those that stand second.
+template <>
+struct Operand<Bfloat16> {
+  typedef uint32_t Pairs __attribute__((vector_size(kBytes)));
+  typedef uint32_t Unaligned __attribute__((vector_size(kBytes), aligned(2), may_alias));
+  struct Type {
+    Vector<float> first, second;
+  };
+  static KXFAST_INLINE Type open(Pairs pairs) {
+    return {reinterpret_cast<Vector<float> >(pairs << 16),
+            reinterpret_cast<Vector<float> >(pairs & 0xFFFF0000u)};
+  }
+  static KXFAST_INLINE Type load(const Bfloat16* from) {
+    return open(*reinterpret_cast<const Unaligned*>(from));
+  }
+  static KXFAST_INLINE Type all(const Bfloat16* from) {
+    return open((from[0].bits | uint32_t{from[1].bits} << 16) - Pairs{});
+  }
+};
+KXFAST_INLINE Vector<float> fma(const Operand<Bfloat16>::Type& a, const Operand<Bfloat16>::Type& b,
+                                Vector<float> c) {
+  return c + (a.first * b.first + a.second * b.second);
+}
+KXFAST_INLINE Vector<float> load(const Bfloat16* from, int64_t count) {
+  float lanes[Lanes<float>::kWidth] = {};
+  for (int64_t i = 0; i < count; ++i) {
+    const uint32_t bits = uint32_t{from[i].bits} << 16;
+    std::memcpy(lanes + i, &bits, 4);
+  }
+  return load(lanes);
+}
+KXFAST_INLINE void store(Bfloat16* to, Vector<float> v, int64_t count) {  // to nearest, ties to even
+  float lanes[Lanes<float>::kWidth];
+  store(lanes, v);
+  for (int64_t i = 0; i < count; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, lanes + i, 4);
+    bits += lanes[i] == lanes[i] ? 0x7FFF + (bits >> 16 & 1) : 0;
+    to[i].bits = static_cast<uint16_t>(bits >> 16 | (lanes[i] == lanes[i] ? 0 : 0x40));
+  }
+}
+KXFAST_INLINE void store_rows(Bfloat16* first, Bfloat16* second, Bfloat16* pairs, Vector<float> a,
+                              Vector<float> b) {
+  constexpr int kLanes = Lanes<float>::kWidth;
+  store(first, a, kLanes);
+  store(second, b, kLanes);
+  for (int i = 0; i < kLanes; ++i) pairs[2 * i] = first[i], pairs[2 * i + 1] = second[i];
+}
 #endif
 
 // The first `count` elements, at most a register of them; the others are 0 and stay untouched in memory.
@@ -155,6 +217,12 @@ KXFAST_INLINE void store(T* to, Vector<T> v, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = lanes[i];
 }
 #endif
+
+// Zero in place of what is negative; NaN stays.
+template <class V>
+KXFAST_INLINE V relu(V v) {
+  return v < 0 ? V{} : v;
+}
 
 template <class T>
 struct Exp;

@@ -7,12 +7,22 @@ import numpy.typing
 
 def bf16_products() -> bool:
     """
-    Whether the set in use multiplies bfloat16 faster than float32.
+    Whether AVX-512 multiplies pairs of bfloat16 faster than float32.
+    """
+
+def emulate_tiles(emulated: bool) -> None:
+    """
+    For tests: multiply bfloat16 as AMX does, in plain C++.
     """
 
 def get_num_threads() -> int:
     """
     Threads that a call uses when it is not told.
+    """
+
+def half_products() -> str:
+    """
+    How bfloat16 is multiplied faster than float32: none, pairs (AVX-512), tiles (AMX), emulated (in tests).
     """
 
 def isa() -> str:
@@ -33,6 +43,16 @@ def narrowed(x: numpy.typing.NDArray[numpy.float32], bfloat16: bool) -> numpy.ty
 def set_num_threads(n: typing.SupportsInt | typing.SupportsIndex) -> None:
     """
     Set that number; 0 for the default.
+    """
+
+def tile_product(
+    shapes: numpy.typing.NDArray[numpy.uint8],
+    sums: numpy.typing.NDArray[numpy.uint8],
+    a: numpy.typing.NDArray[numpy.uint8],
+    b: numpy.typing.NDArray[numpy.uint8],
+) -> numpy.typing.NDArray[numpy.uint8]:
+    """
+    For tests: tile 0 (16 x 64 bytes) plus the product of tiles 1 and 2, emulated, under a configuration.
     """
 
 def use_isa(name: str) -> None:

@@ -131,11 +131,19 @@ def _others(rng: np.random.Generator, kind: Any, tolerance: float) -> Iterator[C
             options = {"dilation": 3, "mask": mask, "activation": activation, "padding": padding}
             label = f"{kind} {activation} {padding}"
             yield Case("conv.dilated_conv1d", label, (x, normal(3, 6, 8), normal(8)), options, tolerance)
+            wide = normal(2, 130, 18), normal(2, 18, 74) / kind.type(4), None
+            more = {"dilation": 2, "activation": activation, "padding": padding, "pool": 4}
+            yield Case("conv.dilated_conv1d", f"{label} pool", wide, more, tolerance)
     for label, m in (f"{kind}", None), (f"{kind} mask", mask):
         pooling = (x, normal(6, 4), normal(4))
         yield Case("conv.attention_pooling", label, pooling, {"mask": m}, tolerance)
         swish = {"mask": m, "activation": "swish", "hidden_bias": normal(4), "output_bias": 0.3}
         yield Case("conv.attention_pooling", f"{label} swish", pooling, swish, tolerance)
+        many, real = normal(2, 150, 77), None if m is None else rng.random((2, 150)) < 0.5
+        pooling = (many, normal(77, 90) / kind.type(9), normal(90))
+        yield Case("conv.attention_pooling", f"{label} wide", pooling, {"mask": real}, tolerance)
+        yield Case("conv.masked_max_pooling", f"{label} wide", (many,), {"mask": real})
+        yield Case("conv.masked_mean_pooling", f"{label} wide", (many,), {"mask": real}, tolerance)
         yield Case("conv.masked_max_pooling", label, (x,), {"mask": m})
         yield Case("conv.masked_mean_pooling", label, (x,), {"mask": m}, tolerance)
     yield Case("conv.seq_and_vec", f"{kind}", (x, normal(3, 2)))

@@ -29,6 +29,7 @@ class Layer(NamedTuple):
     mask_input: bool
     shortcut: tuple[Array, Array | None] | None
     norm: tuple[Array, Array, float] | None
+    packed: Any = None  # what a backend has kept of the weight, in its present type
 
     @property
     def channels(self) -> int:
@@ -48,6 +49,7 @@ class Layer(NamedTuple):
 
         pair, norm = self.shortcut, self.norm
         return self._replace(
+            packed=self.packed if self.weight.dtype == kind else None,
             weight=cast(self.weight),
             bias=cast(self.bias),
             shortcut=pair and (cast(pair[0]), cast(pair[1])),
@@ -105,6 +107,7 @@ def gated_layer(place: str, channels: int, has_mask: bool, fields: Any, floating
         has_mask and fields.mask_input is not False,
         _shortcut(place, fields.shortcut, skip, channels, out, floating),
         _norm(place, fields.norm, skip, out, floating),
+        fields.packed,
     )
 
 
@@ -205,7 +208,9 @@ def gradient(grad: Any, shape: tuple[int, ...], floating: Taker = checks.floatin
 
 
 def kept_parts(name: str, value: Any, shape: tuple[int, ...], kind: np.dtype[Any]) -> Array:
-    """Return what a forward call has kept, in the type that the backward call computes in."""
-    array = checks.floating(name, value, ndim=3)
+    """Return what a forward call has kept: in float32 for half types, or, of inputs, as they are."""
+    array = checks.floating(name, value, ndim=3, half=True)
     checks.shape(name, array, shape, str(shape), "as the forward call returned it")
-    return array.astype(np.float32 if kind.itemsize == 2 else kind, copy=False)
+    if kind.itemsize != 2:
+        return array.astype(kind, copy=False)
+    return array if array.dtype == kind and name.startswith("kept.inputs") else array.astype(np.float32, copy=False)

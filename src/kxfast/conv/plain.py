@@ -18,6 +18,7 @@ def dilated_conv1d(
     mask: Any = None,
     activation: str | None = None,
     padding: str = "same",
+    pool: int = 1,
     backend: str | None = None,
     out: Any = None,
 ) -> Any:
@@ -36,6 +37,8 @@ def dilated_conv1d(
         ``"relu_pair_sum"`` adds the two halves of the channels after the relu; F must be even.
     padding : {"same", "causal"}
         Zeros around the sequence: ``left`` is half of the reach (K - 1) dilation, rounded down, or all of it.
+    pool : int
+        Take the largest of as many neighbouring positions, in every channel; what is left over at the end is dropped.
     backend : str, optional
         See `kxfast.use_backend`.
     out : array, shape of the result, optional
@@ -43,7 +46,7 @@ def dilated_conv1d(
 
     Returns
     -------
-    array, shape (B, L, F), or (B, L, F/2) for "relu_pair_sum"
+    array, shape (B, L // pool, F), or (B, L // pool, F/2) for "relu_pair_sum"
 
     Raises
     ------
@@ -73,8 +76,9 @@ def dilated_conv1d(
         array, w = checks.common_float(x=array, weight=w)
     else:
         array, w, b = checks.common_float(x=array, weight=w, bias=b)
-    shape = (*array.shape[:2], w.shape[2] // 2 if pairs else w.shape[2])
+    window = checks.integer("pool", pool, low=1)
+    shape = (len(array), array.shape[1] // window, w.shape[2] // 2 if pairs else w.shape[2])
     target = checks.output(out, shape, array.dtype, x=array, weight=w)
     run = implementation("conv", "dilated_conv1d", backend, array.dtype.char)
-    result = run(array, w, b, m, step, padding, activation, target)
+    result = run(array, w, b, m, step, padding, activation, window, target)
     return result if out is not None else checks.like(result, x)

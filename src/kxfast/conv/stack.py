@@ -1,9 +1,9 @@
-"""A whole stack of dilated gated convolutions in one call."""
+"""A whole stack of dilated gated convolutions in one call, and its layers, which can keep their weights packed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kxfast import checks, devices
@@ -15,10 +15,13 @@ from kxfast.dispatch import implementation
 class GatedLayer:
     """One layer of a stack; every field as the argument of that name of `dilated_gated_conv1d`.
 
+    Kernels read weights in an order of their own. A call packs them anew, so that arrays may be changed in place
+    between calls. Where weights stay as they are, `repack` packs them once and keeps the panels for all later calls.
+
     Examples
     --------
     >>> import numpy as np, kxfast as kx
-    >>> layer = kx.conv.GatedLayer(np.zeros((3, 4, 8)), dilation=2)
+    >>> layer = kx.conv.GatedLayer(np.zeros((3, 4, 8)), dilation=2).repack()
     >>> layer.skip, layer.gate, layer.padding
     ('gated', 'last', 'same')
 
@@ -33,6 +36,48 @@ class GatedLayer:
     mask_input: bool | None = None
     shortcut: Any = None
     norm: Any = None
+    _packed: Any = field(default=None, init=False, repr=False)
+
+    def repack(self) -> GatedLayer:
+        """Pack `weight` as it is now, forward and backward, and keep the panels for `dgcnn` and `dgcnn_backward`.
+
+        From then on a change of the array `weight` in place is **not seen** until `repack` is called again; biases and
+        the arrays of `shortcut` and `norm` are read at each call. Any number of threads may use a layer while another
+        repacks it: a call has the panels of before or of after. They take up to five times the memory of the weight,
+        serve calls in the weight's own type, and are left behind when a layer is copied or pickled. The reference
+        backend keeps nothing and reads `weight`.
+
+        Returns
+        -------
+        GatedLayer
+            This one.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a field has the wrong type, shape or range.
+
+        Examples
+        --------
+        >>> import numpy as np, kxfast as kx
+        >>> layers = [kx.conv.GatedLayer(np.zeros((3, 2, 4)), dilation=r).repack() for r in (1, 2)]
+        >>> kx.conv.dgcnn(np.ones((1, 5, 2)), layers)[0, 0].tolist()
+        [0.25, 0.25]
+
+        """
+        weight = checks.floating("weight", self.weight, ndim=3, half=True)
+        _, (layer,) = unify([], [gated_layer("", weight.shape[1], True, self)])
+        object.__setattr__(self, "_packed", implementation("conv", "packed", None, layer.weight.dtype.char)(layer))
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the panels behind: they are of this process and of this instruction set."""
+        return {**self.__dict__, "_packed": None}
+
+    @property
+    def packed(self) -> Any:
+        """What a backend keeps of the weight."""
+        return self._packed
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """Dilated gated convolutions, compiled.
 
-Half types are computed in float32 and rounded once, at the end; bfloat16 layers are multiplied as they are, with sums
-in float32, and rounded one by one, where the processor is faster at that.
+Half types are computed in float32 and rounded once, at the end; bfloat16 layers and their gradients are multiplied as
+they are, with sums in float32, and rounded one by one, where the processor is faster at that.
 """
 
 from __future__ import annotations
@@ -19,7 +19,25 @@ from kxfast.backends.native.half import rounded, widened
 Array = NDArray[Any]
 Kept = list[tuple[Array, Array | None]]  # of each layer its input, and its candidates and open shares
 
-__all__ = ["dgcnn", "dgcnn_backward", "dilated_gated_conv1d", "dilated_gated_conv1d_backward", "match_features"]
+__all__ = [
+    "attention_pooling",
+    "dgcnn",
+    "dgcnn_backward",
+    "dilated_conv1d",
+    "dilated_gated_conv1d",
+    "dilated_gated_conv1d_backward",
+    "masked_max_pooling",
+    "masked_mean_pooling",
+    "match_features",
+    "packed",
+]
+
+
+_TYPES: dict[str, tuple[Any, Any]] = {
+    "f": (native.LayerFloat32, native.PackedFloat32),
+    "d": (native.LayerFloat64, native.PackedFloat64),
+    "E": (native.LayerBfloat16, native.PackedBfloat16),
+}
 
 
 def _finish(y: Array, kind: np.dtype[Any], out: Array | None) -> Array:
@@ -34,24 +52,26 @@ def _finish(y: Array, kind: np.dtype[Any], out: Array | None) -> Array:
 
 def _layer(layer: Any, kind: np.dtype[Any]) -> Any:
     """Return the layer as the compiled module holds it, in the type that it computes in."""
-    if layer.weight.dtype is not kind:
+    held, kept = _TYPES[kind.char]
+    packed = layer.packed if type(layer.packed) is kept else None
+    weight, bias = layer.weight, layer.bias
+    if kind.itemsize == 2:
+        weight, bias = weight.view(np.uint16), widened(bias)
+    elif weight.dtype is not kind:
         layer = layer.astype(kind)
+        weight, bias = layer.weight, layer.bias
     shortcut, shortcut_bias = layer.shortcut or (None, None)
     gamma, beta, alpha = layer.norm or (None, None, 0.0)
-    return (native.LayerFloat32 if kind.char == "f" else native.LayerFloat64)(
-        layer.weight,
-        layer.bias,
-        layer.dilation,
-        layer.padding == "causal",
-        layer.skip,
-        layer.gate == "first",
-        layer.mask_input,
-        shortcut,
-        shortcut_bias,
-        gamma,
-        beta,
-        alpha,
-    )
+    options = layer.dilation, layer.padding == "causal", layer.skip, layer.gate == "first", layer.mask_input
+    return held(weight, bias, *options, shortcut, shortcut_bias, gamma, beta, alpha, packed)
+
+
+def packed(layer: Any) -> Any:
+    """Keep the weight in the order of kernels, in the type that they compute in."""
+    kind = layer.weight.dtype
+    if kind.itemsize == 2 and not _multiplied_as_is(layer):
+        kind = np.dtype(np.float32)
+    return _layer(layer, kind).pack()
 
 
 def _forward(
@@ -60,15 +80,12 @@ def _forward(
     """Return one layer of `x`; in float32 for half types that are not multiplied as they are."""
     result: Array
     if x.dtype.itemsize == 2 and _multiplied_as_is(layer):
-        bias, options = widened(layer.bias), (layer.dilation, layer.padding == "causal", layer.skip)
-        given = x.view(np.uint16), layer.weight.view(np.uint16), bias, *options, layer.gate == "first"
-        bits, parts = native.forward_bfloat16(*given, layer.mask_input, mask, drop, seed, kept is not None)
+        given = x.view(np.uint16), _layer(layer, x.dtype), mask, drop, seed, None, kept is not None
+        bits, parts = native.forward(*given)
         result = bits.view(x.dtype)
-        if kept is not None:
-            kept.append((widened(x), parts))
-        return result
-    x = widened(x)
-    result, parts = native.forward(x, _layer(layer, x.dtype), mask, drop, seed, out, kept is not None)
+    else:
+        x = widened(x)
+        result, parts = native.forward(x, _layer(layer, x.dtype), mask, drop, seed, out, kept is not None)
     if kept is not None:
         kept.append((x, parts))
     return result
@@ -76,7 +93,7 @@ def _forward(
 
 def _multiplied_as_is(layer: Any) -> bool:
     usual = layer.weight.dtype.char != "e" and layer.shortcut is None and layer.norm is None
-    return usual and layer.weight.shape[1] % 2 == 0 and layer.weight.shape[1] >= 16 and core.bf16_products()
+    return usual and layer.weight.shape[1] % 2 == 0 and layer.weight.shape[1] >= 16 and core.half_products() != "none"
 
 
 def dilated_gated_conv1d(
@@ -103,7 +120,13 @@ def dgcnn(
 def _gradients(
     dy: Array, x: Array, layer: Any, mask: Array | None, drop: float, seed: int, parts: Array | None
 ) -> list[Any]:
-    """Return the gradients of one layer as its public function does, not yet rounded."""
+    """Return the gradients of one layer as its public function does; those of weights are not yet rounded."""
+    kind = layer.weight.dtype
+    if kind.itemsize == 2 and _multiplied_as_is(layer):
+        dy, x = (np.ascontiguousarray(rounded(each, kind)).view(np.uint16) for each in (dy, x))
+        bits, dweight, dbias, *_ = native.backward(dy, x, _layer(layer, kind), mask, drop, seed, parts)
+        return [bits.view(kind), dweight, dbias]
+    dy, x = widened(dy), widened(x)
     dx, dweight, dbias, dshortcut, dshortcut_bias, dgamma, dbeta, dalpha = native.backward(
         dy, x, _layer(layer, x.dtype), mask, drop, seed, parts
     )
@@ -119,7 +142,7 @@ def dilated_gated_conv1d_backward(
     grad: Array, x: Array, layer: Any, mask: Array | None, drop: float, seed: int, parts: Array | None
 ) -> tuple[Any, ...]:
     """Gradients of one layer."""
-    return tuple(rounded(_gradients(widened(grad), widened(x), layer, mask, drop, seed, parts), x.dtype))
+    return tuple(rounded(_gradients(grad, x, layer, mask, drop, seed, parts), x.dtype))
 
 
 def dgcnn_backward(
@@ -131,13 +154,63 @@ def dgcnn_backward(
     given: list[tuple[Array, Array | None]] = [(x, None)] if kept is None else list(kept)
     for layer, key in zip(layers[: len(layers) - len(given)], keys, strict=False):
         given.append((_forward(given[-1][0], layer, mask, drop, key, None, None), None))
-    dx: Array = widened(grad)
+    dx = grad
     gradients: list[tuple[Any, ...]] = []
     for i in reversed(range(len(layers))):
-        dx, *rest = _gradients(dx, widened(given[i][0]), layers[i], mask, drop, keys[i], given[i][1])
+        dx, *rest = _gradients(dx, given[i][0], layers[i], mask, drop, keys[i], given[i][1])
         gradients.insert(0, tuple(rest))
     result: tuple[Array, list[tuple[Any, ...]]] = rounded((dx, gradients), kind)
     return result
+
+
+def dilated_conv1d(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    mask: Array | None,
+    dilation: int,
+    padding: str,
+    activation: str | None,
+    pool: int,
+    out: Array | None,
+) -> Array:
+    """One convolution without a gate."""
+    options = dilation, padding == "causal", activation or "none", pool
+    target = out if x.dtype.itemsize > 2 else None
+    run: Any = native.dilated_float64 if x.dtype.char == "d" else native.dilated_float32
+    return _finish(run(widened(x), widened(weight), widened(bias), mask, *options, target), x.dtype, out)
+
+
+def attention_pooling(
+    x: Array,
+    hidden: Array,
+    output: Array,
+    mask: Array | None,
+    activation: str,
+    hidden_bias: Array | None,
+    output_bias: float,
+) -> Array:
+    """Weighted mean over time; `output_bias` moves all scores of a sequence and changes nothing."""
+    h, o, b = widened(hidden), widened(np.ascontiguousarray(output)), widened(hidden_bias)
+    run: Any = native.attention_pooled_float64 if x.dtype.char == "d" else native.attention_pooled_float32
+    result: Array = rounded(run(widened(x), h, o, mask, activation == "swish", b), x.dtype)
+    return result
+
+
+def _pooled(x: Array, mask: Array | None, *, largest: bool) -> Array:
+    run: Any = native.pooled_float64 if x.dtype.char == "d" else native.pooled_float32
+    result: Array = rounded(run(widened(x), mask, largest), x.dtype)
+    return result
+
+
+def masked_max_pooling(x: Array, mask: Array | None) -> Array:
+    """Largest value over time."""
+    return _pooled(x, mask, largest=True)
+
+
+def masked_mean_pooling(x: Array, mask: Array | None) -> Array:
+    """Mean over time."""
+    return _pooled(x, mask, largest=False)
 
 
 def match_features(question: Array, passage: Array) -> Array:

@@ -5,6 +5,7 @@ from kxfast.backends.reference.conv.gated import (
     dgcnn_backward,
     dilated_gated_conv1d,
     dilated_gated_conv1d_backward,
+    packed,
 )
 from kxfast.backends.reference.conv.matching import match_features
 from kxfast.backends.reference.conv.plain import dilated_conv1d
@@ -26,4 +27,5 @@ __all__ = [
     "masked_max_pooling",
     "masked_mean_pooling",
     "match_features",
+    "packed",
 ]

@@ -182,10 +182,14 @@ def dgcnn_backward(
     gradients: list[tuple[Any, ...]] = []
     for i in reversed(range(len(layers))):
         given, parts = kept[i]
-        dx, *rest = _backward(_working_layer(layers[i]), dx, given, mask, drop, (seed + i) % 2**64, parts)
+        dx, *rest = _backward(_working_layer(layers[i]), dx, working(given), mask, drop, (seed + i) % 2**64, parts)
         gradients.insert(0, tuple(rest))
     rounded: tuple[Array, list[tuple[Any, ...]]] = _rounded((dx, gradients), kind)
     return rounded
+
+
+def packed(layer: Any) -> None:
+    """Nothing is kept: weights are read as they are."""
 
 
 def dilated_gated_conv1d(

@@ -76,6 +76,7 @@ def dilated_conv1d(
     dilation: int,
     padding: str,
     activation: str | None,
+    pool: int,
     out: Array | None,
 ) -> Array:
     kind = x.dtype
@@ -86,4 +87,7 @@ def dilated_conv1d(
     if activation == "relu_pair_sum":
         half = h.shape[2] // 2
         h = h[..., :half] + h[..., half:]
+    if pool > 1:
+        windows = h.shape[1] // pool
+        h = h[:, : windows * pool].reshape(h.shape[0], windows, pool, h.shape[2]).max(2)
     return finish(h, kind, out)

@@ -1,0 +1,65 @@
+// Sums of outer products over rows, in tasks that own some of the sums.
+#pragma once
+
+#include "conv/common.hpp"
+
+namespace kxfast::conv {
+
+// What a panel of a gradient is for: its first column, and `padded` of them.
+struct Columns {
+  int64_t first, padded;
+};
+
+// One factor by pointers to its rows; the other by numbers of its rows.
+template <class T>
+struct Factors {
+  const T* const* x;
+  const T* z;
+  const int64_t* number;
+};
+
+constexpr int64_t kSumRows = 128, kHeight = 48, kPanelBytes = 256;
+
+// write(tap, first channel, height, panel, sums) for the products x'z over `count` rows for all taps,
+// channels and panels. `from(tap)` says where the rows are, and `panel_at(p)` which columns of z.
+template <class T, class From, class PanelAt, class Write>
+void outer_pass(int64_t count, int64_t taps, int64_t channels, From&& from, int64_t z_stride, int64_t panels,
+                PanelAt&& panel_at, Write&& write) {
+  const auto kernel = KXFAST_PICK(void (*)(const OuterBlock<T>&), outer);
+  const int64_t height =
+      taps * panels * ((channels + kHeight - 1) / kHeight) < 8 * num_threads() ? kHeight / 2 : kHeight;
+  const int64_t pieces = (channels + height - 1) / height;
+  const auto task = [&](int64_t i) {
+    alignas(64) T sum[kHeight * kPanelBytes / sizeof(T)];
+    const int64_t tap = i / pieces % taps, first = i % pieces * height, p = i / pieces / taps;
+    const Columns at = panel_at(p);
+    const Factors<T> factors = from(tap);
+    OuterBlock<T> block{nullptr,
+                        factors.z + at.first,
+                        nullptr,
+                        z_stride,
+                        0,
+                        first,
+                        std::min(height, channels - first),
+                        at.padded,
+                        sum};
+    std::fill(sum, sum + block.height * block.width, T{0});
+    for (int64_t row = 0; row < count; row += kSumRows) {
+      block.x = factors.x + row;
+      block.number = factors.number + row;
+      block.count = std::min(kSumRows, count - row);
+      kernel(block);
+    }
+    write(tap, first, block.height, p, sum);
+  };
+  const double work = static_cast<double>(count * taps) * static_cast<double>(channels * panels * 32);
+  parallel_for(panels * taps * pieces, task, work < 2e6 ? 1 : 0);
+}
+
+// Sets or adds to some numbers.
+template <class T>
+void put(const T* from, int64_t count, T* to, bool fresh) {
+  for (int64_t i = 0; i < count; ++i) to[i] = fresh ? from[i] : to[i] + from[i];
+}
+
+}  // namespace kxfast::conv
