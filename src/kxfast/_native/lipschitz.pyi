@@ -268,3 +268,14 @@ def spectral_normalize_backward(
     """
     Gradients for the weights, and the inner products of each with its gradient. None: convert the lists.
     """
+
+def state_step(
+    weights: list[typing.Any],
+    blocks: list[typing.Any],
+    tol: typing.SupportsFloat | typing.SupportsIndex,
+    upper: typing.SupportsInt | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+) -> list[typing.Any]:
+    """
+    For each layer ((lower, upper, steps), (new block, its best output, u, v)); blocks (rank, n).
+    """

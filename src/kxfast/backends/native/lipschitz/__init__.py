@@ -5,7 +5,11 @@ from kxfast.backends.native.lipschitz.convolution import conv_power_iteration, c
 from kxfast.backends.native.lipschitz.gradients import residual_backward
 from kxfast.backends.native.lipschitz.network import forward, jvp, logdet_series, residual_inverse, vjp
 from kxfast.backends.native.lipschitz.norms import spectral_norm
-from kxfast.backends.native.lipschitz.training import spectral_normalize, spectral_normalize_backward
+from kxfast.backends.native.lipschitz.training import (
+    spectral_normalize,
+    spectral_normalize_backward,
+    state_step,
+)
 
 DTYPES = "fd"
 
@@ -22,5 +26,6 @@ __all__ = [
     "spectral_norm",
     "spectral_normalize",
     "spectral_normalize_backward",
+    "state_step",
     "vjp",
 ]
