@@ -15,6 +15,10 @@ class NetworkFloat32:
         """
         The output of each sample.
         """
+    def jacobian(self, x: numpy.typing.NDArray[numpy.float32]) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        (batch, outputs, inputs).
+        """
     def jvp(
         self, x: numpy.typing.NDArray[numpy.float32], tangent: numpy.typing.NDArray[numpy.float32]
     ) -> numpy.typing.NDArray[numpy.float32]:
@@ -64,6 +68,10 @@ class NetworkFloat64:
     def forward(self, x: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
         """
         The output of each sample.
+        """
+    def jacobian(self, x: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        (batch, outputs, inputs).
         """
     def jvp(
         self, x: numpy.typing.NDArray[numpy.float64], tangent: numpy.typing.NDArray[numpy.float64]

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
 from math import gcd, inf
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kxfast._native import core
 from kxfast._native import lipschitz as native
 from kxfast.backends.native.lipschitz import tori
+from kxfast.backends.native.lipschitz.lapack import dealt
 from kxfast.backends.native.lipschitz.norms import UPPER, number, share, spectral_norm
+from kxfast.backends.reference.lipschitz import convolution as definition
 from kxfast.backends.reference.lipschitz.convolution import Geometry, Shape, frequency_blocks, matrix, output_shape
 from kxfast.backends.reference.lipschitz.norms import UNSEEN, WRITTEN_OUT, Ends, scaled_ends, torus_of
 
 Array = NDArray[Any]
 ROUND = 2.0**-53
+SEEN = 1e5  # a singular value of at least its part of the largest is found by squares, to 1e-6 of itself
 LARGEST = 320  # side of a block whose values are found here: larger ones leave the caches
 
 
@@ -109,10 +109,7 @@ def conv_singular_values(weight: Array, input_shape: Shape, geometry: Geometry) 
         found: Array = native.circular_values(*tori.matrices(weight.astype(np.float64), input_shape, geometry))
         return found.astype(weight.dtype)
     blocks = frequency_blocks(weight, input_shape, geometry)
-    rows = blocks.reshape(-1, *blocks.shape[-2:])
-    parts = np.array_split(rows, core.get_num_threads())
-    with _one_thread_each(), ThreadPoolExecutor(len(parts)) as pool:
-        values = np.concatenate(list(pool.map(lambda each: np.linalg.svd(each, compute_uv=False), parts)))
+    values = dealt(lambda part: np.linalg.svd(part, compute_uv=False), blocks.reshape(-1, *blocks.shape[-2:]))
     values = values.reshape(*blocks.shape[:-2], -1)
     side = input_shape[-1] // geometry.stride[-1]
     mirrored = np.take(values, np.arange(1, (side + 1) // 2), axis=len(input_shape) - 1)
@@ -122,11 +119,44 @@ def conv_singular_values(weight: Array, input_shape: Shape, geometry: Geometry) 
     return result
 
 
-def _one_thread_each() -> AbstractContextManager[Any]:
-    """Keep LAPACK from starting threads of its own under ours, where threadpoolctl is there to tell it."""
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        return nullcontext()
-    limits: AbstractContextManager[Any] = threadpool_limits(1, "blas")
-    return limits
+def clip_conv_norm(weight: Array, input_shape: Shape, bound: float, n_iter: int) -> Array:
+    """See the reference; here by eigenvectors of Gram matrices, LAPACK's, of the frequencies that exceed the bound.
+
+    K - K sum over sigma > bound of (1 - bound / sigma) v v' is K with its singular values clipped. Where the bound is
+    so far below the norm that squares would lose them, the reference decomposes K itself.
+    """
+    axes = tuple(range(len(input_shape)))
+    support = tuple(slice(k) for k in weight.shape[2:])
+    w = np.moveaxis(weight.astype(np.float64), (0, 1), (-2, -1))
+    for _ in range(n_iter):
+        blocks = np.fft.rfftn(w, input_shape, axes)
+        flat = blocks.reshape(-1, *w.shape[-2:])
+        squares = np.einsum("nij,nij->n", flat, flat.conj()).real
+        if squares.max(initial=0.0) > (SEEN * bound) ** 2:
+            return definition.clip_conv_norm(weight, input_shape, bound, n_iter)
+        which = np.flatnonzero(squares > bound**2)  # no more than the Frobenius norm is needed for the others
+        clipped, beyond = _clipped(flat[which], bound)
+        if not beyond:
+            break
+        flat[which] = clipped
+        w = np.fft.irfftn(blocks, input_shape, axes)[support]
+    return np.moveaxis(w, (-2, -1), (0, 1))
+
+
+def _clipped(blocks: Array, bound: float) -> tuple[Array, bool]:
+    """Return the blocks with their singular values clipped, and whether one was above the bound."""
+    if not len(blocks):
+        return blocks, False
+    wide = blocks.shape[1] < blocks.shape[2]
+    if wide:
+        blocks = blocks.conj().swapaxes(1, 2)
+
+    def part(some: Array) -> Array:
+        values, vectors = np.linalg.eigh(some.conj().swapaxes(1, 2) @ some)
+        sigma = np.sqrt(np.maximum(values, bound**2))
+        seen.append(bool((values > bound**2).any()))
+        return some - (some @ vectors * (1 - bound / sigma)[:, None, :]) @ vectors.conj().swapaxes(1, 2)
+
+    seen: list[bool] = []
+    found = dealt(part, blocks)
+    return found.conj().swapaxes(1, 2) if wide else found, any(seen)
