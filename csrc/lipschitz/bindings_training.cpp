@@ -203,7 +203,8 @@ py::list state_step(const py::list& weights, const py::list& blocks, double tol,
       if (!job.advance(0)) return;
       const Stream random(seed, i);
       Followed& each = layers[i];
-      each.floats ? each.step(each.floats, wanted, random, job) : each.step(each.doubles, wanted, random, job);
+      each.floats ? each.step(each.floats, wanted, random, job)
+                  : each.step(each.doubles, wanted, random, job);
     });
   });
   py::list found;

@@ -82,7 +82,8 @@ template <class T>
 void combine(const double* shares, const Buffer<T>& x, int64_t rank, int64_t n, double* to) {
   std::fill(to, to + n, 0.0);
   for (int64_t j = 0; j < rank; ++j)
-    for (int64_t i = 0; i < n; ++i) to[i] += shares[j] * static_cast<double>(x[static_cast<size_t>(j * n + i)]);
+    for (int64_t i = 0; i < n; ++i)
+      to[i] += shares[j] * static_cast<double>(x[static_cast<size_t>(j * n + i)]);
 }
 
 // Makes direction `number` orthogonal to those before it, and of length 1: itself, or else the first unit

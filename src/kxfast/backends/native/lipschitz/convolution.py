@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
 from math import gcd, inf
 from typing import Any
 
@@ -12,13 +14,11 @@ from kxfast._native import lipschitz as native
 from kxfast.backends.native.lipschitz import tori
 from kxfast.backends.native.lipschitz.lapack import dealt
 from kxfast.backends.native.lipschitz.norms import UPPER, number, share, spectral_norm
-from kxfast.backends.reference.lipschitz import convolution as definition
 from kxfast.backends.reference.lipschitz.convolution import Geometry, Shape, frequency_blocks, matrix, output_shape
-from kxfast.backends.reference.lipschitz.norms import UNSEEN, WRITTEN_OUT, Ends, scaled_ends, torus_of
+from kxfast.backends.reference.lipschitz.norms import REPEATED, UNSEEN, WRITTEN_OUT, Ends, scaled_ends, torus_of
 
 Array = NDArray[Any]
 ROUND = 2.0**-53
-SEEN = 1e5  # a singular value of at least its part of the largest is found by squares, to 1e-6 of itself
 LARGEST = 320  # side of a block whose values are found here: larger ones leave the caches
 
 
@@ -71,7 +71,7 @@ def conv_spectral_norm(
     if largest == 0 or 0 in size:
         return Ends(0.0, inf if upper is None else 0.0, 0, np.zeros(outer), np.zeros(inner))
     torus, exact, factor = torus_of(input_shape, outer[1:], weight.shape[2:], geometry)
-    if not exact and size[0] * size[1] <= WRITTEN_OUT:
+    if not exact and size[0] * size[1] <= (WRITTEN_OUT if factor == 1 else REPEATED):
         written = np.ascontiguousarray(matrix(weight.astype(np.float64), input_shape, geometry))
         found = spectral_norm(written[None], tol, upper, failure, None, key)
         low, high, steps, u, v = (each[0] for each in found)
@@ -120,43 +120,29 @@ def conv_singular_values(weight: Array, input_shape: Shape, geometry: Geometry) 
 
 
 def clip_conv_norm(weight: Array, input_shape: Shape, bound: float, n_iter: int) -> Array:
-    """See the reference; here by eigenvectors of Gram matrices, LAPACK's, of the frequencies that exceed the bound.
-
-    K - K sum over sigma > bound of (1 - bound / sigma) v v' is K with its singular values clipped. Where the bound is
-    so far below the norm that squares would lose them, the reference decomposes K itself.
-    """
+    """See the reference; threads share the frequencies, and a Cholesky factorisation tells which need no clipping."""
     axes = tuple(range(len(input_shape)))
     support = tuple(slice(k) for k in weight.shape[2:])
     w = np.moveaxis(weight.astype(np.float64), (0, 1), (-2, -1))
     for _ in range(n_iter):
         blocks = np.fft.rfftn(w, input_shape, axes)
-        flat = blocks.reshape(-1, *w.shape[-2:])
-        squares = np.einsum("nij,nij->n", flat, flat.conj()).real
-        if squares.max(initial=0.0) > (SEEN * bound) ** 2:
-            return definition.clip_conv_norm(weight, input_shape, bound, n_iter)
-        which = np.flatnonzero(squares > bound**2)  # no more than the Frobenius norm is needed for the others
-        clipped, beyond = _clipped(flat[which], bound)
-        if not beyond:
+        clipped = dealt(partial(_clipped, bound=bound), blocks.reshape(-1, *w.shape[-2:]))
+        if np.array_equal(clipped, blocks.reshape(clipped.shape)):
             break
-        flat[which] = clipped
-        w = np.fft.irfftn(blocks, input_shape, axes)[support]
+        w = np.fft.irfftn(clipped.reshape(blocks.shape), input_shape, axes)[support]
     return np.moveaxis(w, (-2, -1), (0, 1))
 
 
-def _clipped(blocks: Array, bound: float) -> tuple[Array, bool]:
-    """Return the blocks with their singular values clipped, and whether one was above the bound."""
-    if not len(blocks):
-        return blocks, False
-    wide = blocks.shape[1] < blocks.shape[2]
-    if wide:
-        blocks = blocks.conj().swapaxes(1, 2)
-
-    def part(some: Array) -> Array:
-        values, vectors = np.linalg.eigh(some.conj().swapaxes(1, 2) @ some)
-        sigma = np.sqrt(np.maximum(values, bound**2))
-        seen.append(bool((values > bound**2).any()))
-        return some - (some @ vectors * (1 - bound / sigma)[:, None, :]) @ vectors.conj().swapaxes(1, 2)
-
-    seen: list[bool] = []
-    found = dealt(part, blocks)
-    return found.conj().swapaxes(1, 2) if wide else found, any(seen)
+def _clipped(blocks: Array, bound: float) -> Array:
+    """Return the blocks with their singular values clipped."""
+    result = blocks.copy()
+    across = blocks.shape[1] < blocks.shape[2]
+    for i, k in enumerate(blocks):
+        gram = k @ k.conj().T if across else k.conj().T @ k
+        with suppress(np.linalg.LinAlgError):
+            np.linalg.cholesky(bound**2 * np.eye(len(gram)) - gram)
+            continue
+        u, s, vh = np.linalg.svd(k, full_matrices=False)
+        if s.max() > bound:
+            result[i] = (u * np.minimum(s, bound)) @ vh
+    return result
