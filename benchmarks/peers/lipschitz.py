@@ -116,6 +116,19 @@ def sedghi(weight: Array, shape: Sequence[int]) -> Call:
     return lambda: np.linalg.svd(np.fft.fftn(kernel, tuple(shape), axes=axes), compute_uv=False)
 
 
+def sedghi_clip(weight: Array, shape: Sequence[int], bound: float) -> Call:
+    """The same authors' projection: all frequencies, clipped, cut to the kernel's support."""
+    kernel = np.ascontiguousarray(np.moveaxis(weight, (0, 1), (-1, -2)))
+    axes = list(range(len(shape)))
+
+    def run() -> Array:
+        u, s, vh = np.linalg.svd(np.fft.fftn(kernel, tuple(shape), axes=axes), full_matrices=False)
+        clipped = np.fft.ifftn((u * np.minimum(s, bound)[..., None, :]) @ vh, axes=axes).real
+        return clipped[tuple(slice(k) for k in weight.shape[2:])]
+
+    return run
+
+
 def half_frequencies(weight: Any, shape: Sequence[int]) -> Call:
     return lambda: torch.linalg.svdvals(frequency_blocks(weight, shape))
 
@@ -203,5 +216,19 @@ def series(g: Callable[[Any], Any], x: Any, probe: Any, terms: int) -> Call:
             (w,) = torch.autograd.grad(value, leaf, w, retain_graph=k < terms)
             total = total + (-1) ** (k + 1) / k * (w * probe).flatten(1).sum(1)
         return total
+
+    return run
+
+
+def exact_logdet(g: Callable[[Any], Any], x: Any) -> Call:
+    """Jacobians by reverse mode, vectorised over samples, and one factorisation each.
+
+    On one at a time: with several threads MKL's batched factorisation reports errors and its result is wrong.
+    """
+    jacobian = torch.vmap(torch.func.jacrev(lambda sample: g(sample[None])[0]))
+
+    def run() -> Any:
+        shifted = torch.eye(x.shape[1]) + jacobian(x)
+        return torch.stack([torch.linalg.slogdet(each)[1] for each in shifted])
 
     return run

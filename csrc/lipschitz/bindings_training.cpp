@@ -104,22 +104,22 @@ py::object step(const Arrays<T>& weights, const Arrays<T>& us, const Arrays<T>& 
     next = std::copy_n(vs.data(i), vs.count(i), std::copy_n(us.data(i), us.count(i), next));
   }
   bool finite = true;
-  {
-    py::gil_scoped_release nogil;
+  PythonJob job(0, py::none());
+  job.run([&] {
     const auto write = [&](size_t i) {
       if (targets[i] && std::isfinite(sigma[i]))
         scale(weights.data(i), weights.count(i), static_cast<T>(factor[i]), targets[i]);
     };
     const auto one = [&](size_t i) {
       T *u = state[i], *v = u + us.count(i);
-      sigma[i] = normalize_step(weights.data(i), weights.rows(i), weights.cols(i), u, v, n_iter);
+      sigma[i] = normalize_step(weights.data(i), weights.rows(i), weights.cols(i), u, v, n_iter, job);
       factor[i] = factor_of(sigma[i], coeff, hard);
-      if (!in_place) write(i);  // while the weight is in the cache
+      if (!in_place && !job.stopped()) write(i);  // while the weight is in the cache
     };
     each_layer(weights, one);
     for (size_t i = 0; i < count; ++i) finite = finite && std::isfinite(sigma[i]);
-    if (in_place && finite) each_layer(weights, write);
-  }
+    if (in_place && finite && !job.stopped()) each_layer(weights, write);
+  });
   for (size_t i = 0; i < count && finite; ++i) {
     std::copy_n(state[i], us.count(i), us.data(i));
     std::copy_n(state[i] + us.count(i), vs.count(i), vs.data(i));

@@ -19,6 +19,7 @@ from kxfast.backends.reference.lipschitz.norms import REPEATED, UNSEEN, WRITTEN_
 
 Array = NDArray[Any]
 ROUND = 2.0**-53
+AT_ONCE = 2**21  # entries of blocks, times taps, that are made between two looks at Ctrl-C
 LARGEST = 320  # side of a block whose values are found here: larger ones leave the caches
 
 
@@ -108,9 +109,15 @@ def conv_singular_values(weight: Array, input_shape: Shape, geometry: Geometry) 
     if weight.dtype == np.float32 and weight.size and side <= LARGEST and np.all(np.array(input_shape) > 0):
         found: Array = native.circular_values(*tori.matrices(weight.astype(np.float64), input_shape, geometry))
         return found.astype(weight.dtype)
-    blocks = frequency_blocks(weight, input_shape, geometry)
-    values = dealt(lambda part: np.linalg.svd(part, compute_uv=False), blocks.reshape(-1, *blocks.shape[-2:]))
-    values = values.reshape(*blocks.shape[:-2], -1)
+    sides = [n // s for n, s in zip(input_shape, geometry.stride, strict=True)]
+    sides[-1] = sides[-1] // 2 + 1
+    each = max(1, int(np.prod(sides[1:]))) * weight.size * int(np.prod(geometry.stride))
+    parts = []
+    for begin in range(0, sides[0], step := max(1, AT_ONCE // max(1, each))):
+        blocks = frequency_blocks(weight, input_shape, geometry, slice(begin, begin + step))
+        found = dealt(lambda part: np.linalg.svd(part, compute_uv=False), blocks.reshape(-1, *blocks.shape[-2:]))
+        parts.append(found.reshape(*blocks.shape[:-2], -1))
+    values = np.concatenate(parts) if parts else np.zeros((*sides, 1, 0))
     side = input_shape[-1] // geometry.stride[-1]
     mirrored = np.take(values, np.arange(1, (side + 1) // 2), axis=len(input_shape) - 1)
     everything = np.concatenate([values.ravel(), mirrored.ravel()])

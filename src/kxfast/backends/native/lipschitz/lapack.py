@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kxfast._native import core
 
 Array = NDArray[Any]
-MOMENT = 2e8  # operations in a piece: Ctrl-C waits for the pieces that have begun
+MOMENT = 2e7  # operations in a piece: Ctrl-C waits for the pieces that have begun
 
 
 def dealt(function: Callable[[Array], Array], stack: Array) -> Array:
