@@ -137,6 +137,7 @@ def training(rounds: int) -> Rows:
         rows += show(f"training step {count}x{m}x{n}", calls | theirs, rounds, {})
         state = L.SpectralState(ws)
         both = {"kxfast": state.step, "kxfast, estimate": partial(state.step, upper=None)}
+        both["NumPy block step, eigvalsh(Gram)"] = peers.state(ws)
         rows += show(f"state of {count}x{m}x{n}, interval of each", both, rounds, {})
         us, vs = ([x / np.linalg.norm(x) for x in each] for each in (us, vs))
         grads = [normal(m, n) for _ in range(count)]

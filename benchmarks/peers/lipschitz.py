@@ -150,6 +150,18 @@ def training(shapes: Sequence[tuple[int, int]]) -> dict[str, Call]:
     return {"torch hook": hooked, "torch parametrization": parametrized}
 
 
+def state(ws: Sequence[Array]) -> Call:
+    """A step of block iteration with Rayleigh-Ritz for each layer, and its norm."""
+    blocks = [np.linalg.qr(np.random.default_rng(0).standard_normal((w.shape[1], 4), np.float32))[0] for w in ws]
+
+    def run() -> list[Array]:
+        for i, w in enumerate(ws):
+            blocks[i] = np.linalg.svd(w.T @ np.linalg.qr(w @ blocks[i])[0], full_matrices=False)[0]
+        return [gram_eigenvalues(w)() for w in ws]
+
+    return run
+
+
 def gradients(ws: Sequence[Array], us: Sequence[Array], vs: Sequence[Array], grads: Sequence[Array]) -> Call:
     """Gradients through W / max(1, u'Wv / 0.9), the graph kept from one call to the next."""
     leaves = [torch.from_numpy(w).requires_grad_() for w in ws]
