@@ -39,7 +39,7 @@ def in_turn(calls: Calls, rounds: int, budget: float = 60.0) -> dict[str, float]
 
 def turn(call: Callable[[], Any]) -> float:
     """Return seconds of one call; of a short one the median of many, after one that fills caches and wakes threads."""
-    time.sleep(0.01)  # the threads of the one before go to sleep
+    settle()
     taken = seconds(call)
     if taken > LONG:
         return taken
@@ -47,6 +47,15 @@ def turn(call: Callable[[], Any]) -> float:
     while sum(each) < LONG or len(each) < MIN_CALLS:
         each.append(seconds(call))
     return statistics.median(each)
+
+
+def settle(step: float = 0.01, longest: float = 1.0) -> None:
+    """Wait until the threads of the call before are asleep; one library frees its memory for a tenth of a second."""
+    for _ in range(round(longest / step)):
+        before = time.process_time()
+        time.sleep(step)
+        if time.process_time() - before < step / 10:
+            return
 
 
 def seconds(call: Callable[[], Any]) -> float:

@@ -125,6 +125,9 @@ def test_operators_pass_torchs_own_checks() -> None:
     q, k = (torch.randn(1, 2, 4, 3, requires_grad=True) for _ in range(2))
     bias, mask = torch.randn(4, 4, requires_grad=True), torch.ones(4, 4, dtype=torch.bool)
     torch.library.opcheck(attention.custom, (q, k, k.detach().clone(), bias, mask, "", None))
+    inside = [torch.randn(2, 5, 3, 4).transpose(1, 2).requires_grad_() for _ in range(3)]  # heads inside of rows
+    torch.library.opcheck(attention.custom, (*inside, None, None, "", None))
+    assert kt.scaled_dot_product_attention(*inside).transpose(1, 2).is_contiguous()
     weights = [torch.randn(3, 4, requires_grad=True), torch.randn(2, 3, requires_grad=True)]
     us, vs = [torch.randn(3), torch.randn(2)], [torch.randn(4), torch.randn(3)]
     torch.library.opcheck(spectral, (weights, us, vs, 0.9, 1, "hard"))

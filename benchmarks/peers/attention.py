@@ -14,6 +14,7 @@ import numpy as np
 
 Call = Callable[[], Any]
 NONE: dict[str, Call] = {}
+LARGEST = 2 << 30  # bytes of one array of scores
 
 
 class Problem:
@@ -140,8 +141,12 @@ def wide(array: Any) -> Any:
 
 
 def jax_calls(problem: Problem) -> dict[str, Call]:
-    """JAX on all cores of the process, which it takes no other number of."""
+    """JAX on all cores of the process, which it takes no other number of; it keeps several arrays of all scores."""
     import jax
+
+    b, h, length, _ = problem.x[0].shape
+    if b * h * length * length * 4 > LARGEST:
+        return NONE
 
     x = [jax.numpy.asarray(np.ascontiguousarray(each.transpose(0, 2, 1, 3))) for each in (*problem.x, problem.grad)]
     options: dict[str, Any] = {}

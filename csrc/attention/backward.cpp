@@ -2,6 +2,7 @@
 // in order. Runs add to dq in parts of their own, which are summed in order of the runs. How many runs there
 // are depends on sizes alone, so that results do not depend on the number of threads.
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "attention/problem.hpp"
@@ -31,10 +32,54 @@ inline bool finite(const double* x, int64_t count) {
   return strange == 0;
 }
 
+// The kernels of a type. `add` leaves out, if `selected`, what is not allowed and may be NaN or infinite.
 template <class T>
-using AddGradients = void (*)(const Backward<T>&, int64_t, bool);
+struct Kernels {
+  static constexpr bool kSelects = true;
+  void (*const add)(const Backward<T>&, int64_t,
+                    bool) = KXFAST_PICK(void (*)(const Backward<T>&, int64_t, bool), add_gradients);
+  void (*const share)(const T*, const T*, T, int64_t, T*,
+                      T*) = KXFAST_PICK(void (*)(const T*, const T*, T, int64_t, T*, T*), row_share);
+
+  static void write(const T* from, int64_t count, T scale, T* to) {
+    for (int64_t j = 0; j < count; ++j) to[j] = from[j] * scale;
+  }
+};
+
+// Queries and their gradients two by two, keys two by two: what the products of pairs read besides.
 template <class T>
-using RowShares = void (*)(const T*, const T*, const T*, int64_t, int64_t, T*, T*);
+struct Pairs {
+  Pairs(const Rows<T>&, const Rows<T>&, const Rows<T>&, const Sizes&) {}
+  void into(Backward<T>&, int64_t, int64_t, const Sizes&) const {}
+};
+
+#ifdef KXFAST_X86
+template <>
+struct Kernels<Bfloat16> {
+  static constexpr bool kSelects = false;
+  static void add(const Backward<Bfloat16>& head, int64_t tile, bool) {
+    avx512_bf16::add_gradients(head, tile);
+  }
+  static constexpr auto share = avx512_bf16::row_share;
+  static constexpr auto write = avx512_bf16::write_scaled;
+};
+
+template <>
+struct Pairs<Bfloat16> {
+  Buffer<Bfloat16> q, k, dout;
+
+  Pairs(const Rows<Bfloat16>& queries, const Rows<Bfloat16>& keys, const Rows<Bfloat16>& gradients,
+        const Sizes& n)
+      : q(paired(queries, n.batch * n.heads, n.q_len)),
+        k(paired(keys, n.batch * n.key_heads, n.k_len)),
+        dout(paired(gradients, n.batch * n.heads, n.q_len)) {}
+  void into(Backward<Bfloat16>& x, int64_t head, int64_t kv, const Sizes& n) const {
+    const int64_t first = head * (n.q_len + n.q_len % 2);
+    x.q_pairs = q.data() + first * x.d_row, x.dout_pairs = dout.data() + first * x.dv_row;
+    x.k = k.data() + kv * (n.k_len + n.k_len % 2) * x.d_row;
+  }
+};
+#endif
 
 template <class T>
 class Call {
@@ -48,6 +93,7 @@ class Call {
         q_(of_queries(x.q, n_.d)),
         k_(of_keys(x.k, n_.d)),
         dout_(of_queries(given.dout, n_.dv)),
+        pairs_(q_, k_, dout_, n_),
         keys_(packed(of_keys(x.k, n_.d))),
         values_(packed(of_keys(x.v, n_.dv))),
         share_(static_cast<size_t>(queries_)),
@@ -58,61 +104,71 @@ class Call {
     run_ = std::max<int64_t>(1, (x.tiles() + runs - 1) / runs);
     runs_ = std::max<int64_t>(1, (x.tiles() + run_ - 1) / run_);
     part_ = n_.batch * n_.heads * padded_rows_ * q_.width();
-    dq_parts_ = Buffer<T>(static_cast<size_t>(runs_ * part_));
-    const auto shares = KXFAST_PICK(RowShares<T>, row_shares);
+    dq_parts_ = Buffer<W>(static_cast<size_t>(runs_ * part_));
     constexpr int64_t kRows = 256;
-    const auto some = [&](int64_t row, int64_t from, int64_t count) {
-      shares(given.dout + from * n_.dv, given.out + from * n_.dv, given.lse + from, count, n_.dv,
-             share_.data() + row, lse_.data() + row);
-    };
     const auto task = [&](int64_t index) {
-      const int64_t row = index * kRows, count = std::min(kRows, queries_ - row);
-      if (!x.order.places) return some(row, row, count);
-      for (int64_t r = row; r < row + count; ++r) some(r, place(r), 1);
+      for (int64_t r = index * kRows; r < std::min(queries_, (index + 1) * kRows); ++r) {
+        const auto [b, h, at] = query(r);
+        kernels_.share(given.dout(b, h, at), given.out(b, h, at),
+                       given.lse[(b * n_.heads + h) * n_.q_len + at], n_.dv, share_.data() + r,
+                       lse_.data() + r);
+      }
     };
     parallel_for((queries_ + kRows - 1) / kRows, task);
   }
 
-  void compute() {
+  bool compute() {
+    std::atomic<bool> good{true};
     const auto task = [&](int64_t index) {
       const int64_t kv = index % kv_heads_, run = runs_ - 1 - index / kv_heads_;
-      if (!run_of_tiles(kv, run, false)) run_of_tiles(kv, run, true);
+      if (run_of_tiles(kv, run, false)) return;
+      if (!Kernels<T>::kSelects)
+        good = false;
+      else
+        run_of_tiles(kv, run, true);
     };
     parallel_for(kv_heads_ * runs_, task);
     sum_dq();
+    return good;
   }
 
  private:
-  Heads<T> of_queries(const T* x, int64_t columns) const {
+  using W = Wide<T>;
+
+  Heads<T> of_queries(const Place<const T>& x, int64_t columns) const {
     return {x, n_.batch, n_.heads, n_.q_len, columns, x_.order};
   }
-  Heads<T> of_keys(const T* x, int64_t columns) const {
+  Heads<T> of_keys(const Place<const T>& x, int64_t columns) const {
     return {x, n_.batch, n_.key_heads, n_.k_len, columns, x_.order};
   }
   // Where a query of all, in order, stands.
-  int64_t place(int64_t r) const {
-    return r / n_.q_len * n_.q_len + x_.order(r / n_.q_len / n_.heads, r % n_.q_len);
+  struct Query {
+    int64_t b, h, row;
+  };
+  Query query(int64_t r) const {
+    const int64_t head = r / n_.q_len, b = head / n_.heads;
+    return {b, head % n_.heads, x_.order(b, r % n_.q_len)};
   }
 
   // False if a result is not finite.
   bool run_of_tiles(int64_t kv, int64_t run, bool selected) {
     const int64_t share = n_.heads / n_.key_heads, first_head = kv * share;
     const int64_t d = q_.width(), dv = dout_.width(), dq_size = share * padded_rows_ * d;
-    T* dq = dq_parts_.data() + run * part_ + first_head * padded_rows_ * d;
-    std::fill(dq, dq + dq_size, T{0});
+    W* dq = dq_parts_.data() + run * part_ + first_head * padded_rows_ * d;
+    std::fill(dq, dq + dq_size, W{0});
     const int64_t sums_size = kTileRows * (d + dv);
-    Buffer<T> memory(static_cast<size_t>(sums_size + backward_work()));
+    Buffer<W> memory(static_cast<size_t>(sums_size + backward_work()));
     bool good = true;
     for (int64_t tile = run * run_; tile < std::min(x_.tiles(), (run + 1) * run_); ++tile) {
-      T *dk = memory.data(), *dv_sum = dk + kTileRows * d;
-      std::fill(dk, dk + sums_size, T{0});
+      W *dk = memory.data(), *dv_sum = dk + kTileRows * d;
+      std::fill(dk, dk + sums_size, W{0});
       for (int64_t i = 0; i < share; ++i) {
         Backward<T> head = head_of(kv, first_head + i);
         head.dq = dq + i * padded_rows_ * d, head.dk = dk, head.dv_sum = dv_sum, head.work = dk + sums_size;
-        add_gradients_(head, tile, selected);
+        kernels_.add(head, tile, selected);
       }
       good &= write(dk, d, n_.d, x_.scale, kv, tile, made_.dk) &
-              write(dv_sum, dv, n_.dv, T{1}, kv, tile, made_.dv);
+              write(dv_sum, dv, n_.dv, W{1}, kv, tile, made_.dv);
     }
     return good && finite(dq, dq_size);
   }
@@ -122,23 +178,26 @@ class Call {
     Backward<T> x;
     x.q = q_.data() + row * q_.width(), x.q_row = x.d_row = q_.width();
     x.rows = n_.q_len, x.d = n_.d, x.dv = n_.dv, x.k_len = n_.k_len;
-    x.keys = keys_.data() + kv * x_.tiles() * kTile * n_.d;
+    x.keys = keys_.data() + kv * x_.tiles() * kTile * packed_columns<T>(n_.d);
     x.mask = x_.mask->of(b, h, 0), x.bias = x_.bias_of(b, h, 0), x.scale = x_.scale;
-    x.values = values_.data() + kv * x_.tiles() * kTile * n_.dv;
+    x.values = values_.data() + kv * x_.tiles() * kTile * packed_columns<T>(n_.dv);
     x.k = k_.data() + kv * n_.k_len * k_.width();
     x.dout = dout_.data() + row * dout_.width(), x.dv_row = dout_.width();
     x.lse = lse_.data() + row, x.share = share_.data() + row;
     x.dbias = made_.dbias ? made_.dbias + row * n_.k_len : nullptr;
+    pairs_.into(x, head, kv, n_);
     return x;
   }
 
-  bool write(const T* sums, int64_t width, int64_t columns, T scale, int64_t kv, int64_t tile, T* out) const {
+  bool write(const W* sums, int64_t width, int64_t columns, W scale, int64_t kv, int64_t tile,
+             const Place<T>& out) const {
     const int64_t begin = tile * kTile, rows = std::min(kTile, n_.k_len - begin);
     bool good = true;
     for (int64_t i = 0; i < rows; ++i) {
-      T* to = out + (kv * n_.k_len + x_.order(kv / n_.key_heads, begin + i)) * columns;
-      for (int64_t j = 0; j < columns; ++j) to[j] = sums[i * width + j] * scale;
-      good &= finite(to, columns);
+      const int64_t b = kv / n_.key_heads;
+      T* to = out(b, kv % n_.key_heads, x_.order(b, begin + i));
+      kernels_.write(sums + i * width, columns, scale, to);
+      good &= finite(sums + i * width, columns);
     }
     return good;
   }
@@ -148,10 +207,11 @@ class Call {
     constexpr int64_t kRows = 64;
     const auto task = [&](int64_t index) {
       for (int64_t r = index * kRows; r < std::min(queries_, (index + 1) * kRows); ++r) {
-        T* sum = dq_parts_.data() + (r / n_.q_len * padded_rows_ + r % n_.q_len) * width;
+        W* sum = dq_parts_.data() + (r / n_.q_len * padded_rows_ + r % n_.q_len) * width;
         for (int64_t run = 1; run < runs_; ++run)
           for (int64_t j = 0; j < n_.d; ++j) sum[j] += sum[run * part_ + j];
-        for (int64_t j = 0; j < n_.d; ++j) made_.dq[place(r) * n_.d + j] = sum[j] * x_.scale;
+        const auto [b, h, at] = query(r);
+        kernels_.write(sum, n_.d, x_.scale, made_.dq(b, h, at));
       }
     };
     parallel_for((queries_ + kRows - 1) / kRows, task);
@@ -162,21 +222,25 @@ class Call {
   const Gradients<T>& made_;
   const int64_t kv_heads_, queries_;
   const Rows<T> q_, k_, dout_;
+  const Pairs<T> pairs_;
   const Buffer<T> keys_, values_;
-  Buffer<T> share_, lse_, dq_parts_;
+  Buffer<W> share_, lse_, dq_parts_;
   const int64_t padded_rows_;
   int64_t run_, runs_, part_;
-  const AddGradients<T> add_gradients_ = KXFAST_PICK(AddGradients<T>, add_gradients);
+  const Kernels<T> kernels_{};
 };
 
 }  // namespace
 
 template <class T>
-void backward(const Problem<T>& problem, const Result<T>& given, const Gradients<T>& made) {
-  Call<T>(problem, given, made).compute();
+bool backward(const Problem<T>& problem, const Result<T>& given, const Gradients<T>& made) {
+  return Call<T>(problem, given, made).compute();
 }
 
-template void backward(const Problem<float>&, const Result<float>&, const Gradients<float>&);
-template void backward(const Problem<double>&, const Result<double>&, const Gradients<double>&);
+template bool backward(const Problem<float>&, const Result<float>&, const Gradients<float>&);
+template bool backward(const Problem<double>&, const Result<double>&, const Gradients<double>&);
+#ifdef KXFAST_X86
+template bool backward(const Problem<Bfloat16>&, const Result<Bfloat16>&, const Gradients<Bfloat16>&);
+#endif
 
 }  // namespace kxfast::attention

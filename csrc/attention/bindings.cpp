@@ -42,48 +42,90 @@ struct Allowed {
   }
 };
 
+// What NumPy has for a type: the bits of bfloat16.
 template <class T>
-Sizes sizes(const Array<T>& q, const Array<T>& k, const Array<T>& v) {
+struct ElementOf {
+  using Type = T;
+};
+template <>
+struct ElementOf<Bfloat16> {
+  using Type = uint16_t;
+};
+template <class T>
+using Element = typename ElementOf<T>::Type;
+
+// Heads (B, H, L, D) in any layout whose last axis is in one piece: Python has seen to it.
+template <class T>
+using Heads4 = py::array_t<T>;
+
+template <class T>
+Place<const T> place(const Heads4<Element<T>>& x) {
+  const auto step = [&](int axis) { return x.strides(axis) / static_cast<int64_t>(sizeof(T)); };
+  return {reinterpret_cast<const T*>(x.data()), step(0), step(1), step(2)};
+}
+template <class T>
+Place<T> place(Heads4<Element<T>>& x) {
+  const Place<const T> found = place<T>(static_cast<const Heads4<Element<T>>&>(x));
+  return {reinterpret_cast<T*>(x.mutable_data()), found.batch, found.head, found.row};
+}
+
+// A new array (batch, heads, rows, columns), laid out as `like`: heads inside of rows, or rows inside of
+// heads.
+template <class E>
+Heads4<E> laid_out(const Heads4<E>& like, std::vector<py::ssize_t> shape) {
+  if (like.strides(1) >= like.strides(2)) return new_array<E>(std::move(shape));
+  const Array<E> rows = new_array<E>({shape[0], shape[2], shape[1], shape[3]});
+  return rows.attr("transpose")(0, 2, 1, 3).template cast<Heads4<E>>();
+}
+
+template <class E>
+Sizes sizes(const Heads4<E>& q, const Heads4<E>& k, const Heads4<E>& v) {
   return {q.shape(0), q.shape(1), k.shape(1), q.shape(2), k.shape(2), q.shape(3), v.shape(3)};
 }
 
-template <class T>
-py::tuple attend(const Array<T>& q, const Array<T>& k, const Array<T>& v, const Allowed& allowed,
-                 const std::optional<Array<T>>& bias, T scale, std::optional<Array<T>> out) {
+template <class T, class E = Element<T>>
+py::object attend(const Heads4<E>& q, const Heads4<E>& k, const Heads4<E>& v, const Allowed& allowed,
+                  const std::optional<Array<Wide<T>>>& bias, Wide<T> scale, std::optional<Heads4<E>> out) {
   const Sizes n = sizes(q, k, v);
-  if (!out) out = new_array<T>({n.batch, n.heads, n.q_len, n.dv});
-  Array<T> lse({n.batch, n.heads, n.q_len});
-  T *out_data = out->mutable_data(), *lse_data = lse.mutable_data();
+  if (!out) out = laid_out(q, {n.batch, n.heads, n.q_len, n.dv});
+  Array<Wide<T>> lse({n.batch, n.heads, n.q_len});
+  const Place<T> to = place<T>(*out);
+  Wide<T>* lse_data = lse.mutable_data();
+  bool good;
   {
     py::gil_scoped_release nogil;
     const Pattern pattern = allowed.pattern(n.k_len);
-    forward<T>({n, q.data(), k.data(), v.data(), &pattern, broadcast(bias), scale, allowed.places()},
-               out_data, lse_data);
+    good = forward<T>(
+        {n, place<T>(q), place<T>(k), place<T>(v), &pattern, broadcast(bias), scale, allowed.places()}, to,
+        lse_data);
   }
+  if (!good) return py::none();
   return py::make_tuple(*out, lse);
 }
 
-template <class T>
-py::tuple gradients(const Array<T>& grad, const Array<T>& q, const Array<T>& k, const Array<T>& v,
-                    const Array<T>& out, const Array<T>& lse, const Allowed& allowed,
-                    const std::optional<Array<T>>& bias, T scale, bool need_dbias) {
+template <class T, class E = Element<T>>
+py::object gradients(const Heads4<E>& grad, const Heads4<E>& q, const Heads4<E>& k, const Heads4<E>& v,
+                     const Heads4<E>& out, const Array<Wide<T>>& lse, const Allowed& allowed,
+                     const std::optional<Array<Wide<T>>>& bias, Wide<T> scale, bool need_dbias) {
   const Sizes n = sizes(q, k, v);
-  Array<T> dq = new_array<T>({n.batch, n.heads, n.q_len, n.d}),
-           dk = new_array<T>({n.batch, n.key_heads, n.k_len, n.d}),
-           dv = new_array<T>({n.batch, n.key_heads, n.k_len, n.dv});
-  std::optional<Array<T>> dbias;
+  Heads4<E> dq = laid_out(q, {n.batch, n.heads, n.q_len, n.d}),
+            dk = laid_out(k, {n.batch, n.key_heads, n.k_len, n.d}),
+            dv = laid_out(v, {n.batch, n.key_heads, n.k_len, n.dv});
+  std::optional<Array<Wide<T>>> dbias;
   if (need_dbias)
     dbias = py::module_::import("numpy")
-                .attr("zeros")(py::make_tuple(n.batch, n.heads, n.q_len, n.k_len), py::dtype::of<T>())
-                .template cast<Array<T>>();
-  const Gradients<T> made{dq.mutable_data(), dk.mutable_data(), dv.mutable_data(),
-                          dbias ? dbias->mutable_data() : nullptr};
+                .attr("zeros")(py::make_tuple(n.batch, n.heads, n.q_len, n.k_len), py::dtype::of<Wide<T>>())
+                .template cast<Array<Wide<T>>>();
+  const Gradients<T> made{place<T>(dq), place<T>(dk), place<T>(dv), dbias ? dbias->mutable_data() : nullptr};
+  bool good;
   {
     py::gil_scoped_release nogil;
     const Pattern pattern = allowed.pattern(n.k_len);
-    backward<T>({n, q.data(), k.data(), v.data(), &pattern, broadcast(bias), scale, allowed.places()},
-                {grad.data(), out.data(), lse.data()}, made);
+    good = backward<T>(
+        {n, place<T>(q), place<T>(k), place<T>(v), &pattern, broadcast(bias), scale, allowed.places()},
+        {place<T>(grad), place<T>(out), lse.data()}, made);
   }
+  if (!good) return py::none();
   return py::make_tuple(dq, dk, dv, dbias);
 }
 
@@ -91,12 +133,14 @@ template <class T>
 void bind(py::module_& m) {
   m.def("scaled_dot_product_attention", &attend<T>, py::arg("q").noconvert(), py::arg("k").noconvert(),
         py::arg("v").noconvert(), py::arg("allowed"), py::arg("bias").noconvert(), py::arg("scale"),
-        py::arg("out").noconvert(), "softmax((q k' + bias) scale) v over allowed keys; returns (out, lse).");
+        py::arg("out").noconvert(),
+        "softmax((q k' + bias) scale) v over allowed keys; returns (out, lse).\n"
+        "Bits of bfloat16, with a bias in float, need core.bf16_products(); None for them: use float.");
   m.def("scaled_dot_product_attention_backward", &gradients<T>, py::arg("grad").noconvert(),
         py::arg("q").noconvert(), py::arg("k").noconvert(), py::arg("v").noconvert(),
         py::arg("out").noconvert(), py::arg("lse").noconvert(), py::arg("allowed"),
         py::arg("bias").noconvert(), py::arg("scale"), py::arg("need_dbias"),
-        "Gradients (dq, dk, dv, dbias); dbias for each pair, or None.");
+        "Gradients (dq, dk, dv, dbias); dbias for each pair, or None. Of bits of bfloat16: as forward.");
 }
 
 }  // namespace
@@ -108,4 +152,7 @@ KXFAST_BINDINGS(attention) {
            py::arg("mask").noconvert(), py::arg("intervals").noconvert(), py::arg("order").noconvert());
   bind<float>(m);
   bind<double>(m);
+#ifdef KXFAST_X86
+  bind<Bfloat16>(m);
+#endif
 }

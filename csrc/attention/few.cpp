@@ -37,7 +37,7 @@ void combine(const T* sums, int64_t runs, int64_t stride, int64_t dv, T* out, T*
 }  // namespace
 
 template <class T>
-void forward_few(const Problem<T>& x, T* out, T* lse) {
+void forward_few(const Problem<T>& x, const Place<T>& out, T* lse) {
   const Sizes& n = x.size;
   const int64_t kv_heads = n.batch * n.key_heads, share = n.heads / n.key_heads, rows = share * n.q_len;
   const int64_t wanted = kv_heads ? (kTasks + kv_heads - 1) / kv_heads : 1;
@@ -50,13 +50,14 @@ void forward_few(const Problem<T>& x, T* out, T* lse) {
     Decode<T> part;
     for (int64_t r = 0; r < rows; ++r) {
       const int64_t h = kv % n.key_heads * share + r / n.q_len, query = r % n.q_len;
-      part.row[r].q = x.q + ((b * n.heads + h) * n.q_len + query) * n.d;
+      part.row[r].q = x.q(b, h, query);
       part.row[r].mask = x.mask->of(b, h, query);
       part.row[r].bias = x.bias_of(b, h, query);
     }
     part.rows = rows, part.d = n.d, part.dv = n.dv, part.k_len = n.k_len, part.scale = x.scale;
     part.first = first, part.last = std::min(first + run, x.tiles());
-    part.k = x.k + kv * n.k_len * n.d, part.v = x.v + kv * n.k_len * n.dv;
+    part.k = x.k(b, kv % n.key_heads, 0), part.k_row = x.k.row;
+    part.v = x.v(b, kv % n.key_heads, 0), part.v_row = x.v.row;
     part.sums = sums.data() + index * rows * stride;
     decode_run(part);
   };
@@ -64,13 +65,13 @@ void forward_few(const Problem<T>& x, T* out, T* lse) {
   parallel_for(kv_heads * runs, task, work < 1e6 ? 1 : 0);
   for (int64_t kv = 0; kv < kv_heads; ++kv)
     for (int64_t r = 0; r < rows; ++r) {
-      const int64_t row = kv * rows + r;  // of (batch, heads, queries): heads that share keys are neighbours
-      combine(sums.data() + (kv * runs * rows + r) * stride, runs, rows * stride, n.dv, out + row * n.dv,
-              lse + row);
+      const int64_t h = kv % n.key_heads * share + r / n.q_len;
+      combine(sums.data() + (kv * runs * rows + r) * stride, runs, rows * stride, n.dv,
+              out(kv / n.key_heads, h, r % n.q_len), lse + kv * rows + r);
     }
 }
 
-template void forward_few(const Problem<float>&, float*, float*);
-template void forward_few(const Problem<double>&, double*, double*);
+template void forward_few(const Problem<float>&, const Place<float>&, float*);
+template void forward_few(const Problem<double>&, const Place<double>&, double*);
 
 }  // namespace kxfast::attention

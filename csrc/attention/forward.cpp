@@ -1,15 +1,13 @@
 // Attention, forward: a task is a block of queries of one head, the last blocks first, since causal masks
 // make them the longest. Keys are packed once for each key head.
 #include <algorithm>
+#include <atomic>
 
 #include "attention/problem.hpp"
 #include "core/threads.hpp"
 
 namespace kxfast::attention {
 namespace {
-
-template <class T>
-using Attend = void (*)(const Forward<T>&);
 
 // Queries of a block: many, since a block reads all its keys, but not so many that cores are idle. Groups are
 // the same for any number, so results are too.
@@ -19,42 +17,109 @@ int64_t block_rows(int64_t heads, int64_t q_len) {
   return std::min(kBlockRows, std::max<int64_t>(1, groups_of(wanted)) * kGroup);
 }
 
+// Values as kernels read them: rows, two by two for products of pairs.
+template <class T>
+class Values {
+ public:
+  explicit Values(const Heads<T>& v) : rows_(v), head_(v.rows * rows_.width()), data_(rows_.data()) {}
+  const T* head(int64_t kv) const { return data_ + kv * head_; }
+  int64_t width() const { return rows_.width(); }
+
+ private:
+  const Rows<T> rows_;
+  int64_t head_;
+  Buffer<T> pairs_;
+  const T* data_;
+};
+
+// Runs a block's kernel; false if its results are spoiled.
+template <class T>
+bool attend_block(const Forward<T>& block) {
+  KXFAST_PICK(void (*)(const Forward<T>&), attend)(block);
+  return true;
+}
+
+// Queries as kernels read them: as they stand, placed by the kernel.
+template <class T>
+class Questions {
+ public:
+  explicit Questions(const Heads<T>& q) : q_(q) {}
+  const T* data(int64_t head, int64_t row) const {
+    return q_.place(head / q_.heads, head % q_.heads, q_.order.places ? 0 : row);
+  }
+  int64_t stride() const { return q_.place.row; }
+
+ private:
+  const Heads<T> q_;
+};
+
+#ifdef KXFAST_X86
+template <>
+Values<Bfloat16>::Values(const Heads<Bfloat16>& v)
+    : rows_(v),
+      head_((v.rows + v.rows % 2) * rows_.width()),
+      pairs_(paired(rows_, v.batch * v.heads, v.rows)),
+      data_(pairs_.data()) {}
+
+template <>
+bool attend_block(const Forward<Bfloat16>& block) {
+  return avx512_bf16::attend(block);
+}
+
+// In order, with zeros where a pair has no second channel.
+template <>
+class Questions<Bfloat16> {
+ public:
+  explicit Questions(const Heads<Bfloat16>& q) : rows_(q), q_len_(q.rows) {}
+  const Bfloat16* data(int64_t head, int64_t row) const {
+    return rows_.data() + (head * q_len_ + row) * rows_.width();
+  }
+  int64_t stride() const { return rows_.width(); }
+
+ private:
+  const Rows<Bfloat16> rows_;
+  const int64_t q_len_;
+};
+#endif
+
 }  // namespace
 
 template <class T>
-void forward(const Problem<T>& x, T* out, T* lse) {
+bool forward(const Problem<T>& x, const Place<T>& out, Wide<T>* lse) {
   const Sizes& n = x.size;
-  if (n.key_heads && n.q_len * (n.heads / n.key_heads) <= kFew && !x.order.places)
-    return forward_few(x, out, lse);
+  if constexpr (sizeof(T) > 2)
+    if (n.key_heads && n.q_len * (n.heads / n.key_heads) <= kFew && !x.order.places)
+      return forward_few(x, out, lse), true;
   const Buffer<T> keys = packed<T>({x.k, n.batch, n.key_heads, n.k_len, n.d, x.order});
-  const Rows<T> values({x.v, n.batch, n.key_heads, n.k_len, n.dv, x.order});
+  const Values<T> values({x.v, n.batch, n.key_heads, n.k_len, n.dv, x.order});
+  const Questions<T> queries({x.q, n.batch, n.heads, n.q_len, n.d, x.order});
   const int64_t height = block_rows(n.batch * n.heads, n.q_len);
   const int64_t blocks = (n.q_len + height - 1) / height;
-  const auto attend_block = KXFAST_PICK(Attend<T>, attend);
+  std::atomic<bool> good{true};
   const auto task = [&](int64_t index) {
     const int64_t head = index % (n.batch * n.heads), b = head / n.heads, h = head % n.heads;
     const int64_t row = (blocks - 1 - index / (n.batch * n.heads)) * height;
-    const int64_t rows = std::min(height, n.q_len - row), kv = x.key_head(b, h), first = head * n.q_len + row;
-    const int64_t size = forward_work<T>(rows, n.d, values.width());
-    Buffer<T> work(static_cast<size_t>(size));
+    const int64_t kv = x.key_head(b, h), first = x.order.places ? 0 : row;
     Forward<T> block;
-    block.q = x.q + first * n.d, block.q_row = n.d, block.places = nullptr;
-    block.rows = rows, block.d = n.d, block.dv = n.dv, block.k_len = n.k_len;
-    block.keys = keys.data() + kv * x.tiles() * kTile * n.d;
+    block.rows = std::min(height, n.q_len - row), block.d = n.d, block.dv = n.dv, block.k_len = n.k_len;
+    Buffer<Wide<T>> work(static_cast<size_t>(forward_work<Wide<T>>(block.rows, n.d, values.width())));
+    block.q = queries.data(head, row), block.q_row = queries.stride();
+    block.places = x.order.places ? x.order.places + b * x.order.batch + row : nullptr;
+    block.keys = keys.data() + kv * x.tiles() * kTile * packed_columns<T>(n.d);
     block.mask = x.mask->of(b, h, row), block.bias = x.bias_of(b, h, row), block.scale = x.scale;
-    block.values = values.data() + kv * n.k_len * values.width(), block.value_row = values.width();
-    block.out = out + first * n.dv, block.lse = lse + first, block.work = work.data();
-    if (x.order.places) {
-      block.places = x.order.places + b * x.order.batch + row;
-      block.q = x.q + head * n.q_len * n.d;
-      block.out = out + head * n.q_len * n.dv, block.lse = lse + head * n.q_len;
-    }
-    attend_block(block);
+    block.values = values.head(kv), block.value_row = values.width();
+    block.out = out(b, h, first), block.out_row = out.row;
+    block.lse = lse + head * n.q_len + first, block.work = work.data();
+    if (!attend_block(block)) good = false;
   };
   parallel_for(n.batch * n.heads * blocks, task);
+  return good;
 }
 
-template void forward(const Problem<float>&, float*, float*);
-template void forward(const Problem<double>&, double*, double*);
+template bool forward(const Problem<float>&, const Place<float>&, float*);
+template bool forward(const Problem<double>&, const Place<double>&, double*);
+#ifdef KXFAST_X86
+template bool forward(const Problem<Bfloat16>&, const Place<Bfloat16>&, float*);
+#endif
 
 }  // namespace kxfast::attention

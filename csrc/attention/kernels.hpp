@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "core/half.hpp"
 #include "core/isa.hpp"
 
 namespace kxfast::attention {
@@ -11,11 +12,11 @@ constexpr int64_t kTile = 64;        // keys of a tile: one word of mask bits
 constexpr int64_t kGroup = 6;        // queries that pass through the registers together
 constexpr int64_t kPartRows = 48;    // and of a part that passes from scores to values
 constexpr int64_t kBlockRows = 192;  // queries of a block at most, forward
-constexpr int64_t kAlign = 64;  // bytes to whose multiple rows are padded where kernels read whole vectors
+constexpr int64_t kAlign = 64;       // bytes to whose multiple rows of sums are padded: whole vectors
 
 template <class T>
 constexpr int64_t padded(int64_t columns) {
-  constexpr int64_t kStep = kAlign / static_cast<int64_t>(sizeof(T));
+  constexpr int64_t kStep = kAlign / static_cast<int64_t>(sizeof(Wide<T>));
   return (columns + kStep - 1) / kStep * kStep;
 }
 constexpr int64_t groups_of(int64_t rows) {
@@ -49,30 +50,33 @@ struct Queries {
   int64_t rows, d, dv, k_len;
   const T* keys;
   HeadMask mask;
-  HeadBias<T> bias;
-  T scale;
+  HeadBias<Wide<T>> bias;
+  Wide<T> scale;
 };
 
 template <class T>
 struct Forward : Queries<T> {
-  const T* values;
-  int64_t value_row;      // elements from one value to the next: dv padded
-  T *out, *lse;           // of the head, like q
-  const int64_t* places;  // rows of q, out and lse; or none: one after another
-  T* work;                // forward_work(rows, d, value_row) elements
+  const T* values;    // of bfloat16: made by pack_pairs
+  int64_t value_row;  // elements from one value to the next: dv padded
+  T* out;             // of the head, like q
+  int64_t out_row;
+  Wide<T>* lse;
+  const int64_t* places;  // rows of out and lse, and of q but in bfloat16; or none: one after another
+  Wide<T>* work;          // forward_work(rows, d, value_row) elements
 };
 
 // What all queries of one head add to the gradients of one tile of keys, and get from it.
 template <class T>
 struct Backward : Queries<T> {
   const T* values;    // packed as keys are
-  const T *k, *dout;  // rows padded to d_row and dv_row; q has rows of d_row too
+  const T *k, *dout;  // rows padded to d_row and dv_row; q has rows of d_row too; k of bfloat16 by pack_pairs
   int64_t d_row, dv_row;
-  const T *lse, *share;  // of each query, by row_shares
-  T* dq;                 // added to, without the scale: (rows up to a multiple of kGroup, d_row)
-  T *dk, *dv_sum;        // added to, dk without the scale: (kTileRows, d_row), (kTileRows, dv_row)
-  T* dbias;              // (rows, k_len), or none
-  T* work;               // backward_work() elements
+  const T *q_pairs, *dout_pairs;  // q and dout once more, by pack_pairs: bfloat16 alone
+  const Wide<T>*lse, *share;      // of each query, by row_share
+  Wide<T>* dq;                    // added to, without the scale: (rows up to a multiple of kGroup, d_row)
+  Wide<T>*dk, *dv_sum;            // added to, dk without the scale: (kTileRows, d_row), (kTileRows, dv_row)
+  Wide<T>* dbias;                 // (rows, k_len), or none
+  Wide<T>* work;                  // backward_work() elements
 };
 constexpr int64_t kBlock = 8 * kGroup;                    // queries whose weights are kept
 constexpr int64_t kTileRows = groups_of(kTile) * kGroup;  // keys of a tile, and what a last group adds
@@ -91,18 +95,27 @@ struct DecodeRow {
 template <class T>
 struct Decode {
   DecodeRow<T> row[kFew];
-  int64_t rows, d, dv, k_len, first, last;
+  int64_t rows, d, dv, k_len, first, last, k_row, v_row;  // elements from one key, one value, to the next
   const T *k, *v;
   T scale;
   T* sums;  // of each row: dv sums of values, the highest score in units of log2, the sum of weights
 };
 
-#define KXFAST_DECLARE_TYPE(T)                                                                   \
-  void pack_tiles(const T* x, const int64_t* places, int64_t rows, int64_t d, T* out);           \
-  void attend(const Forward<T>& block);                                                          \
-  void decode(const Decode<T>& run);                                                             \
-  void row_shares(const T* dout, const T* out, const T* lse, int64_t rows, int64_t dv, T* share, \
-                  T* log2_sum);                                                                  \
+// At most kTile rows of d elements, `stride` apart, or those at `places` of them.
+template <class T>
+struct Source {
+  const T* data;
+  const int64_t* places;
+  int64_t rows, d, stride;
+
+  const T* row(int64_t r) const { return data + (places ? places[r] : r) * stride; }
+};
+
+#define KXFAST_DECLARE_TYPE(T)                                                           \
+  void pack_tiles(const Source<T>& x, T* out);                                           \
+  void attend(const Forward<T>& block);                                                  \
+  void decode(const Decode<T>& run);                                                     \
+  void row_share(const T* dout, const T* out, T lse, int64_t dv, T* share, T* log2_sum); \
   void add_gradients(const Backward<T>& head, int64_t tile, bool selected);
 #define KXFAST_DECLARE(set)                              \
   namespace set {                                        \
@@ -111,6 +124,25 @@ struct Decode {
 KXFAST_EACH_ISA(KXFAST_DECLARE)
 #undef KXFAST_DECLARE
 #undef KXFAST_DECLARE_TYPE
+
+// The same of bfloat16 by products of pairs of elements, which need bf16_products(). They have no loop that
+// leaves out what is not allowed: where it may have spoiled a result, which is then not finite, floats are
+// used.
+namespace avx512_bf16 {
+void pack_tiles(const Source<Bfloat16>& x, Bfloat16* out);
+void pack_pairs(const Bfloat16* x, int64_t rows, int64_t width, Bfloat16* out);
+bool attend(const Forward<Bfloat16>& block);  // whether the results are finite
+void row_share(const Bfloat16* dout, const Bfloat16* out, float lse, int64_t dv, float* share,
+               float* log2_sum);
+void add_gradients(const Backward<Bfloat16>& head, int64_t tile);
+void write_scaled(const float* from, int64_t count, float scale, Bfloat16* to);
+}  // namespace avx512_bf16
+
+// What a row of a packed tile has: elements in pairs of bfloat16.
+template <class T>
+constexpr int64_t packed_columns(int64_t d) {
+  return sizeof(T) == 2 ? d + d % 2 : d;
+}
 
 // Queries, scores of a tile, sums of values, sums of weights and maxima (a vector each).
 template <class T>

@@ -32,7 +32,17 @@ void fill_bits(bool value, int64_t count, uint64_t* words) {
 }
 
 template <class T>
-using PackTiles = void (*)(const T*, const int64_t*, int64_t, int64_t, T*);
+using PackTiles = void (*)(const Source<T>&, T*);
+template <class T>
+PackTiles<T> pack_kernel() {
+  return KXFAST_PICK(PackTiles<T>, pack_tiles);
+}
+#ifdef KXFAST_X86
+template <>
+PackTiles<Bfloat16> pack_kernel() {
+  return avx512_bf16::pack_tiles;
+}
+#endif
 
 }  // namespace
 
@@ -98,30 +108,31 @@ HeadMask Pattern::of(int64_t b, int64_t h, int64_t row) const {
 
 template <class T>
 Buffer<T> packed(const Heads<T>& x) {
-  const int64_t tiles = (x.rows + kTile - 1) / kTile;
-  Buffer<T> memory(static_cast<size_t>(x.batch * x.heads * tiles * kTile * x.columns));
-  const auto pack = KXFAST_PICK(PackTiles<T>, pack_tiles);
+  const int64_t tiles = (x.rows + kTile - 1) / kTile, size = kTile * packed_columns<T>(x.columns);
+  Buffer<T> memory(static_cast<size_t>(x.batch * x.heads * tiles * size));
+  const auto pack = pack_kernel<T>();
   const auto task = [&](int64_t index) {
     const int64_t head = index / tiles, begin = index % tiles * kTile, rows = std::min(kTile, x.rows - begin);
-    T* out = memory.data() + index * kTile * x.columns;
+    T* out = memory.data() + index * size;
     const int64_t* places =
         x.order.places ? x.order.places + head / x.heads * x.order.batch + begin : nullptr;
-    pack(places ? x.data + head * x.rows * x.columns : x.row(head, begin), places, rows, x.columns, out);
+    const T* first = x.place(head / x.heads, head % x.heads, places ? 0 : begin);
+    pack({first, places, rows, x.columns, x.place.row}, out);
   };
   parallel_for(x.batch * x.heads * tiles, task);
   return memory;
 }
 
 template <class T>
-Rows<T>::Rows(const Heads<T>& x) : width_(padded<T>(x.columns)), data_(x.data) {
-  if (width_ == x.columns && !x.order.places) return;
+Rows<T>::Rows(const Heads<T>& x) : width_(padded<T>(x.columns)), data_(x.place.data) {
+  if (width_ == x.columns && !x.order.places && x.dense()) return;
   memory_ = Buffer<T>(static_cast<size_t>(x.count() * width_));
   constexpr int64_t kRows = 256;
   const auto pad = [&](int64_t part) {
     for (int64_t r = part * kRows; r < std::min(x.count(), (part + 1) * kRows); ++r) {
       T* to = memory_.data() + r * width_;
       std::copy_n(x.row(r / x.rows, r % x.rows), x.columns, to);
-      std::fill(to + x.columns, to + width_, T{0});
+      std::fill(to + x.columns, to + width_, T{});
     }
   };
   parallel_for((x.count() + kRows - 1) / kRows, pad);
@@ -132,5 +143,23 @@ template Buffer<float> packed(const Heads<float>&);
 template Buffer<double> packed(const Heads<double>&);
 template class Rows<float>;
 template class Rows<double>;
+
+#ifdef KXFAST_X86
+template Buffer<Bfloat16> packed(const Heads<Bfloat16>&);
+template class Rows<Bfloat16>;
+
+Buffer<Bfloat16> paired(const Rows<Bfloat16>& x, int64_t heads, int64_t rows) {
+  constexpr int64_t kRows = 256;
+  const int64_t width = x.width(), parts = (rows + kRows - 1) / kRows, size = (rows + 1) / 2 * 2 * width;
+  Buffer<Bfloat16> memory(static_cast<size_t>(heads * size));
+  const auto task = [&](int64_t index) {
+    const int64_t head = index / parts, begin = index % parts * kRows;
+    avx512_bf16::pack_pairs(x.data() + (head * rows + begin) * width, std::min(kRows, rows - begin), width,
+                            memory.data() + head * size + begin * width);
+  };
+  parallel_for(heads * parts, task);
+  return memory;
+}
+#endif
 
 }  // namespace kxfast::attention

@@ -49,20 +49,29 @@ struct Order {
   int64_t operator()(int64_t b, int64_t r) const { return places ? places[b * batch + r] : r; }
 };
 
+// Rows of heads in memory, each in one piece: elements from one batch row, head and row to the next.
+template <class T>
+struct Place {
+  T* data;
+  int64_t batch, head, row;
+
+  T* operator()(int64_t b, int64_t h, int64_t r) const { return data + b * batch + h * head + r * row; }
+};
+
 template <class T>
 struct Problem {
   Sizes size;
-  const T *q, *k, *v;
+  Place<const T> q, k, v;
   const Pattern* mask;
-  Broadcast<T> bias;
-  T scale;
+  Broadcast<Wide<T>> bias;
+  Wide<T> scale;
   Order order;
 
   int64_t tiles() const { return (size.k_len + kTile - 1) / kTile; }
   int64_t key_head(int64_t b, int64_t h) const {
     return b * size.key_heads + h / (size.heads / size.key_heads);
   }
-  HeadBias<T> bias_of(int64_t b, int64_t h, int64_t row) const {
+  HeadBias<Wide<T>> bias_of(int64_t b, int64_t h, int64_t row) const {
     if (!bias.data) return {};
     return {bias.head(b, h) + row * bias.stride(2), bias.stride(2), bias.stride(3)};
   }
@@ -71,21 +80,26 @@ struct Problem {
 // Arrays of rows (batch, heads, rows, columns) in some order.
 template <class T>
 struct Heads {
-  const T* data;
+  Place<const T> place;
   int64_t batch, heads, rows, columns;
   Order order;
 
   int64_t count() const { return batch * heads * rows; }
   const T* row(int64_t head, int64_t r) const {
-    return data + (head * rows + order(head / heads, r)) * columns;
+    return place(head / heads, head % heads, order(head / heads, r));
+  }
+  bool dense() const {
+    return place.row == columns && (heads == 1 || place.head == rows * columns) &&
+           (batch == 1 || place.batch == heads * rows * columns);
   }
 };
 
-// Every head's rows as tiles packed by pack_tiles, (batch heads, tiles, columns, 64).
+// Every head's rows as tiles packed by pack_tiles, (batch heads, tiles, packed_columns, 64).
 template <class T>
 Buffer<T> packed(const Heads<T>& x);
 
-// Rows with zeros after them up to a multiple of 64 bytes: x itself where they are that already.
+// Rows one after another with zeros after each up to a multiple of 64 bytes of sums: x itself where it is
+// that.
 template <class T>
 class Rows {
  public:
@@ -99,22 +113,29 @@ class Rows {
   const T* data_;
 };
 
+// Every head's rows two by two, element beside element, (batch heads, pairs, width, 2).
+Buffer<Bfloat16> paired(const Rows<Bfloat16>& x, int64_t heads, int64_t rows);
+
+// Both directions need bf16_products() for bfloat16, and then return false where what may not be attended to
+// has spoiled a result: it is to be computed in floats. Otherwise they return true.
 template <class T>
-void forward(const Problem<T>& problem, T* out, T* lse);
+bool forward(const Problem<T>& problem, const Place<T>& out, Wide<T>* lse);
 template <class T>
-void forward_few(const Problem<T>& problem, T* out, T* lse);  // of at most kFew queries of each key head
+void forward_few(const Problem<T>& problem, const Place<T>& out,
+                 T* lse);  // of at most kFew queries of each key head
 
 // What the forward pass gave, and the gradient of it.
 template <class T>
 struct Result {
-  const T *dout, *out, *lse;
+  Place<const T> dout, out;
+  const Wide<T>* lse;
 };
 template <class T>
 struct Gradients {
-  T *dq, *dk, *dv;
-  T* dbias;  // (B, H, Lq, Lk), zeros, or none
+  Place<T> dq, dk, dv;
+  Wide<T>* dbias;  // (B, H, Lq, Lk), zeros, or none
 };
 template <class T>
-void backward(const Problem<T>& problem, const Result<T>& given, const Gradients<T>& made);
+bool backward(const Problem<T>& problem, const Result<T>& given, const Gradients<T>& made);
 
 }  // namespace kxfast::attention

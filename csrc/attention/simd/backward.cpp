@@ -114,29 +114,26 @@ void gradients(const Backward<T>& x, int64_t tile, bool selected) {
 }
 
 template <class T>
-void shares(const T* dout, const T* out, const T* lse, int64_t rows, int64_t dv, T* share, T* log2_sum) {
+void share_of(const T* dout, const T* out, T lse, int64_t dv, T* share, T* log2_sum) {
   constexpr int kWidth = Lanes<T>::kWidth;
-  for (int64_t i = 0; i < rows; ++i, dout += dv, out += dv) {
-    typename Lanes<T>::Vector total = {};
-    int64_t j = 0;
-    for (; j + kWidth <= dv; j += kWidth) total = fused(load(dout + j), load(out + j), total);
-    T sum = sum_of<T>(total);
-    for (; j < dv; ++j) sum += dout[j] * out[j];
-    const bool empty = lse[i] == -kInfinity<T>;
-    share[i] = empty ? T{0} : sum;
-    log2_sum[i] = empty ? kInfinity<T> : lse[i] * static_cast<T>(1.4426950408889634);
-  }
+  typename Lanes<T>::Vector total = {};
+  int64_t j = 0;
+  for (; j + kWidth <= dv; j += kWidth) total = fused(load(dout + j), load(out + j), total);
+  T sum = sum_of<T>(total);
+  for (; j < dv; ++j) sum += dout[j] * out[j];
+  const bool empty = lse == -kInfinity<T>;
+  *share = empty ? T{0} : sum;
+  *log2_sum = empty ? kInfinity<T> : lse * static_cast<T>(1.4426950408889634);
 }
 
 }  // namespace
 
-#define KXFAST_DEFINE(T)                                                                         \
-  void add_gradients(const Backward<T>& head, int64_t tile, bool selected) {                     \
-    gradients(head, tile, selected);                                                             \
-  }                                                                                              \
-  void row_shares(const T* dout, const T* out, const T* lse, int64_t rows, int64_t dv, T* share, \
-                  T* log2_sum) {                                                                 \
-    shares(dout, out, lse, rows, dv, share, log2_sum);                                           \
+#define KXFAST_DEFINE(T)                                                                  \
+  void add_gradients(const Backward<T>& head, int64_t tile, bool selected) {              \
+    gradients(head, tile, selected);                                                      \
+  }                                                                                       \
+  void row_share(const T* dout, const T* out, T lse, int64_t dv, T* share, T* log2_sum) { \
+    share_of(dout, out, lse, dv, share, log2_sum);                                        \
   }
 KXFAST_DEFINE(float)
 KXFAST_DEFINE(double)

@@ -48,12 +48,13 @@ inline V folded(V a, V b, std::integer_sequence<int, LANE...>) {
 // Sums of products of `a` with COUNT rows of b, n a multiple of the lanes: lanes of one row are neighbours,
 // and, where COUNT is the number of lanes, one each, the bits of `dot`.
 template <int COUNT, class T>
-inline typename Lanes<T>::Vector dots(const T* a, const T* b, int64_t n) {
+inline typename Lanes<T>::Vector dots(const T* a, const T* b, int64_t stride, int64_t n) {
   constexpr int kWidth = Lanes<T>::kWidth;
   if constexpr (COUNT == 1)
     return products(a, b, n);
   else
-    return folded<2 * kWidth / COUNT>(dots<COUNT / 2>(a, b, n), dots<COUNT / 2>(a, b + COUNT / 2 * n, n),
+    return folded<2 * kWidth / COUNT>(dots<COUNT / 2>(a, b, stride, n),
+                                      dots<COUNT / 2>(a, b + COUNT / 2 * stride, stride, n),
                                       std::make_integer_sequence<int, kWidth>());
 }
 
@@ -64,18 +65,18 @@ inline T score_tile(const Decode<T>& x, int64_t r, int64_t tile, uint64_t bits, 
   const DecodeRow<T>& row = x.row[r];
   constexpr int kWidth = Lanes<T>::kWidth;
   constexpr uint64_t kAll = (uint64_t{1} << kWidth) - 1;
-  const T* keys = x.k + tile * kTile * x.d;
+  const T* keys = x.k + tile * kTile * x.k_row;
   const bool whole = x.d % kWidth == 0;
   for (int64_t first = 0; first < kTile; first += kWidth) {
     const uint64_t chosen = bits >> first & kAll;
     if (whole && chosen == kAll) {
-      store(s + first, dots<kWidth>(row.q, keys + first * x.d, x.d));
+      store(s + first, dots<kWidth>(row.q, keys + first * x.k_row, x.k_row, x.d));
       continue;
     }
     store(s + first, all(-kInfinity<T>));
     for (uint64_t left = chosen; left; left &= left - 1) {
       const int64_t j = first + __builtin_ctzll(left);
-      s[j] = dot(row.q, keys + j * x.d, x.d);
+      s[j] = dot(row.q, keys + j * x.k_row, x.d);
     }
   }
   if (row.bias.data)
@@ -109,14 +110,14 @@ inline void add_values(const T* p, const T* v, int64_t stride, uint64_t bits, T*
 }
 
 template <class T>
-inline void add_tile(const T* p, const T* v, int64_t dv, uint64_t bits, T* sums) {
+inline void add_tile(const T* p, const T* v, int64_t stride, int64_t dv, uint64_t bits, T* sums) {
   constexpr int kWidth = Lanes<T>::kWidth;
   int64_t at = 0;
-  for (; at + 4 * kWidth <= dv; at += 4 * kWidth) add_values<T, 4>(p, v + at, dv, bits, sums + at);
-  for (; at + kWidth <= dv; at += kWidth) add_values<T, 1>(p, v + at, dv, bits, sums + at);
+  for (; at + 4 * kWidth <= dv; at += 4 * kWidth) add_values<T, 4>(p, v + at, stride, bits, sums + at);
+  for (; at + kWidth <= dv; at += kWidth) add_values<T, 1>(p, v + at, stride, bits, sums + at);
   for (; at < dv; ++at)
     for (uint64_t left = bits; left; left &= left - 1)
-      sums[at] += p[__builtin_ctzll(left)] * v[__builtin_ctzll(left) * dv + at];
+      sums[at] += p[__builtin_ctzll(left)] * v[__builtin_ctzll(left) * stride + at];
 }
 
 template <class T>
@@ -146,7 +147,7 @@ void run(const Decode<T>& x) {
         sum += p;
       }
       *total += sum_of<T>(sum);
-      add_tile(s, x.v + tile * kTile * x.dv, x.dv, bits, sums);
+      add_tile(s, x.v + tile * kTile * x.v_row, x.v_row, x.dv, bits, sums);
     }
 }
 

@@ -43,6 +43,13 @@ inline T exp2_of(T x) {
   return exp2(all(x))[0];
 }
 
+inline float log2_of(float x) {
+  return __builtin_log2f(x);
+}
+inline double log2_of(double x) {
+  return __builtin_log2(x);
+}
+
 template <class T>
 void raise(T* top, T* weights, T* values, int64_t columns, typename Lanes<T>::Vector highest) {
   constexpr int kWidth = Lanes<T>::kWidth;
@@ -151,7 +158,7 @@ bool finish(const Forward<T>& x, const Work<T>& w) {
     const T total = sum_of<T>(load(w.weights + i * kWidth)), factor = total == 0 ? T{0} : 1 / total;
     const T* from = w.values + i * x.value_row;
     const int64_t place = x.places ? x.places[i] : i;
-    T* to = x.out + place * x.dv;
+    T* to = x.out + place * x.out_row;
     int64_t j = 0;
     for (; j + kWidth <= x.dv; j += kWidth) {
       const auto value = load(from + j) * factor;
@@ -162,7 +169,7 @@ bool finish(const Forward<T>& x, const Work<T>& w) {
       to[j] = from[j] * factor;
       strange[0] += to[j] * 0;
     }
-    const T log2_total = static_cast<T>(__builtin_log2(static_cast<double>(total)));
+    const T log2_total = log2_of(total);
     x.lse[place] =
         total == 0 ? -kInfinity<T> : (w.top[i * kWidth] + log2_total) * static_cast<T>(0.6931471805599453);
   }

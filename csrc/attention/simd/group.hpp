@@ -62,13 +62,13 @@ inline Tiles tiles_of(const HeadMask& mask, int64_t rows, int64_t k_len) {
 
 // What makes a product of a query and a key a score in units of log2.
 template <class T>
-inline T log2_scale(const Queries<T>& x) {
-  return x.scale * static_cast<T>(1.4426950408889634);
+inline Wide<T> log2_scale(const Queries<T>& x) {
+  return x.scale * static_cast<Wide<T>>(1.4426950408889634);
 }
 
 // s = (s + bias) scale log2(e), and -inf where the bits forbid; SCALED: s is scaled already, as q was.
-template <bool SCALED, class T>
-inline void finish_scores(const Queries<T>& x, const GroupBits& bits, int64_t row, int64_t tile, int from,
+template <bool SCALED, class Q, class T = Wide<Q>>
+inline void finish_scores(const Queries<Q>& x, const GroupBits& bits, int64_t row, int64_t tile, int from,
                           int to, T* s) {
   constexpr int kWidth = Lanes<T>::kWidth;
   if (SCALED && !x.bias.data && bits.every == ~uint64_t{0}) return;

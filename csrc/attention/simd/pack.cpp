@@ -1,7 +1,7 @@
-// Rows x (rows, d), or those at `places`, as tiles of 64, transposed: out[tile][k][row], zeros where rows
-// end. Four by four elements at a time, as four vectors of 16 or 32 bytes that are interleaved twice; about
-// one cycle for each element.
-#include "attention/simd/tile.hpp"
+// Rows as a tile of 64, transposed: out[k][row], zeros where rows end. Four by four elements at a time, as
+// four vectors of 16 or 32 bytes that are interleaved twice, about one cycle for each element; floats with
+// AVX-512 sixteen rows at a time, a third of that.
+#include "attention/simd/transpose.hpp"
 
 namespace kxfast::attention::KXFAST_ISA {
 namespace {
@@ -20,29 +20,40 @@ inline void transpose_four(const T* const* row, int64_t k, T* out) {
   for (int i = 0; i < 4; ++i) *reinterpret_cast<Four*>(out + (k + i) * kTile) = y[i];
 }
 
+// Packs columns of sixteen rows, as many as come in fours, where there is a way to; returns how many.
 template <class T>
-void pack(const T* x, const int64_t* places, int64_t rows, int64_t d, T* out) {
-  for (int64_t j = 0; j < kTile; j += 4) {
-    const T* row[4];
-    for (int64_t i = 0; i < 4; ++i) {
-      const int64_t at = j + i < rows ? j + i : 0;
-      row[i] = x + (places ? places[at] : at) * d;
-    }
-    int64_t k = 0;
-    if (j + 4 <= rows)
-      for (; k + 4 <= d; k += 4) transpose_four(row, k, out + j);
-    for (; k < d; ++k)
-      for (int64_t i = 0; i < 4; ++i) out[k * kTile + j + i] = j + i < rows ? row[i][k] : T{0};
+inline int64_t pack_sixteen(const T* const*, int64_t, T*) {
+  return 0;
+}
+#if defined(__AVX512F__)
+inline int64_t pack_sixteen(const float* const* row, int64_t d, float* out) {
+  int64_t k = 0;
+  for (; k + 4 <= d; k += 4) transpose_sixteen(row, k, out + k * kTile, kTile);
+  return k;
+}
+#endif
+
+template <class T>
+void pack(const Source<T>& x, T* out) {
+  for (int64_t j = 0; j < kTile; j += 16) {
+    const T* row[16];
+    for (int64_t i = 0; i < 16; ++i) row[i] = x.row(j + i < x.rows ? j + i : 0);
+    int64_t k = j + 16 <= x.rows ? pack_sixteen(row, x.d, out + j) : 0;
+    if (j + 16 <= x.rows)
+      for (; k + 4 <= x.d; k += 4)
+        for (int64_t i = 0; i < 16; i += 4) transpose_four(row + i, k, out + j + i);
+    for (; k < x.d; ++k)
+      for (int64_t i = 0; i < 16; ++i) out[k * kTile + j + i] = j + i < x.rows ? row[i][k] : T{0};
   }
 }
 
 }  // namespace
 
-void pack_tiles(const float* x, const int64_t* places, int64_t rows, int64_t d, float* out) {
-  pack(x, places, rows, d, out);
+void pack_tiles(const Source<float>& x, float* out) {
+  pack(x, out);
 }
-void pack_tiles(const double* x, const int64_t* places, int64_t rows, int64_t d, double* out) {
-  pack(x, places, rows, d, out);
+void pack_tiles(const Source<double>& x, double* out) {
+  pack(x, out);
 }
 
 }  // namespace kxfast::attention::KXFAST_ISA

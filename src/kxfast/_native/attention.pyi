@@ -25,9 +25,10 @@ def scaled_dot_product_attention(
     bias: numpy.typing.NDArray[numpy.float32] | None,
     scale: typing.SupportsFloat | typing.SupportsIndex,
     out: numpy.typing.NDArray[numpy.float32] | None,
-) -> tuple[typing.Any, ...]:
+) -> typing.Any:
     """
     softmax((q k' + bias) scale) v over allowed keys; returns (out, lse).
+    Bits of bfloat16, with a bias in float, need core.bf16_products(); None for them: use float.
     """
 
 @typing.overload
@@ -39,9 +40,25 @@ def scaled_dot_product_attention(
     bias: numpy.typing.NDArray[numpy.float64] | None,
     scale: typing.SupportsFloat | typing.SupportsIndex,
     out: numpy.typing.NDArray[numpy.float64] | None,
-) -> tuple[typing.Any, ...]:
+) -> typing.Any:
     """
     softmax((q k' + bias) scale) v over allowed keys; returns (out, lse).
+    Bits of bfloat16, with a bias in float, need core.bf16_products(); None for them: use float.
+    """
+
+@typing.overload
+def scaled_dot_product_attention(
+    q: numpy.typing.NDArray[numpy.uint16],
+    k: numpy.typing.NDArray[numpy.uint16],
+    v: numpy.typing.NDArray[numpy.uint16],
+    allowed: Allowed,
+    bias: numpy.typing.NDArray[numpy.float32] | None,
+    scale: typing.SupportsFloat | typing.SupportsIndex,
+    out: numpy.typing.NDArray[numpy.uint16] | None,
+) -> typing.Any:
+    """
+    softmax((q k' + bias) scale) v over allowed keys; returns (out, lse).
+    Bits of bfloat16, with a bias in float, need core.bf16_products(); None for them: use float.
     """
 
 @typing.overload
@@ -56,9 +73,9 @@ def scaled_dot_product_attention_backward(
     bias: numpy.typing.NDArray[numpy.float32] | None,
     scale: typing.SupportsFloat | typing.SupportsIndex,
     need_dbias: bool,
-) -> tuple[typing.Any, ...]:
+) -> typing.Any:
     """
-    Gradients (dq, dk, dv, dbias); dbias for each pair, or None.
+    Gradients (dq, dk, dv, dbias); dbias for each pair, or None. Of bits of bfloat16: as forward.
     """
 
 @typing.overload
@@ -73,7 +90,24 @@ def scaled_dot_product_attention_backward(
     bias: numpy.typing.NDArray[numpy.float64] | None,
     scale: typing.SupportsFloat | typing.SupportsIndex,
     need_dbias: bool,
-) -> tuple[typing.Any, ...]:
+) -> typing.Any:
     """
-    Gradients (dq, dk, dv, dbias); dbias for each pair, or None.
+    Gradients (dq, dk, dv, dbias); dbias for each pair, or None. Of bits of bfloat16: as forward.
+    """
+
+@typing.overload
+def scaled_dot_product_attention_backward(
+    grad: numpy.typing.NDArray[numpy.uint16],
+    q: numpy.typing.NDArray[numpy.uint16],
+    k: numpy.typing.NDArray[numpy.uint16],
+    v: numpy.typing.NDArray[numpy.uint16],
+    out: numpy.typing.NDArray[numpy.uint16],
+    lse: numpy.typing.NDArray[numpy.float32],
+    allowed: Allowed,
+    bias: numpy.typing.NDArray[numpy.float32] | None,
+    scale: typing.SupportsFloat | typing.SupportsIndex,
+    need_dbias: bool,
+) -> typing.Any:
+    """
+    Gradients (dq, dk, dv, dbias); dbias for each pair, or None. Of bits of bfloat16: as forward.
     """

@@ -45,9 +45,9 @@ class Call(NamedTuple):
 
 def attention_call(q: Any, k: Any, v: Any, mask: Any, bias: Any, scale: Any) -> Call:
     """Check the arguments that forward and backward share."""
-    a = checks.floating("q", q, ndim=4, half=True)
-    b = checks.floating("k", k, ndim=4, half=True)
-    c = checks.floating("v", v, ndim=4, half=True)
+    a = checks.floating("q", q, ndim=4, half=True, rows=True)
+    b = checks.floating("k", k, ndim=4, half=True, rows=True)
+    c = checks.floating("v", v, ndim=4, half=True, rows=True)
     full = agreeing(a, b, c)
     m = Pairs() if mask is None else pairs(mask, full, bias is None)
     d = None if bias is None else four_dimensions("bias", checks.floating("bias", bias, half=True), full)
@@ -56,6 +56,14 @@ def attention_call(q: Any, k: Any, v: Any, mask: Any, bias: Any, scale: Any) -> 
     else:
         a, b, c, d = checks.common_float(q=a, k=b, v=c, bias=d)
     return Call(a, b, c, m, d, factor(scale, a.shape[3]))
+
+
+def laid_out_like(x: Array, example: Array) -> Array:
+    """Return (B, H, L, D) with heads inside of rows in memory if `example` is so; otherwise rows inside of heads."""
+    inside = example.strides[1] < example.strides[2]
+    if inside == (x.strides[1] < x.strides[2]):
+        return x
+    return np.ascontiguousarray(x.swapaxes(1, 2)).swapaxes(1, 2) if inside else np.ascontiguousarray(x)
 
 
 def agreeing(q: Any, k: Any, v: Any) -> tuple[int, int, int, int]:
@@ -112,6 +120,6 @@ def broadcasting(name: str, shape: tuple[int, ...], full: tuple[int, ...]) -> tu
 
 def result_like(name: str, value: Any, shape: tuple[int, ...], kind: np.dtype[Any], letters: str) -> Array:
     """Return an array of the shape of the result (or of its log-sum-exp) in a given type."""
-    x = checks.floating(name, value, ndim=len(shape), half=True)
+    x = checks.floating(name, value, ndim=len(shape), half=True, rows=len(shape) == 4)
     checks.shape(name, x, shape, str(shape), f"{letters} to match q and v")
     return x.astype(kind, copy=False)

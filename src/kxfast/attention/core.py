@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from kxfast import checks, devices
-from kxfast.attention.arguments import attention_call, result_like
+from kxfast.attention.arguments import attention_call, laid_out_like, result_like
 from kxfast.dispatch import implementation
 
 
@@ -28,7 +28,10 @@ def scaled_dot_product_attention(
     Parameters
     ----------
     q : array, shape (B, H, Lq, D), float32, float64, float16 or bfloat16
-        Half types are computed in float32 and rounded once, at the end. In the memory of a GPU, all arrays must be
+        Arrays of heads whose last axis is in one piece are read where they lie, in any layout: (B, L, H, D) with its
+        axes swapped too.
+        Half types are computed in float32 and rounded once, at the end; bfloat16 is multiplied as it is, weights being
+        rounded to it, where the processor is faster at that. In the memory of a GPU, all arrays must be
         there and of one type; half types are multiplied by its tensor cores, weights being rounded to them.
     k : array, shape (B, Hkv, Lk, D)
         H is a multiple of Hkv: query head h attends to key head ``h // (H // Hkv)``.
@@ -50,7 +53,7 @@ def scaled_dot_product_attention(
     Returns
     -------
     out : array, shape (B, H, Lq, Dv)
-        0 in rows that may attend to nothing.
+        0 in rows that may attend to nothing. With heads inside of rows in memory if q is laid out so.
     lse : array, shape (B, H, Lq), only with `return_lse`
         Natural logarithm, float32 for half types; -inf in rows that may attend to nothing.
 
@@ -83,7 +86,7 @@ def scaled_dot_product_attention(
     run = implementation("attention", "scaled_dot_product_attention", backend, call.q.dtype.char)
     result, lse = run(*call, target)
     if out is None:
-        result = checks.like(result, q)
+        result = checks.like(laid_out_like(result, call.q), q)
     return (result, checks.like(lse, q)) if both else result
 
 
@@ -116,7 +119,7 @@ def scaled_dot_product_attention_backward(
 
     Returns
     -------
-    dq, dk, dv : arrays, shapes of q, k and v
+    dq, dk, dv : arrays, shapes of q, k and v, laid out likewise
     dbias : array, shape of bias, only with `need_dbias`
 
     Raises
@@ -152,7 +155,8 @@ def scaled_dot_product_attention_backward(
     total = result_like("lse", lse, shape[:3], np.result_type(kind, np.float32), "(B, H, Lq)")
     run = implementation("attention", "scaled_dot_product_attention_backward", backend, kind.char)
     dq, dk, dv, dbias = run(dout, *call[:3], result, total, *call[3:], wanted)
-    gradients = checks.like(dq, q), checks.like(dk, k), checks.like(dv, v)
+    laid_out = map(laid_out_like, (dq, dk, dv), call[:3])
+    gradients = tuple(map(checks.like, laid_out, (q, k, v)))
     if not wanted:
         return gradients
     return *gradients, checks.like(dbias.reshape(np.shape(bias)), bias)

@@ -78,10 +78,18 @@ def _forward(
     return _tensor(out), _tensor(lse)
 
 
+def _laid_out(like: Tensor, rows: int, columns: int, kind: torch.dtype) -> Tensor:
+    """Return an empty tensor (B, H, rows, columns), with heads inside of rows in memory if `like` is so."""
+    batch, heads = like.shape[:2]
+    if like.stride(3) == 1 and like.stride(1) < like.stride(2):
+        return like.new_empty((batch, rows, heads, columns), dtype=kind).transpose(1, 2)
+    return like.new_empty((batch, heads, rows, columns), dtype=kind)
+
+
 def _shapes(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, *others: Any) -> tuple[Tensor, Tensor]:
     kind = common_type(q, k, v, bias)
     lse = torch.float32 if kind.itemsize == 2 else kind
-    return q.new_empty((*q.shape[:3], v.shape[3]), dtype=kind), q.new_empty(q.shape[:3], dtype=lse)
+    return _laid_out(q, q.shape[2], v.shape[3], kind), q.new_empty(q.shape[:3], dtype=lse)
 
 
 def _backward(
@@ -114,7 +122,7 @@ def _backward_shapes(
     grad: Tensor, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, *others: Any
 ) -> tuple[Tensor, ...]:
     dbias = torch.empty_like(bias).contiguous() if bias is not None and others[-1] else q.new_empty(0)
-    return *(torch.empty_like(x).contiguous() for x in (q, k, v)), dbias
+    return *(_laid_out(x, *x.shape[2:], x.dtype) for x in (q, k, v)), dbias
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

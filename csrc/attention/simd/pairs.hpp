@@ -1,0 +1,113 @@
+// Products of bfloat16 for attention: one instruction multiplies two neighbours with two neighbours and adds
+// both products to a float. What is summed over stands in pairs: of channels in packed tiles of keys, of rows
+// elsewhere. The micro-kernel is that of tile.hpp, 6 rows by 4 registers of sums, with half the steps.
+#pragma once
+
+#include <cstring>
+
+#include "attention/simd/group.hpp"
+
+namespace kxfast::attention::KXFAST_ISA {
+namespace {
+
+constexpr int kLanes = 16;                 // floats of a register, and pairs of one
+constexpr int64_t kTilePairs = 2 * kTile;  // elements of a step of a packed tile
+
+inline __m512bh load_pairs(const Bfloat16* x) {
+  return (__m512bh)_mm512_loadu_si512(x);
+}
+inline __m512bh all_pairs(const Bfloat16* x) {
+  int32_t pair;
+  std::memcpy(&pair, x, sizeof pair);
+  return (__m512bh)_mm512_set1_epi32(pair);
+}
+inline Floats fused(__m512bh a, __m512bh b, Floats c) {
+  return (Floats)_mm512_dpbf16_ps((__m512)c, a, b);
+}
+
+// Rounds the lanes of two registers: those of `low` come first.
+inline __m512i round_pair(Floats low, Floats high) {
+  return (__m512i)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low);
+}
+// The lanes of two rows side by side.
+inline void store_pairs(Floats row, Floats next, Bfloat16* to) {
+  alignas(64) static const uint16_t kOrder[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
+                                                  21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
+                                                  11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  _mm512_storeu_si512(to, _mm512_permutexvar_epi16(_mm512_load_si512(kOrder), round_pair(row, next)));
+}
+inline void store_rounded(Floats x, Bfloat16* to) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), (__m256i)_mm512_cvtneps_pbh((__m512)x));
+}
+inline Floats load_wide(const Bfloat16* x) {
+  const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x));
+  return (Floats)_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16);
+}
+
+// c[i][0 ...] = sum over steps of a[i][step a_step ...] b[step b_row ...], of a group and NV registers; ADD:
+// c += it.
+template <int NV, bool ADD>
+inline void product(const Bfloat16* const* a, int64_t a_step, const Bfloat16* b, int64_t b_row, int64_t steps,
+                    float* c, int64_t c_row) {
+  Floats sum[kGroup][NV] = {};
+  for (int64_t k = 0; k < steps; ++k, b += b_row) {
+    __m512bh v[NV];
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) v[j] = load_pairs(b + j * 2 * kLanes);
+#pragma GCC unroll 6
+    for (int i = 0; i < kGroup; ++i) {
+      const __m512bh x = all_pairs(a[i] + k * a_step);
+#pragma GCC unroll 4
+      for (int j = 0; j < NV; ++j) sum[i][j] = fused(x, v[j], sum[i][j]);
+    }
+  }
+#pragma GCC unroll 6
+  for (int i = 0; i < kGroup; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < NV; ++j) {
+      float* to = c + i * c_row + j * kLanes;
+      store(to, ADD ? load(to) + sum[i][j] : sum[i][j]);
+    }
+}
+
+// The same for any number of registers.
+template <bool ADD>
+inline void products(const Bfloat16* const* a, int64_t a_step, const Bfloat16* b, int64_t b_row,
+                     int64_t steps, float* c, int64_t c_row, int64_t registers) {
+  for (; registers >= 4; registers -= 4, b += 8 * kLanes, c += 4 * kLanes)
+    product<4, ADD>(a, a_step, b, b_row, steps, c, c_row);
+  if (registers == 1) product<1, ADD>(a, a_step, b, b_row, steps, c, c_row);
+  if (registers == 2) product<2, ADD>(a, a_step, b, b_row, steps, c, c_row);
+  if (registers == 3) product<3, ADD>(a, a_step, b, b_row, steps, c, c_row);
+}
+
+// s = rows times the keys of a packed tile, registers `from` to `to`
+inline void scores(const Bfloat16* const* row, const Bfloat16* panel, int64_t d, int from, int to, float* s) {
+  products<false>(row, 2, panel + from * 2 * kLanes, kTilePairs, (d + 1) / 2, s + from * kLanes, kTile,
+                  to - from);
+}
+
+// 2^x, where 3e-6 is enough since it is rounded to bfloat16; 0 below -126.5, and NaN for NaN.
+inline Floats exp2_roughly(Floats x) {
+  const Floats magic = all(12582912.0f + 127.0f);
+  x = larger(all(-127.0f), x);
+  const Floats sum = x + magic, r = x - (sum - magic);
+  Floats y = all(9.5701019677e-3f);
+  y = fused(y, r, all(5.5917860762e-2f));
+  y = fused(y, r, all(2.4024744830e-1f));
+  y = fused(y, r, all(6.9312181468e-1f));
+  y = fused(y, r, all(9.9999926144e-1f));
+  return y * (Floats)((Lanes<float>::Integer)sum << 23);
+}
+
+// Keys of a tile, two by two, from the pair that holds the first to the one that holds the last.
+struct PairRun {
+  int64_t first, count;
+};
+inline PairRun pairs_of(uint64_t any) {
+  const int64_t first = __builtin_ctzll(any) / 2, last = (65 - __builtin_clzll(any)) / 2;
+  return {first, last - first};
+}
+
+}  // namespace
+}  // namespace kxfast::attention::KXFAST_ISA
