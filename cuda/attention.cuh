@@ -182,7 +182,7 @@ __device__ __forceinline__ void forward(const Problem<T>& problem, T* out, SumOf
 }  // namespace kx::attention
 
 extern "C" __global__ void KX_BOUNDS attention_forward(KX_PROBLEM_PARAMETERS, KX_T* out,
-                                                       kx::attention::SumOf<KX_T>* lse) {
+                                                       kx::SumOf<KX_T>* lse) {
   const kx::attention::Problem<KX_T> problem = KX_PROBLEM;
   kx::attention::forward<KX_T, KX_D, KX_DV, KX_PART, KX_WARPS, KX_BANDS, KX_OTHER, KX_STAGES>(problem, out,
                                                                                               lse);

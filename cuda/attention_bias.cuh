@@ -86,10 +86,9 @@ __device__ __forceinline__ void gradient_of_bias(const Problem<T>& problem, cons
 }  // namespace kx::attention
 
 extern "C" __global__ void KX_BOUNDS attention_bias(KX_PROBLEM_PARAMETERS, const KX_T* grad,
-                                                    const kx::attention::SumOf<KX_T>* lse,
-                                                    const kx::attention::SumOf<KX_T>* share, KX_T* dbias,
-                                                    kx::i64 batch, kx::i64 batches, kx::i64 bias_heads,
-                                                    kx::i64 rows, kx::i64 columns) {
+                                                    const kx::SumOf<KX_T>* lse, const kx::SumOf<KX_T>* share,
+                                                    KX_T* dbias, kx::i64 batch, kx::i64 batches,
+                                                    kx::i64 bias_heads, kx::i64 rows, kx::i64 columns) {
   const kx::attention::Problem<KX_T> problem = KX_PROBLEM;
   kx::attention::gradient_of_bias<KX_T, KX_D, KX_DV, KX_WARPS, KX_OTHER>(
       problem, {grad, lse, share}, dbias, batch, {batches, bias_heads, rows, columns});

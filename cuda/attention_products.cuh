@@ -12,39 +12,6 @@
 
 namespace kx::attention {
 
-__device__ __forceinline__ int lane_id() {
-  return static_cast<int>(threadIdx.x % kWarp);
-}
-
-// The first argument chooses the type alone.
-__device__ __forceinline__ void multiply(BF16, float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
-  multiply_bf16(c, a, {b0, b1});
-}
-__device__ __forceinline__ void multiply(F16, float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
-  multiply_f16(c, a, {b0, b1});
-}
-__device__ __forceinline__ u32 pack(BF16, float low, float high) {
-  return pack_bf16(low, high);
-}
-__device__ __forceinline__ u32 pack(F16, float low, float high) {
-  return pack_f16(low, high);
-}
-
-// Sums of kBands bands of 16 rows and kN columns.
-template <class T, int kBands, int kN>
-struct Sums {
-  SumOf<T> at[kBands][kN / 8][4];
-
-  __device__ __forceinline__ void clear() {
-#pragma unroll
-    for (int t = 0; t < kBands; ++t)
-#pragma unroll
-      for (int n = 0; n < kN / 8; ++n)
-#pragma unroll
-        for (int e = 0; e < 4; ++e) at[t][n][e] = 0;
-  }
-};
-
 // sums += a b', both along their first kDepth columns: a is where the warp's bands begin, b a tile of kN
 // rows.
 template <class T, int kDepth, int kBands, int kN>

@@ -1,105 +1,15 @@
-// Tiles of rows in shared memory: the types of their numbers, and how they come in.
+// Tiles of rows in shared memory, and how they come in.
 //
 // A tile holds whole rows, each padded with zeros to what a matrix instruction takes and 16 bytes more, so
 // that eight rows at the same column lie in different banks: nothing is turned round in addresses. Rows made
 // of whole 16 bytes come by asynchronous copies, others number by number.
 #pragma once
 
-#include "ptx.cuh"
+#include "numbers.cuh"
 
 namespace kx::attention {
 
 constexpr int kThreads = KX_WARPS * 32;
-
-struct BF16 {
-  u16 bits;
-};
-struct F16 {
-  u16 bits;
-};
-
-// Sums of a type; whether matrix instructions multiply it; what columns are padded to.
-template <class T>
-struct Of {
-  using Sum = T;
-  static constexpr bool kMatrix = false;
-  static constexpr int kPad = 8;
-};
-struct OfHalf {
-  using Sum = float;
-  static constexpr bool kMatrix = true;
-  static constexpr int kPad = 16;
-};
-template <>
-struct Of<BF16> : OfHalf {};
-template <>
-struct Of<F16> : OfHalf {};
-template <class T>
-using SumOf = typename Of<T>::Sum;
-
-__device__ __forceinline__ float widen(BF16 x) {
-  return from_bf16(x.bits);
-}
-__device__ __forceinline__ float widen(F16 x) {
-  return from_f16(x.bits);
-}
-template <class T>
-__device__ __forceinline__ T widen(T x) {
-  return x;
-}
-__device__ __forceinline__ void narrow(BF16& to, float x) {
-  to.bits = static_cast<u16>(pack_bf16(x, 0));
-}
-__device__ __forceinline__ void narrow(F16& to, float x) {
-  to.bits = static_cast<u16>(pack_f16(x, 0));
-}
-template <class T>
-__device__ __forceinline__ void narrow(T& to, T x) {
-  to = x;
-}
-
-__device__ __forceinline__ float fused(float a, float b, float c) {
-  return fmaf(a, b, c);
-}
-__device__ __forceinline__ double fused(double a, double b, double c) {
-  return fma(a, b, c);
-}
-__device__ __forceinline__ float larger(float a, float b) {
-  return fmaxf(a, b);
-}
-__device__ __forceinline__ double larger(double a, double b) {
-  return fmax(a, b);
-}
-__device__ __forceinline__ float power_of_2(float x) {
-  return exp2_fast(x);
-}
-__device__ __forceinline__ double power_of_2(double x) {
-  return exp2(x);
-}
-
-template <class T>
-__device__ __forceinline__ SumOf<T> minus_infinity() {
-  return static_cast<SumOf<T>>(-infinity());
-}
-
-__device__ constexpr int rounded_up(int x, int to) {
-  return (x + to - 1) / to * to;
-}
-// Columns of a tile with their zeros, and the way from row to row.
-template <class T>
-__device__ constexpr int wide(int columns) {
-  return rounded_up(columns, Of<T>::kPad);
-}
-template <class T>
-__device__ constexpr int pitch(int columns) {
-  return wide<T>(columns) + 16 / static_cast<int>(sizeof(T));
-}
-
-template <class T>
-struct alignas(16) Chunk {
-  static constexpr int kCount = 16 / static_cast<int>(sizeof(T));
-  T at[kCount];
-};
 
 // The order in which rows are taken: the place of the r-th one; none: as they stand.
 struct Order {

@@ -93,6 +93,19 @@ __device__ __forceinline__ void multiply_f16(float (&c)[4], const u32 (&a)[4], c
 #endif
 }
 
+// Waits until other blocks of the launch, which must all be resident, have brought a counter to a number;
+// what they wrote before can be read then.
+__device__ __forceinline__ void wait_for_blocks(const u32* counter, u32 least) {
+#if KX_HOST
+  kx_emu::wait_for_blocks(counter, least);
+#else
+  u32 now;
+  do {
+    asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(now) : "l"(counter) : "memory");
+  } while (now < least);
+#endif
+}
+
 // Two numbers rounded to the nearest of 16 bits, the first in the lower half.
 __device__ __forceinline__ u32 pack_bf16(float low, float high) {
 #if KX_HOST

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import cuda_compile
 import pytest
 
 
@@ -15,3 +16,15 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the development data (set KXFAST_DATA); not found at {folder}")
     return folder
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Let what whole files of tests need be compiled while they run."""
+    options = session.config.option
+    if not (options.collectonly or options.keyword or any("::" in each for each in session.config.args)):
+        cuda_compile.prepare({item.path.name for item in session.items})
+
+
+def pytest_sessionfinish() -> None:
+    if "KXFAST_EMULATION_RECORD" in os.environ:
+        cuda_compile.record()

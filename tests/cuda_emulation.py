@@ -8,52 +8,29 @@ no kernel may write beside an array.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
-import shlex
-import subprocess
-import tempfile
-from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import numpy as np
+from cuda_compile import compile_for_host
 
-from kxfast import dispatch
-from kxfast.backends.cuda import load, nvrtc
+from kxfast import devices, dispatch
+from kxfast.backends.cuda import load
 
 ORDERS = 3
-FLAGS = "-std=c++17 -O1 -fPIC -shared -ffp-contract=off -fvisibility=hidden -fno-gnu-unique -w"
 _MARGIN = 0 if "address" in os.environ.get("KXFAST_EMULATION_FLAGS", "") else 64  # the sanitizer has its own
-_BUILT = Path(os.environ.get("KXFAST_EMULATION_DIR") or Path(tempfile.gettempdir()) / f"kxfast-emulation-{os.getuid()}")
 
 
 class Launch(ctypes.Structure):
     _fields_ = [
         ("grid", ctypes.c_uint * 3), ("size", ctypes.c_uint * 3), ("shared_bytes", ctypes.c_uint),
-        ("order", ctypes.c_uint), ("error", ctypes.c_char * 256),
+        ("order", ctypes.c_uint), ("together", ctypes.c_uint), ("error", ctypes.c_char * 256),
     ]  # fmt: skip
 
 
 class LaunchError(Exception):
     """What the emulation found to be wrong in a kernel."""
-
-
-@cache
-def compile_for_host(text: str, flags: str = "") -> ctypes.CDLL:
-    """Compile a source with the host's compiler; kept, like all that is built, as long as nothing changes."""
-    folder = nvrtc.source_folder()
-    flags = f"{FLAGS} {flags} {os.environ.get('KXFAST_EMULATION_FLAGS', '')}"
-    parts = [text, flags, *(path.read_text() for path in sorted(folder.rglob("*.[ch]*")))]
-    path = _BUILT / f"{hashlib.sha256('|'.join(parts).encode()).hexdigest()}.so"
-    if not path.exists():
-        _BUILT.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=_BUILT, suffix=".so", delete=False) as file:
-            command = ["g++", *shlex.split(flags), "-x", "c++", f"-I{folder}", "-include", "emu/emu.hpp", "-"]
-            subprocess.run([*command, "-o", file.name], input=text, text=True, check=True)
-        os.replace(file.name, path)
-    return ctypes.CDLL(str(path))
 
 
 def memory_of(x):
@@ -123,8 +100,10 @@ class EmulatedDevice:
     def kernel(self, text, name):
         function = getattr(compile_for_host(text, self.flags), f"kx_launch_{name}")
 
-        def launch(blocks, threads, shared, arguments, behind=()):
+        def launch(blocks, threads, shared, arguments, behind=(), together=False):
             self.launches += 1
+            if together and blocks > self.blocks:
+                raise LaunchError(f"{blocks} blocks are to be resident together, of {self.blocks}")
             arrays = [x for x in arguments if isinstance(x, np.ndarray)]
             arrays += map(memory_of, behind)
             before = [x.copy() for x in arrays]
@@ -132,7 +111,7 @@ class EmulatedDevice:
             for order in self.orders:
                 for x, old in zip(arrays, before, strict=True):
                     x[...] = old
-                run_once(function, blocks, threads, shared, arguments, order)
+                run_once(function, blocks, threads, shared, arguments, order, together)
                 results.append([x.tobytes() for x in arrays if not any(x is y for y in self._scratch)])
             if any((margin != 0xCD).any() for pair in self._margins for margin in pair):
                 raise LaunchError("the kernel has written beside an array")
@@ -142,11 +121,11 @@ class EmulatedDevice:
         return launch
 
 
-def run_once(function, blocks, threads, shared, arguments, order):
+def run_once(function, blocks, threads, shared, arguments, order, together=False):
     """Launch in one order; raise LaunchError with what the emulation says."""
     boxes = [ctypes.c_void_p(x.ctypes.data) if isinstance(x, np.ndarray) and x.ndim else np.array(x) for x in arguments]
     pointers = [ctypes.addressof(box) if isinstance(box, ctypes.c_void_p) else box.ctypes.data for box in boxes]
-    launch = Launch((blocks, 1, 1), (threads, 1, 1), shared, order)
+    launch = Launch((blocks, 1, 1), (threads, 1, 1), shared, order, together)
     if function(ctypes.byref(launch), (ctypes.c_void_p * len(pointers))(*pointers)):
         raise LaunchError(launch.error.decode())
 
@@ -177,6 +156,11 @@ class GpuArray:
 
     def fill(self, value):
         self.memory.fill(value)
+
+    def __ne__(self, other):
+        return GpuArray(self.memory != other, self.number)
+
+    __hash__ = object.__hash__
 
     def reshape(self, shape):
         return GpuArray(self.memory.reshape(shape), self.number)
@@ -216,3 +200,22 @@ def empty(shape, dtype):
 
 def ascontiguousarray(x):
     return GpuArray(np.ascontiguousarray(x.memory), x.number)
+
+
+def play_gpu(monkeypatch):
+    """Let tensors of the host play those of a GPU: what torch says of them there is true of their memory here."""
+    import torch
+
+    def facts(owner, kind):
+        strides = tuple(step * owner.itemsize for step in owner.stride())
+        found = {"shape": tuple(owner.shape), "data": (owner.data_ptr(), False), "typestr": f"<V{owner.itemsize}"}
+        return found | {"strides": None if owner.is_contiguous() else strides}
+
+    def is_tensor(x):
+        return isinstance(x, torch.Tensor)
+
+    monkeypatch.setattr(devices, "on_device", is_tensor)
+    monkeypatch.setattr("kxfast.torch.arrays.on_gpu", is_tensor)
+    monkeypatch.setattr("kxfast.torch.spectral.on_gpu", is_tensor)
+    monkeypatch.setattr(devices, "_facts", facts)
+    monkeypatch.setattr(load, "stream_of", lambda example: nullcontext())

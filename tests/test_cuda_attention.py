@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 from cuda_attention import BRAIN, HALF, agree, distance, forward, inputs, plant, there
+from cuda_compile import compile_for_gpu
 from cuda_emulation import GpuArray, LaunchError, emulated
 from helpers import numbers
 
@@ -174,7 +175,7 @@ def test_every_kernel_compiles_without_spills(sizes):
     kind, d, dv = sizes.split()
     plan = attention_plan.forward(kind, int(d), int(dv))
     text = attention_plan.text(kind, int(d), int(dv), plan, "attention.cuh")
-    code, log = nvrtc.compile_text(text, "sm_90a", "--ptxas-options=-v")
+    code, log = compile_for_gpu(text, "sm_90a")
     assert code
     assert re.findall(r"[1-9]\d* bytes (?:stack frame|spill)|C75\d\d|Performance Loss", log) == []
     assert max(int(each) for each in re.findall(r"Used (\d+) registers", log)) <= BUDGET[sizes]

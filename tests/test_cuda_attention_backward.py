@@ -7,11 +7,12 @@ import re
 import numpy as np
 import pytest
 from cuda_attention import BRAIN, HALF, agree_back, backward, inputs, plant
+from cuda_compile import compile_for_gpu
 from cuda_emulation import LaunchError
 from helpers import numbers
 
 from kxfast import masks
-from kxfast.backends.cuda import attention_plan, nvrtc
+from kxfast.backends.cuda import attention_plan
 from kxfast.cases.attention import _every_mask
 
 MASKS = _every_mask(np.random.default_rng(3), 70, 100)
@@ -127,7 +128,7 @@ def test_every_kernel_compiles_without_spills(target, sizes):
         texts.append(attention_plan.text(kind, d, d, attention_plan.bias(kind, d, d), "attention_bias.cuh"))
     most = BUDGET[sizes] if target == "sm_90a" else 255
     for text in texts:
-        code, log = nvrtc.compile_text(text, target, "--ptxas-options=-v")
+        code, log = compile_for_gpu(text, target)
         assert code
         assert re.findall(r"[1-9]\d* bytes (?:stack frame|spill)|C75\d\d|Performance Loss", log) == []
         assert max(int(each) for each in re.findall(r"Used (\d+) registers", log)) <= most

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from cuda_attention import BRAIN, HALF, distance, inputs, there
-from cuda_emulation import GpuArray, emulated
+from cuda_emulation import GpuArray, emulated, play_gpu
 
 import kxfast as kx
 import kxfast.torch as kt
@@ -153,16 +153,7 @@ def test_heads_without_numbers_are_refused(rng):
 
 @pytest.fixture
 def tensors_of_a_gpu(monkeypatch):
-    """Tensors of the host play those of a GPU: what torch says of them there is true of their memory here."""
-
-    def facts(owner, kind):
-        strides = tuple(step * owner.itemsize for step in owner.stride())
-        found = {"shape": tuple(owner.shape), "data": (owner.data_ptr(), False), "typestr": f"<V{owner.itemsize}"}
-        return found | {"strides": None if owner.is_contiguous() else strides}
-
-    monkeypatch.setattr(devices, "on_device", lambda x: isinstance(x, torch.Tensor))
-    monkeypatch.setattr(devices, "_facts", facts)
-    monkeypatch.setattr(load, "stream_of", lambda example: nullcontext())
+    play_gpu(monkeypatch)
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16], ids=str)

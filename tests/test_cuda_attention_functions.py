@@ -10,6 +10,7 @@ import numba
 import numpy as np
 import pytest
 from cuda_attention import BRAIN, agree, agree_back, inputs, there
+from cuda_compile import compile_for_gpu
 from cuda_emulation import EmulatedDevice, emulated
 
 import kxfast as kx
@@ -107,7 +108,7 @@ def test_kernels_with_a_function_compile_without_spills():
     plan = attention_plan.forward("E", 64, 64)
     expression = translated(lambda b, h, i, j: LIST[min(j, 4)] and (i * j + h) // 3 % 5 > b).expression
     text = attention_plan.text("E", 64, 64, plan, "attention.cuh", expression)
-    _, log = nvrtc.compile_text(text, "sm_90a", "--ptxas-options=-v")
+    _, log = compile_for_gpu(text, "sm_90a")
     assert re.findall(r"[1-9]\d* bytes (?:stack frame|spill)|Performance Loss", log) == []
     code, _ = nvrtc.compile_text(f'#define KX_ALLOWED {expression}\n#include "attention_classes.cuh"\n', "compute_80")
     assert b"attention_function" in code

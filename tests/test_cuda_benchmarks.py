@@ -12,7 +12,7 @@ import pytest
 from cuda_emulation import GpuArray, emulated
 
 from benchmarks.gpu import __main__ as command
-from benchmarks.gpu import attention, child, conformance, cooccurrence, gillespie, lipschitz, plan, timing
+from benchmarks.gpu import attention, child, conformance, conv, cooccurrence, gillespie, lipschitz, plan, timing
 from benchmarks.gpu import run as runner
 from kxfast import cases
 from kxfast.gillespie import example
@@ -124,6 +124,10 @@ def test_checks_pass_on_the_emulated_device():
         put = lambda x: GpuArray(x.copy())
         assert attention.check("odd heads", "float64", "unilm", 3, put)["error"] < 1e-13
         assert attention.check("odd heads", "float64", "function", 3, put)["error"] < 1e-13
+        assert conv.check("odd sizes and a shortcut", "float64", 3, put)["error"] < 1e-13
+        assert conv.check("D", "float64", 3, put)["error"] < 1e-13
+        assert lipschitz.check_convolution("odd sizes", "d", 3, put)["error"] < 1e-13
+        assert lipschitz.check_convolution("groups", "f", 3, put)["error"] < 1e-5
         assert lipschitz.check("odd shapes", "f", 3, put=lambda x: GpuArray(x.copy()))["error"] < 1e-4
 
 
@@ -155,6 +159,8 @@ def test_checks_fail_where_something_is_wrong(monkeypatch):
         conformance.check(next(case for case in conformance.CASES if case.name == "lanes"), device, 1, text)
     with emulated(orders=[0]), pytest.raises(AssertionError, match="is right; seed 3"):
         attention.check("odd heads", "float64", "causal", 3, put=lambda x: GpuArray(x * (1 + 1e-6)))
+    with emulated(orders=[0]), pytest.raises(AssertionError, match="is right; seed 3"):
+        conv.check("odd sizes and a shortcut", "float64", 3, lambda x: GpuArray(x if x.ndim != 3 else x * (1 + 1e-6)))
     spoiled = partial(lipschitz.check, "odd shapes", "f", 3, put=lambda x: GpuArray(x + (x.ndim == 2)))
     with emulated(orders=[0]), pytest.raises(AssertionError, match="is right; seed 3"):
         spoiled()

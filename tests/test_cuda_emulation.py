@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from cuda_compile import compile_for_gpu
 from cuda_emulation import EmulatedDevice, LaunchError
 
 from benchmarks.gpu import conformance
@@ -17,7 +18,7 @@ CASE = {case.name: case for case in conformance.CASES}
 
 @pytest.mark.parametrize("target", nvrtc.TARGETS)
 def test_instructions_compile_for_every_target(target):
-    code, log = nvrtc.compile_text(TEXT, target, "--ptxas-options=-v")
+    code, log = compile_for_gpu(TEXT, target)
     assert code
     assert re.findall(r"[1-9]\d* bytes (?:stack frame|spill)|C75\d\d|Performance Loss", log) == []
 

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from cuda_compile import compile_for_gpu
 from cuda_emulation import emulated
 from test_gillespie_lanes import EXPRESSIONS, NETWORKS, grid
 
@@ -174,7 +175,7 @@ def test_every_output_compiles_without_spills(name):
     net = (ALL | CASES)[name]
     for moments, averages in (False, False), (False, True), (True, False):
         text = gillespie_source.generate(net.arrays, moments=moments, averages=averages).text
-        _, log = nvrtc.compile_text(text, "sm_90a", "--ptxas-options=-v")
+        _, log = compile_for_gpu(text, "sm_90a")
         if name != "every operation":  # sine and cosine reduce large arguments on the stack
             assert re.findall(r"(\d+) bytes (?:stack frame|spill)", log) in (["0"] * 3, ["0"] * 6), log  # pow is a call
         assert int(re.findall(r"Used (\d+) registers", log)[0]) <= 255

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from cuda_compile import compile_for_gpu
 from cuda_emulation import LaunchError, emulated
 
 import kxfast as kx
@@ -125,7 +126,7 @@ def test_shared_memory_is_what_the_kernel_takes():
 
 @pytest.mark.parametrize("target", nvrtc.TARGETS)
 def test_both_kernels_compile_without_spills(target):
-    code, log = nvrtc.compile_text(TEXT, target, "--ptxas-options=-v")
+    code, log = compile_for_gpu(TEXT, target)
     assert code
     assert re.findall(r"[1-9]\d* bytes (?:stack frame|spill)", log) == []
     assert max(map(int, re.findall(r"Used (\d+) registers", log)), default=0) <= 128

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from cuda_compile import compile_for_gpu
 from cuda_emulation import EmulatedDevice, GpuArray, LaunchError, emulated
 
 import kxfast as kx
@@ -175,7 +176,7 @@ def test_planted_bugs_are_found(rng, monkeypatch, old, new):
 
 @pytest.mark.parametrize("target", nvrtc.TARGETS)
 def test_every_kernel_compiles_without_spills(target):
-    code, log = nvrtc.compile_text(TEXT, target, "--ptxas-options=-v")
+    code, log = compile_for_gpu(TEXT, target)
     assert code
     assert re.findall(r"[1-9]\d* bytes (?:stack frame|spill)", log) == []
     registers = [int(each) for each in re.findall(r"Used (\d+) registers", log)]

@@ -159,9 +159,9 @@ def test_a_missing_compiler_is_said_in_one_line(monkeypatch):
     def absent(name):
         raise OSError(name)
 
-    nvrtc.library.cache_clear()
     monkeypatch.setattr(nvrtc, "find_spec", lambda name: None)
     monkeypatch.setattr(nvrtc.ctypes, "CDLL", absent)
+    nvrtc.library.cache_clear()
     with pytest.raises(kx.BackendError, match="backend 'cuda' needs NVRTC 13, which is not installed: pip install"):
         nvrtc.library()
 
@@ -250,6 +250,8 @@ def test_kernels_are_loaded_once_and_launched_with_the_shared_memory_they_need(f
     assert [code[:4] for code in loaded] == [b"\x7fELF"]
     assert granted == [(7, 8, 60_000), (7, 8, 70_000)]
     assert function.launches[1] == ((3, 1, 1), (64, 1, 1), (np.int64(1),), {"shared_mem": 60_000})
+    kernel(3, 64, 0, [np.int64(1)], together=True)
+    assert function.launches[-1][-1] == {"shared_mem": 0, "enable_cooperative_groups": True}
     assert device.resident_blocks(kernel, 64, 0) == 8 * 132
     assert device.resident_blocks(kernel, 64, 80_000) == 8 * 132
     assert granted[-1] == (7, 8, 80_000)  # a kernel that may not have it counts as one that does not fit

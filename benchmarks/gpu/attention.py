@@ -71,7 +71,8 @@ def on_gpu(x: Any) -> Any:
     return torch.from_numpy(x.view(np.int16)).view(torch.bfloat16).cuda()
 
 
-def _host(x: Any) -> Any:
+def host(x: Any) -> Any:
+    """Return an array of the GPU on the host, in double."""
     if hasattr(x, "data_ptr") and hasattr(x, "float"):
         return x.detach().double().cpu().numpy()
     return load.device().download(x).astype(np.float64)
@@ -94,13 +95,14 @@ def check(label: str, kind: str, name: str, seed: int, put: Callable[[Any], Any]
     with poisoned():
         found = run(*given[:3], mask=mask, bias=given[4], return_lse=True)
         found += back(given[3], *given[:3], *found, mask=mask, bias=given[4], need_dbias=need)
-    error = max(_distance(_host(x), y) for x, y in zip(found, expected, strict=True))
+    error = max(distance(host(x), y) for x, y in zip(found, expected, strict=True))
     if not error <= MOST[kind]:
         raise AssertionError(f"an error of {error:.3g}, at most {MOST[kind]:g} is right; seed {seed}")
     return {"error": error, "tolerance": MOST[kind]}
 
 
-def _distance(found: Any, expected: Any) -> float:
+def distance(found: Any, expected: Any) -> float:
+    """Return the norm of the difference relative to what is expected, which counts as 1 at least."""
     finite = np.isfinite(expected)
     if not np.array_equal(found[~finite], expected[~finite]):
         return float("inf")
@@ -141,7 +143,8 @@ TIMED = {
 
 
 @cache
-def _ceiling() -> float:
+def ceiling() -> float:
+    """Return the teraflops of the largest product of bfloat16 matrices."""
     found = machine.product("bf16")(0)
     return float(found["teraflops"])
 
@@ -165,10 +168,11 @@ def _told(case: Timed, found: Row, backward: bool) -> Row:
         share = float((held[:, 1] - held[:, 0] + held[:, 3] - held[:, 2]).sum()) / length**2
     work = (10 if backward else 4) * b * h * length**2 * d * share
     teraflops = work / found["seconds"] / 1e12
-    return {**found, "density": share, "teraflops": teraflops, "percent_of_ceiling": 100 * teraflops / _ceiling()}
+    return {**found, "density": share, "teraflops": teraflops, "percent_of_ceiling": 100 * teraflops / ceiling()}
 
 
-def _stream() -> int:
+def stream() -> int:
+    """Return torch's current stream."""
     import torch
 
     return int(torch.cuda.current_stream().cuda_stream)
@@ -182,7 +186,7 @@ def _ours(name: str, backward: bool, seed: int) -> Row:
     if backward:
         back = kx.attention.scaled_dot_product_attention_backward
         run = partial(back, grad, q, k, v, out, lse, mask=mask, bias=bias)
-    return _told(case, repeated(run, stream=_stream()), backward)
+    return _told(case, repeated(run, stream=stream()), backward)
 
 
 def _peer(name: str, backward: bool, attend: Callable[[Timed, list[Any], Any], Callable[[], Any]], seed: int) -> Row:
@@ -192,9 +196,9 @@ def _peer(name: str, backward: bool, attend: Callable[[Timed, list[Any], Any], C
     run = attend(case, leaves, bias)
     if backward:
         out = run()
-        found = repeated(lambda: out.backward(grad, retain_graph=True), stream=_stream())
+        found = repeated(lambda: out.backward(grad, retain_graph=True), stream=stream())
     else:
-        found = repeated(run, stream=_stream())
+        found = repeated(run, stream=stream())
     return _told(case, found, backward)
 
 

@@ -135,6 +135,18 @@ extern "C" __global__ void product_f16(const u16* a, const u16* b, float* c) {
   for (u32 i = 0; i < 4; ++i) c[(lane / 4 + 8 * (i / 2)) * 8 + 2 * (lane % 4) + i % 2] = sum[i];
 }
 
+// Rows of values, one a round: each block adds 1 to what its neighbour has written in the round before.
+extern "C" __global__ void rounds(u32* values, u32* arrived) {
+  const u32 n = gridDim.x, next = (blockIdx.x + 1) % n;
+  for (u32 round = 1; round < 4 && threadIdx.x == 0; ++round) {
+    values[round * n + blockIdx.x] = values[(round - 1) * n + next] + 1;
+    __threadfence();
+    atomicAdd(arrived, 1u);
+    kx::wait_for_blocks(arrived, round * n);
+  }
+}
+
+KX_ENTRY(rounds)
 KX_ENTRY(streams)
 KX_ENTRY(lanes)
 KX_ENTRY(block_sums)

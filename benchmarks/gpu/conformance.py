@@ -125,6 +125,15 @@ def _product_f16(kernel: Any, device: Any, rng: np.random.Generator) -> tuple[An
     return found, a.astype(np.float64) @ b.astype(np.float64).T, 1e-5
 
 
+def _rounds(kernel: Any, device: Any, rng: np.random.Generator) -> tuple[Any, Any, float]:
+    n = min(device.resident_blocks(kernel, 32, 0), 200)
+    values = np.zeros((4, n), np.uint32)
+    values[0] = rng.integers(0, 2**31, n)
+    there = device.upload(values)
+    kernel(n, 32, 0, [there, device.scratch(1, np.uint32)], together=True)
+    return device.download(there), np.stack([np.roll(values[0], -i) + i for i in range(4)]), 0
+
+
 CASES = (
     Case("streams", _streams),
     Case("lanes", _lanes),
@@ -133,6 +142,7 @@ CASES = (
     Case("transposed", _transposed),
     Case("halves", _halves),
     Case("product_f16", _product_f16),
+    Case("rounds", _rounds),
 )
 
 

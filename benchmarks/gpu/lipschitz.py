@@ -1,4 +1,6 @@
-"""The training step of spectral normalisation: right beside the reference in double, timed beside torch's."""
+"""The training step of spectral normalisation and power iteration with a convolution: right beside the reference in
+double, timed beside torch's.
+"""
 
 from __future__ import annotations
 
@@ -60,6 +62,10 @@ def check(name: str, dtype: str, seed: int, put: Callable[[Any], Any] | None = N
     pairs = [(host(sigmas), theirs), *((host(a), b) for a, b in zip(scaled, expected, strict=True))]
     pairs += [(host(a), b) for k in (1, 2) for a, b in zip(given[k], exact[k], strict=True)]
     error = max(float(np.linalg.norm(a.ravel() - b.ravel()) / np.linalg.norm(b)) for a, b in pairs)
+    return _judged(error, dtype, seed)
+
+
+def _judged(error: float, dtype: str, seed: int) -> Row:
     most = 1e-4 if dtype == "f" else 1e-12
     if not error <= most:
         raise AssertionError(f"an error of {error:.3g}, at most {most:g} is right; seed {seed}")
@@ -93,12 +99,77 @@ def _torch(name: str, seed: int) -> Row:
     return repeated(step, stream=torch.cuda.current_stream().cuda_stream)
 
 
+# Kernel, side of the square input, and how it moves.
+CONVOLUTIONS: dict[str, tuple[Shape, int, dict[str, Any]]] = {
+    "128 channels": ((128, 128, 3, 3), 32, {"padding": 1}),
+    "odd sizes": ((9, 5, 3, 2), 13, {"stride": (2, 1), "padding": (1, 1), "padding_mode": "circular"}),
+    "groups": ((24, 4, 3, 3), 15, {"groups": 3, "dilation": 2, "padding": 2}),
+}
+
+
+def _convolution(name: str, seed: int, dtype: Any) -> tuple[list[Any], dict[str, Any]]:
+    shape, side, moves = CONVOLUTIONS[name]
+    rng = np.random.default_rng(seed)
+    options = {"input_shape": (side, side), **moves}
+    pairs = zip((moves.get("stride", (1, 1))), shape[2:], strict=True)
+    pad, dilation = moves.get("padding", 0), moves.get("dilation", 1)
+    pads = pad if isinstance(pad, tuple) else (pad, pad)
+    out = [(side + 2 * p - dilation * (k - 1) - 1) // s + 1 for (s, k), p in zip(pairs, pads, strict=True)]
+    shapes = shape, (shape[0], *out), (shape[1] * moves.get("groups", 1), side, side)
+    return [rng.standard_normal(each).astype(dtype) for each in shapes], options
+
+
+def check_convolution(name: str, dtype: str, seed: int, put: Callable[[Any], Any] | None = None) -> Row:
+    """Compare three iterations with the reference in double."""
+    put = put or load.cupy().asarray
+    arrays, options = _convolution(name, seed, dtype)
+    found = kx.lipschitz.conv_power_iteration(*map(put, arrays), 3, **options)
+    exact = [x.astype(np.float64) for x in arrays]
+    expected = kx.lipschitz.conv_power_iteration(*exact, 3, **options, backend="reference")
+    pairs = [
+        (found[0], expected[0]),
+        *((load.device().download(a), b) for a, b in zip(found[1:], expected[1:], strict=True)),
+    ]
+    return _judged(max(float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in pairs), dtype, seed)
+
+
+def _our_convolution(name: str, seed: int) -> Row:
+    arrays, options = _convolution(name, seed, "f")
+    there = [load.cupy().asarray(x) for x in arrays]
+    return repeated(lambda: kx.lipschitz.conv_power_iteration(*there, 10, **options))
+
+
+def _torch_convolution(name: str, seed: int) -> Row:
+    """Time a loop of torch's convolutions and transposed ones."""
+    import torch
+
+    arrays, options = _convolution(name, seed, "f")
+    weight, u, _ = (torch.from_numpy(x).cuda() for x in arrays)
+    pad = options["padding"]
+
+    def steps() -> None:
+        x = u[None]
+        for _ in range(10):
+            y = torch.nn.functional.conv_transpose2d(x, weight, padding=pad)
+            x = torch.nn.functional.conv2d(y / y.norm(), weight, padding=pad)
+            x = x / x.norm()
+
+    return repeated(steps, stream=torch.cuda.current_stream().cuda_stream)
+
+
 def steps() -> list[Step]:
     """Return the steps of this path."""
     small = ("odd shapes", "50 of 512 x 512")
     found = [
         Step("lipschitz", "check", f"{name} {kind}", partial(check, name, kind)) for name in small for kind in "fd"
     ]
-    timed = [name for name in SETS if name != "odd shapes"]
+    found += [
+        Step("lipschitz", "check", f"convolution of {name} {kind}", partial(check_convolution, name, kind))
+        for name in CONVOLUTIONS
+        for kind in "fd"
+    ]
+    timed, ten = [name for name in SETS if name != "odd shapes"], "convolution of 128 channels, 10 steps"
+    found.append(Step("lipschitz", "bench", ten, partial(_our_convolution, "128 channels")))
+    found.append(Step("lipschitz", "peers", f"{ten} torch", partial(_torch_convolution, "128 channels")))
     found += [Step("lipschitz", "bench", name, partial(_ours, name)) for name in timed]
     return found + [Step("lipschitz", "peers", f"{name} torch", partial(_torch, name)) for name in timed]

@@ -2,17 +2,19 @@
 //
 // KX_ENTRY(name) after a kernel exports `kx_launch_name`, which launches it as cuLaunchKernel would: sizes of
 // grid and block, bytes of shared memory, and an array of pointers to the arguments. Blocks run one after
-// another, in the order of their threads (forward, reverse, shuffled); one launch at a time.
+// another, in the order of their threads (forward, reverse, shuffled), or all at a time where the launch says
+// `together`; one launch at a time.
 #pragma once
 
 #include <tuple>
 
 #include "instructions.hpp"
+#include "schedule.hpp"
 
 namespace kx_emu {
 
 struct Launch {
-  unsigned grid[3], size[3], shared_bytes, order;
+  unsigned grid[3], size[3], shared_bytes, order, together;
   char error[256];
 };
 
@@ -32,6 +34,7 @@ std::tuple<Arguments...> unpack(void** arguments, std::index_sequence<I...>) {
 }
 
 inline Block state;  // one launch at a time
+inline std::vector<Block> resident;
 
 // 0, or 1 with a line in launch.error.
 template <class... Arguments>
@@ -49,11 +52,28 @@ int run(void (*kernel)(Arguments...), Launch& launch, void** arguments) {
     return 1;
   }
   Order order(launch.order, blocks);
-  for (const unsigned i : order.next()) {
-    state.index = dim3(i % state.grid.x, i / state.grid.x % state.grid.y, i / (state.grid.x * state.grid.y));
-    if (run_block(state, launch.order, launch.shared_bytes)) continue;
-    std::memcpy(launch.error, state.error, sizeof launch.error);
+  const std::vector<unsigned>& places = order.next();
+  const auto place = [&](unsigned i) {
+    return dim3(i % state.grid.x, i / state.grid.x % state.grid.y, i / (state.grid.x * state.grid.y));
+  };
+  const auto failed = [&](const Block& b) {
+    std::memcpy(launch.error, b.error, sizeof launch.error);
     return 1;
+  };
+  if (launch.together) {
+    if (resident.size() < blocks) resident = std::vector<Block>(blocks);
+    resident.resize(blocks);
+    for (unsigned i = 0; i < blocks; ++i) {
+      Block& each = resident[i];
+      each.index = place(i), each.size = state.size, each.grid = state.grid, each.threads = state.threads;
+      each.body = state.body, each.arguments = state.arguments;
+    }
+    const Block* const wrong = run_together(resident, places, launch.order, launch.shared_bytes);
+    return wrong ? failed(*wrong) : 0;
+  }
+  for (const unsigned i : places) {
+    state.index = place(i);
+    if (!run_block(state, launch.order, launch.shared_bytes)) return failed(state);
   }
   return 0;
 }

@@ -77,13 +77,8 @@ def canonical(x: Array) -> Array:
     return np.require(x, x.dtype.newbyteorder("="), ("C", "A"))
 
 
-def floating(
-    name: str, value: Any, *, ndim: int | tuple[int, ...] | None = None, half: bool = False, rows: bool = False
-) -> Array:
-    """Return a canonical array of float32 or float64 (float16, bfloat16 too if `half`); integers become float64.
-
-    If `rows`, an array whose last axis is in one piece is taken in any layout.
-    """
+def floating(name: str, value: Any, *, ndim: int | tuple[int, ...] | None = None, half: bool = False) -> Array:
+    """Return a canonical array of float32 or float64 (float16, bfloat16 too if `half`); integers become float64."""
     if type(value) is _ndarray:
         kind = value.dtype
         if (kind is _F4 or kind is _F8) and value.ndim == ndim and value.flags.carray:
@@ -95,13 +90,7 @@ def floating(
         wanted = ndim if isinstance(ndim, int) else " or ".join(map(str, ndim))
         raise ValueError(f"{name} must have {wanted} dimensions; got shape {x.shape}")
     flags = x.flags
-    dense = flags.c_contiguous and flags.aligned
-    return x if dense or (rows and _has_rows(x)) else canonical(x)
-
-
-def _has_rows(x: Array) -> bool:
-    size = x.itemsize
-    return x.flags.aligned and x.strides[-1] == size and all(step % size == 0 <= step for step in x.strides)
+    return x if flags.c_contiguous and flags.aligned else canonical(x)
 
 
 def _to_float(name: str, x: Array, half: bool) -> Array:

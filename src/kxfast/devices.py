@@ -115,3 +115,26 @@ def _is_contiguous(facts: dict[str, Any]) -> bool:
 def library(x: Any) -> Any:
     """Return the module that an array's type comes from."""
     return import_module(type(x).__module__.split(".")[0])
+
+
+def output(
+    out: Any, shape: tuple[int, ...], first: DeviceArray, inputs: dict[str, DeviceArray | None], **options: Any
+) -> DeviceArray | None:
+    """Return ``out=`` if the result can be written into it, of the type of `first`; it must not share memory."""
+    if out is None:
+        return None
+    found = canonical("out", out, first, copied=False, **options)
+    if found.dtype != first.dtype or found.shape != shape:
+        raise ValueError(f"out must be {first.dtype} of shape {shape}; got {found.dtype} of shape {found.shape}")
+    for name, x in inputs.items():
+        if x is not None and found.address < x.address + _size(x) and x.address < found.address + _size(found):
+            raise ValueError(f"out must not share memory with {name}")
+    return found
+
+
+def _size(x: DeviceArray) -> int:
+    """Return the bytes from an array's first number to its last."""
+    if x.steps is None:
+        return int(np.prod(x.shape)) * x.dtype.itemsize
+    reach = sum((size - 1) * step for size, step in zip(x.shape, x.steps, strict=True))
+    return (reach + 1) * x.dtype.itemsize if np.prod(x.shape) else 0

@@ -50,7 +50,8 @@ def attend_there(q: Any, k: Any, v: Any, *, mask: Any, bias: Any, scale: Any, re
     run = implementation("attention", "scaled_dot_product_attention", "cuda")
     call = _call(q, k, v, mask, bias, scale)
     both = checks.boolean("return_lse", return_lse)
-    target = None if out is None else _output(out, (*call.q.shape[:3], call.v.shape[3]), call)
+    inputs = {"q": call.q, "k": call.k, "v": call.v, "bias": call.bias}
+    target = devices.output(out, (*call.q.shape[:3], call.v.shape[3]), call.q, inputs, types=TYPES, align=_ALIGN)
     result, lse = run(*call, target)
     result = result if out is None else out
     return (result, lse) if both else result
@@ -145,21 +146,3 @@ def _function(mask: Mask) -> tuple[Callable[..., Any] | None, Mask | None]:
             if function is not None:
                 return function, other if rest is None else And(rest, other)
     return None, mask
-
-
-def _output(out: Any, shape: tuple[int, ...], call: Call) -> DeviceArray:
-    found = devices.canonical("out", out, call.q, copied=False, types=TYPES, align=_ALIGN)
-    if found.dtype != call.q.dtype or found.shape != shape:
-        raise ValueError(f"out must be {call.q.dtype} of shape {shape}; got {found.dtype} of shape {found.shape}")
-    for name, x in ("q", call.q), ("k", call.k), ("v", call.v), ("bias", call.bias):
-        if x is not None and found.address < x.address + _size(x) and x.address < found.address + _size(found):
-            raise ValueError(f"out must not share memory with {name}")
-    return found
-
-
-def _size(x: DeviceArray) -> int:
-    """Return the bytes from an array's first number to its last."""
-    if x.steps is None:
-        return int(np.prod(x.shape)) * x.dtype.itemsize
-    reach = sum((size - 1) * step for size, step in zip(x.shape, x.steps, strict=True))
-    return (reach + 1) * x.dtype.itemsize if np.prod(x.shape) else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from kxfast import checks
 
 Array = NDArray[Any]
+
+Taker = Callable[..., Any]  # `checks.floating`, or what takes arrays of a GPU in its place
 
 _SKIPS, _GATES, _PADDINGS = ("gated", "none", "add"), ("last", "first"), ("same", "causal")
 
@@ -67,9 +70,11 @@ def positions(mask: Any, shape: tuple[int, ...]) -> Array:
     return array
 
 
-def kernel(name: str, weight: Any, bias: Any, channels: int, owner: str, out: str) -> tuple[Array, Array | None]:
+def kernel(
+    name: str, weight: Any, bias: Any, channels: int, owner: str, out: str, floating: Taker = checks.floating
+) -> tuple[Array, Array | None]:
     """Return the weight (K, D, `out`) and the bias (`out`,) of a convolution of `channels` channels."""
-    w = checks.floating(name, weight, ndim=3, half=True)
+    w = floating(name, weight, ndim=3, half=True)
     paired = out == "2*F"
     if w.shape[1] != channels or not w.shape[0] or not w.shape[2] or (paired and w.shape[2] % 2):
         reason = f"to match {owner} {channels} channels"
@@ -77,15 +82,15 @@ def kernel(name: str, weight: Any, bias: Any, channels: int, owner: str, out: st
     if bias is None:
         return w, None
     place = name.removesuffix("weight") + "bias"
-    b = checks.floating(place, bias, ndim=1, half=True)
+    b = floating(place, bias, ndim=1, half=True)
     checks.shape(place, b, w.shape[2:], f"({w.shape[2]},)", f"to match {name}'s {w.shape[2]} channels out")
     return w, b
 
 
-def gated_layer(place: str, channels: int, has_mask: bool, fields: Any) -> Layer:
+def gated_layer(place: str, channels: int, has_mask: bool, fields: Any, floating: Taker = checks.floating) -> Layer:
     """Return a checked layer; `place` precedes argument names in messages ("" or "layers[3].")."""
     owner = "its input's" if place else "x's"
-    weight, bias = kernel(f"{place}weight", fields.weight, fields.bias, channels, owner, "2*F")
+    weight, bias = kernel(f"{place}weight", fields.weight, fields.bias, channels, owner, "2*F", floating)
     skip = checks.choice(f"{place}skip", fields.skip, _SKIPS)
     if fields.mask_input is not None and checks.boolean(f"{place}mask_input", fields.mask_input) and not has_mask:
         raise ValueError(f"{place}mask_input must be None or False without a mask; got True")
@@ -98,8 +103,8 @@ def gated_layer(place: str, channels: int, has_mask: bool, fields: Any) -> Layer
         skip,
         checks.choice(f"{place}gate", fields.gate, _GATES),
         has_mask and fields.mask_input is not False,
-        _shortcut(place, fields.shortcut, skip, channels, out),
-        _norm(place, fields.norm, skip, out),
+        _shortcut(place, fields.shortcut, skip, channels, out, floating),
+        _norm(place, fields.norm, skip, out, floating),
     )
 
 
@@ -133,7 +138,9 @@ def usual_layer(x: Array, has_mask: bool, weight: Any, bias: Any, options: tuple
     return Layer(weight, bias, dilation, padding, skip, gate, has_mask and mask_input is None, None, None)
 
 
-def _shortcut(place: str, value: Any, skip: str, channels: int, out: int) -> tuple[Array, Array | None] | None:
+def _shortcut(
+    place: str, value: Any, skip: str, channels: int, out: int, floating: Taker
+) -> tuple[Array, Array | None] | None:
     name = f"{place}shortcut"
     if value is None:
         if skip != "none" and channels != out:
@@ -143,16 +150,16 @@ def _shortcut(place: str, value: Any, skip: str, channels: int, out: int) -> tup
         raise ValueError(f"{name} must be None with skip='none', which has no skip connection")
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise TypeError(f"{name} must be a pair (weight, bias or None); got {type(value).__name__}")
-    weight = checks.floating(f"{name}[0]", value[0], ndim=2, half=True)
+    weight = floating(f"{name}[0]", value[0], ndim=2, half=True)
     checks.shape(f"{name}[0]", weight, (channels, out), f"({channels}, {out})", "to match the channels in and out")
     if value[1] is None:
         return weight, None
-    bias = checks.floating(f"{name}[1]", value[1], ndim=1, half=True)
+    bias = floating(f"{name}[1]", value[1], ndim=1, half=True)
     checks.shape(f"{name}[1]", bias, (out,), f"({out},)", "to match the channels out")
     return weight, bias
 
 
-def _norm(place: str, value: Any, skip: str, out: int) -> tuple[Array, Array, float] | None:
+def _norm(place: str, value: Any, skip: str, out: int, floating: Taker) -> tuple[Array, Array, float] | None:
     name = f"{place}norm"
     if value is None:
         return None
@@ -160,7 +167,7 @@ def _norm(place: str, value: Any, skip: str, out: int) -> tuple[Array, Array, fl
         raise ValueError(f"{name} must be None unless skip='add' (variant D); got skip={skip!r}")
     if not isinstance(value, (tuple, list)) or len(value) != 3:
         raise TypeError(f"{name} must be a triple (gamma, beta, alpha); got {type(value).__name__}")
-    gamma, beta = (checks.floating(f"{name}[{i}]", value[i], ndim=1, half=True) for i in (0, 1))
+    gamma, beta = (floating(f"{name}[{i}]", value[i], ndim=1, half=True) for i in (0, 1))
     for i, each in enumerate((gamma, beta)):
         checks.shape(f"{name}[{i}]", each, (out,), f"({out},)", "to match the channels out")
     return gamma, beta, checks.number(f"{name}[2]", value[2])
@@ -190,9 +197,9 @@ def dropout(drop_gate: Any, seed: Any, *, backward: bool = False) -> tuple[float
     return rate, checks.seed(seed)
 
 
-def gradient(grad: Any, shape: tuple[int, ...]) -> Array:
+def gradient(grad: Any, shape: tuple[int, ...], floating: Taker = checks.floating) -> Array:
     """Return the gradient of a result of shape (B, L, F)."""
-    array = checks.floating("grad", grad, ndim=3, half=True)
+    array: Array = floating("grad", grad, ndim=3, half=True)
     checks.shape("grad", array, shape, str(shape), "to match the result")
     return array
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kxfast import checks
+from kxfast import checks, devices
 from kxfast.conv.arguments import dropout, gated_layer, gradient, kept_parts, sequence, unify, usual_layer
 from kxfast.conv.stack import GatedLayer
 from kxfast.dispatch import implementation
@@ -102,8 +102,13 @@ def dilated_gated_conv1d(
     [0.5, 1.5, 2.5]
 
     """
-    array, m = sequence(x, mask)
     options = dilation, skip, gate, padding, mask_input
+    if devices.wanted((x,), backend):
+        from kxfast.conv.device import convolve_there
+
+        fields = GatedLayer(weight, bias, *options, shortcut, norm)
+        return convolve_there(x, fields, mask, drop_gate, seed, return_parts, out)
+    array, m = sequence(x, mask)
     usual = shortcut is None and norm is None
     layer = usual_layer(array, m is not None, weight, bias, options) if usual else None
     rate, key = dropout(drop_gate, seed)
@@ -178,8 +183,13 @@ def dilated_gated_conv1d_backward(
     ([0.5, 0.5, 0.5], [1.5, -0.75])
 
     """
-    array, m = sequence(x, mask)
     options = dilation, skip, gate, padding, mask_input
+    if devices.wanted((x,), backend):
+        from kxfast.conv.device import convolve_back_there
+
+        fields = GatedLayer(weight, bias, *options, shortcut, norm)
+        return convolve_back_there(grad, x, fields, mask, drop_gate, seed, parts)
+    array, m = sequence(x, mask)
     usual = shortcut is None and norm is None
     layer = usual_layer(array, m is not None, weight, bias, options) if usual else None
     if layer is None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from kxfast import checks
+from kxfast import checks, devices
 from kxfast.conv.arguments import Layer, dropout, gated_layer, gradient, kept_parts, sequence, unify
 from kxfast.dispatch import implementation
 
@@ -52,14 +52,18 @@ class Kept:
     parts: tuple[Any, ...]
 
 
+def _same_layers(kept: Any, count: int) -> None:
+    if not isinstance(kept, Kept):
+        raise TypeError(f"kept must be what dgcnn returned for return_kept=True; got {type(kept).__name__}")
+    if not len(kept.inputs) == len(kept.parts) == count:
+        raise ValueError(f"kept must be of a call with the same {count} layers; got {len(kept.parts)} of them")
+
+
 def _given(kept: Any, layers: list[Layer], x: checks.Array) -> list[tuple[checks.Array, checks.Array]] | None:
     """Return what a forward call has kept as backends receive it."""
     if kept is None:
         return None
-    if not isinstance(kept, Kept):
-        raise TypeError(f"kept must be what dgcnn returned for return_kept=True; got {type(kept).__name__}")
-    if not len(kept.inputs) == len(kept.parts) == len(layers):
-        raise ValueError(f"kept must be of a call with the same {len(layers)} layers; got {len(kept.parts)} of them")
+    _same_layers(kept, len(layers))
     place, given = x.shape[:2], []
     for i, layer in enumerate(layers):
         shapes = (*place, layer.weight.shape[1]), (*place, 2 * layer.channels)
@@ -68,17 +72,25 @@ def _given(kept: Any, layers: list[Layer], x: checks.Array) -> list[tuple[checks
     return given
 
 
-def _checked(layers: Any, channels: int, has_mask: bool) -> list[Layer]:
+def _places(layers: Any) -> list[tuple[str, GatedLayer]]:
+    """Return layers, each with what stands before its arguments' names in messages."""
     if isinstance(layers, GatedLayer) or not isinstance(layers, Iterable):
         raise TypeError(f"layers must be a sequence of GatedLayer; got {type(layers).__name__}")
-    checked: list[Layer] = []
+    found = []
     for i, layer in enumerate(layers):
         if not isinstance(layer, GatedLayer):
             raise TypeError(f"layers[{i}] must be a GatedLayer; got {type(layer).__name__}")
-        checked.append(gated_layer(f"layers[{i}].", channels, has_mask, layer))
-        channels = checked[-1].channels
-    if not checked:
+        found.append((f"layers[{i}].", layer))
+    if not found:
         raise ValueError("layers must hold at least one layer; got none")
+    return found
+
+
+def _checked(layers: Any, channels: int, has_mask: bool) -> list[Layer]:
+    checked: list[Layer] = []
+    for place, layer in _places(layers):
+        checked.append(gated_layer(place, channels, has_mask, layer))
+        channels = checked[-1].channels
     return checked
 
 
@@ -138,6 +150,11 @@ def dgcnn(
     (2, 9, 4)
 
     """
+    if devices.wanted((x,), backend):
+        from kxfast.conv.device import stack_there
+
+        result, parts = stack_there(x, _places(layers), mask, drop_gate, seed, return_kept, out)
+        return result if parts is None else (result, Kept(*parts))
     array, m = sequence(x, mask)
     checked = _checked(layers, array.shape[2], m is not None)
     rate, key = dropout(drop_gate, seed)
@@ -199,6 +216,13 @@ def dgcnn_backward(
     (0.25, 2)
 
     """
+    if devices.wanted((x,), backend):
+        from kxfast.conv.device import stack_back_there
+
+        places = _places(layers)
+        if kept is not None:
+            _same_layers(kept, len(places))
+        return stack_back_there(grad, x, places, mask, drop_gate, seed, kept)
     array, m = sequence(x, mask)
     checked = _checked(layers, array.shape[2], m is not None)
     rate, key = dropout(drop_gate, seed, backward=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from kxfast import checks
+from kxfast import checks, devices
 from kxfast.dispatch import implementation
 from kxfast.lipschitz.geometry import geometry, input_size, kernel, output_size
 from kxfast.lipschitz.interval import KINDS, Interval, ends
@@ -66,6 +66,12 @@ def conv_power_iteration(
     0.995716559
 
     """
+    if devices.wanted((weight,), backend):
+        from kxfast.lipschitz.device import iterate_there
+
+        options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        options |= {"padding_mode": padding_mode, "input_shape": input_shape, "eps": eps}
+        return iterate_there(weight, u, v, n_iter, **options)
     w = kernel(weight)
     shape = input_size(w, input_shape)
     moves = geometry(w, stride, padding, dilation, groups, padding_mode)

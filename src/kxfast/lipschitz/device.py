@@ -1,13 +1,15 @@
-"""Spectral normalisation of weights in the memory of a GPU."""
+"""Spectral normalisation of weights in the memory of a GPU, and power iteration with convolutions there."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 from kxfast import checks, devices
 from kxfast.dispatch import implementation
+from kxfast.lipschitz.geometry import geometry, input_size, output_size
 from kxfast.lipschitz.training import MODES, arrays, same_count
 
 
@@ -65,3 +67,30 @@ def _outputs(out: Any, ws: list[devices.DeviceArray]) -> list[devices.DeviceArra
         if x.shape != w.shape:
             raise ValueError(f"out[{i}] must have shape {w.shape} to match weights[{i}]; got {x.shape}")
     return outs
+
+
+def iterate_there(
+    weight: Any, u: Any, v: Any, n_iter: Any, *, input_shape: Any, eps: Any, **options: Any
+) -> tuple[Any, Any, Any]:  # fmt: skip
+    """Do what `conv_power_iteration` says, on the device where all the arrays are."""
+    run = implementation("lipschitz", "conv_power_iteration", "cuda")
+    w = devices.canonical("weight", weight, align=16)
+    if len(w.shape) not in (3, 4):
+        raise ValueError(f"weight must have 3 or 4 dimensions; got shape {w.shape}")
+    sizes: Any = SimpleNamespace(shape=w.shape, ndim=len(w.shape))
+    shape, moves = input_size(sizes, input_shape), geometry(sizes, **options)
+    outer = (w.shape[0], *output_size(sizes, shape, moves))
+    inner = (w.shape[1] * moves.groups, *shape)
+    a, b = devices.canonical("u", u, w, align=16), devices.canonical("v", v, w, align=16)
+    for name, x, expected, what in ("u", a, outer, "output"), ("v", b, inner, "input"):
+        checks.shape(name, x, expected, str(expected), f"to match the {what} of one sample")
+        if x.dtype != w.dtype:
+            raise TypeError(f"{name} must be {w.dtype} like its weight on a GPU; got {x.dtype}")
+    n_iter, eps = checks.integer("n_iter", n_iter, low=0), checks.number("eps", eps, above=0)
+    sigma, new_u, new_v = run(w, a, b, n_iter, eps, moves)
+    if not math.isfinite(sigma):
+        copy = implementation("lipschitz", "host_copy", "cuda")
+        for name, x in ("weight", w), ("u", a), ("v", b):
+            checks.finite(name, copy(x))
+        raise ValueError("weight must have a norm that its type holds; got inf")
+    return w.dtype.type(sigma), new_u, new_v

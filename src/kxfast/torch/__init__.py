@@ -1,7 +1,7 @@
 """kxfast inside PyTorch: operators with gradients for ``torch.compile``, and modules built of them.
 
-Tensors on the CPU are read where they are; a tensor on another device is refused in one line. Importing this module
-makes kxfast's loops run on torch's own threads, ``torch.set_num_threads`` of them at most.
+Tensors are read where they are: on the CPU, and on a GPU by what has kernels there; elsewhere they are refused in one
+line. Importing this module makes kxfast's loops run on torch's own threads, ``torch.set_num_threads`` of them at most.
 """
 
 from kxfast.torch.attention import scaled_dot_product_attention

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kxfast import devices
 from kxfast.errors import BackendError
 
 Array = NDArray[Any]
@@ -63,12 +64,15 @@ ANY_SIGNATURE = inspect.Signature([inspect.Parameter("arguments", inspect.Parame
 transforms_active: Callable[[], bool] = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
 
 
+_THERE = " (dilated_gated_conv1d, scaled_dot_product_attention and spectral_normalize take a GPU's)"
+
+
 def array(name: str, x: Tensor | None) -> Any:
     """Return the memory of a tensor as an array, of any strides; None for None."""
     if x is None:
         return None
     if x.device.type != "cpu":
-        raise BackendError(f"{name} must be on the CPU (no cuda backend is installed); got a tensor on {x.device}")
+        raise BackendError(f"{name} must be on the CPU for this call{_THERE}; got a tensor on {x.device}")
     x = x.detach()
     if x.dtype is not torch.bfloat16:
         return x.numpy()
@@ -82,17 +86,35 @@ def array(name: str, x: Tensor | None) -> Any:
 def tensor(x: Array, dtype: torch.dtype | None = None) -> Tensor:
     """Return an array's memory as a tensor, converted if it is not yet of type `dtype`."""
     if x.dtype.itemsize == 2 and x.dtype.char != "e":
-        found = torch.from_numpy(x.view(np.int16)).view(torch.bfloat16)
+        made = torch.from_numpy(x.view(np.int16)).view(torch.bfloat16)
     else:
-        found = torch.from_numpy(x)
-    return found if dtype is None or found.dtype is dtype else found.to(dtype)
+        made = torch.from_numpy(x)
+    return made if dtype is None or made.dtype is dtype else made.to(dtype)
 
 
-def autocast(*tensors: Tensor | None) -> tuple[Tensor | None, ...]:
-    """Return float32 tensors in the type of the autocast region of the CPU, if there is one."""
-    if not torch.is_autocast_enabled("cpu"):
+def given(name: str, x: Tensor | None) -> Any:
+    """Return what functions of arrays take that serve GPUs: a tensor there as it is, the memory of others."""
+    return x.detach() if x is not None and on_gpu(x) else array(name, x)
+
+
+def on_gpu(x: Tensor) -> bool:
+    """Whether a tensor is in the memory of an NVIDIA GPU."""
+    return x.is_cuda and devices.on_device(x)
+
+
+def found(x: Any, dtype: torch.dtype | None = None) -> Tensor:
+    """Return a result of such a function as a tensor, converted if it is not yet of type `dtype`."""
+    if not isinstance(x, Tensor):
+        return tensor(x, dtype)
+    return x if dtype is None or x.dtype is dtype else x.to(dtype)
+
+
+def autocast(first: Tensor, *others: Tensor | None) -> tuple[Tensor | None, ...]:
+    """Return float32 tensors in the type of the autocast region of the first one's device, if there is one."""
+    tensors, device = (first, *others), "cuda" if first.is_cuda else "cpu"
+    if not torch.is_autocast_enabled(device):
         return tensors
-    wanted = torch.get_autocast_dtype("cpu")
+    wanted = torch.get_autocast_dtype(device)
     return tuple(x.to(wanted) if x is not None and x.dtype is torch.float32 else x for x in tensors)
 
 
@@ -104,10 +126,10 @@ def needs_gradient(*tensors: Tensor | None) -> bool:
 def common_type(*tensors: Tensor | None) -> torch.dtype:
     """Return the floating type that tensors are computed in."""
     kinds = [x.dtype for x in tensors if x is not None]
-    found = kinds[0]
+    common = kinds[0]
     for kind in kinds[1:]:
-        found = torch.promote_types(found, kind)
-    return found
+        common = torch.promote_types(common, kind)
+    return common
 
 
 def one_by_one(op: Callable[..., Any], info: Any, in_dims: Sequence[Any], arguments: Sequence[Any]) -> Folded:

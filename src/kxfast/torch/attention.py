@@ -12,9 +12,9 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import torch
 from torch import Tensor
 
-from kxfast import attention, devices
+from kxfast import attention
 from kxfast.masks import Mask
-from kxfast.torch.arrays import Operator, array, autocast, common_type, fold, one_by_one, tensor
+from kxfast.torch.arrays import Operator, autocast, common_type, fold, found, given, one_by_one
 
 # Operators of torch take tensors, numbers and strings: a mask travels under a name. Names of masks in compiled graphs
 # tell their content, since graphs are kept between processes, and hold them for good.
@@ -44,44 +44,35 @@ def _lasting_name(mask: Mask) -> str:
     return name
 
 
-def _given(name: str, x: Tensor | None) -> Any:
-    """Return what the functions of arrays take: a tensor on a GPU as it is, the memory of others."""
-    return x.detach() if x is not None and devices.on_device(x) else array(name, x)
-
-
-def _tensor(x: Any, dtype: torch.dtype | None = None) -> Tensor:
-    return x if isinstance(x, Tensor) else tensor(x, dtype)
-
-
-def _mask(name: str, given: Tensor | None) -> Any:
+def _mask(name: str, mask: Tensor | None) -> Any:
     if not name:
-        return _given("mask", given)
-    found = _masks.get(name)
-    found = found if found is not None else _compiled.get(name)
-    if found is None:
+        return given("mask", mask)
+    known = _masks.get(name)
+    known = known if known is not None else _compiled.get(name)
+    if known is None:
         raise RuntimeError("a compiled graph was loaded whose mask is not there; compile it again in this process")
-    return found
+    return known
 
 
 def _forward(
     q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor | None, name: str, scale: float | None
 ) -> tuple[Tensor, Tensor]:
     out, lse = attention.scaled_dot_product_attention(
-        _given("q", q),
-        _given("k", k),
-        _given("v", v),
+        given("q", q),
+        given("k", k),
+        given("v", v),
         mask=_mask(name, mask),
-        bias=_given("bias", bias),
+        bias=given("bias", bias),
         scale=scale,
         return_lse=True,
     )
-    return _tensor(out), _tensor(lse)
+    return found(out), found(lse)
 
 
 def _laid_out(like: Tensor, rows: int, columns: int, kind: torch.dtype) -> Tensor:
-    """Return an empty tensor (B, H, rows, columns), with heads inside of rows in memory if `like` is so."""
+    """Return an empty tensor (B, H, rows, columns), on the CPU with heads inside of rows in memory if `like` is so."""
     batch, heads = like.shape[:2]
-    if like.stride(3) == 1 and like.stride(1) < like.stride(2):
+    if like.device.type == "cpu" and like.stride(3) == 1 and like.stride(1) < like.stride(2):
         return like.new_empty((batch, rows, heads, columns), dtype=kind).transpose(1, 2)
     return like.new_empty((batch, heads, rows, columns), dtype=kind)
 
@@ -106,15 +97,15 @@ def _backward(
     need_dbias: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     tensors = {"grad": grad, "q": q, "k": k, "v": v, "out": out, "lse": lse}
-    found = attention.scaled_dot_product_attention_backward(
-        *(_given(each, x) for each, x in tensors.items()),
+    results = attention.scaled_dot_product_attention_backward(
+        *(given(each, x) for each, x in tensors.items()),
         mask=_mask(name, mask),
-        bias=_given("bias", bias),
+        bias=given("bias", bias),
         scale=scale,
         need_dbias=need_dbias,
     )
-    first = (_tensor(dx, x.dtype) for dx, x in zip(found, (q, k, v), strict=False))
-    dbias = q.new_empty(0) if bias is None or not need_dbias else _tensor(found[3], bias.dtype)
+    first = (found(dx, x.dtype) for dx, x in zip(results, (q, k, v), strict=False))
+    dbias = q.new_empty(0) if bias is None or not need_dbias else found(results[3], bias.dtype)
     return *first, dbias
 
 
@@ -122,7 +113,7 @@ def _backward_shapes(
     grad: Tensor, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, *others: Any
 ) -> tuple[Tensor, ...]:
     dbias = torch.empty_like(bias).contiguous() if bias is not None and others[-1] else q.new_empty(0)
-    return *(_laid_out(x, *x.shape[2:], x.dtype) for x in (q, k, v)), dbias
+    return *(_laid_out(x, x.shape[2], x.shape[3], x.dtype) for x in (q, k, v)), dbias
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

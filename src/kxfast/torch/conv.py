@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 
 from kxfast import conv
-from kxfast.torch.arrays import Operator, array, autocast, common_type, fold, needs_gradient, one_by_one, tensor
+from kxfast.torch.arrays import Operator, autocast, common_type, fold, found, given, needs_gradient, one_by_one
 
 _NAMES = ("x", "weight", "bias", "shortcut[0]", "shortcut[1]", "norm[0]", "norm[1]", "norm[2]")
 
 
-def _numpy(inputs: tuple[Tensor | None, ...], mask: Tensor | None) -> tuple[Any, Any, dict[str, Any]]:
+def _arrays(inputs: tuple[Tensor | None, ...], mask: Tensor | None) -> tuple[Any, Any, dict[str, Any]]:
     """Return x, weight and the keyword arguments that are arrays."""
-    x, weight, bias, *others = (array(name, each) for name, each in zip(_NAMES, inputs, strict=True))
+    x, weight, bias, *others = (given(name, each) for name, each in zip(_NAMES, inputs, strict=True))
     s, s_bias, gamma, beta, alpha = others
-    given: dict[str, Any] = {"bias": bias, "mask": array("mask", mask)}
-    given["shortcut"] = None if s is None else (s, s_bias)
-    given["norm"] = None if gamma is None else (gamma, beta, float(alpha))
-    return x, weight, given
+    keywords: dict[str, Any] = {"bias": bias, "mask": given("mask", mask)}
+    keywords["shortcut"] = None if s is None else (s, s_bias)
+    keywords["norm"] = None if gamma is None else (gamma, beta, float(alpha))
+    return x, weight, keywords
 
 
 def _options(
@@ -57,12 +57,12 @@ def _forward(
     keep: bool,
 ) -> tuple[Tensor, Tensor]:
     inputs = x, weight, bias, shortcut, shortcut_bias, gamma, beta, alpha
-    a, w, given = _numpy(inputs, mask)
-    given |= _options(dilation, skip, gate, padding, mask_input, drop, seed)
+    a, w, keywords = _arrays(inputs, mask)
+    keywords |= _options(dilation, skip, gate, padding, mask_input, drop, seed)
     if keep:
-        y, parts = conv.dilated_gated_conv1d(a, w, return_parts=True, **given)
-        return tensor(y), tensor(parts)
-    return tensor(conv.dilated_gated_conv1d(a, w, **given)), x.new_empty(0)
+        y, parts = conv.dilated_gated_conv1d(a, w, return_parts=True, **keywords)
+        return found(y), found(parts)
+    return found(conv.dilated_gated_conv1d(a, w, **keywords)), x.new_empty(0)
 
 
 def _shapes(x: Tensor, weight: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
@@ -96,10 +96,10 @@ def _backward(
     drop: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     inputs = x, weight, bias, shortcut, shortcut_bias, gamma, beta, alpha
-    a, w, given = _numpy(inputs, mask)
-    given |= _options(dilation, skip, gate, padding, mask_input, drop, seed)
-    found = conv.dilated_gated_conv1d_backward(array("grad", grad), a, w, parts=array("parts", parts), **given)
-    dx, dweight, dbias, *rest = found
+    a, w, keywords = _arrays(inputs, mask)
+    keywords |= _options(dilation, skip, gate, padding, mask_input, drop, seed)
+    keywords["parts"] = given("parts", parts)
+    dx, dweight, dbias, *rest = conv.dilated_gated_conv1d_backward(given("grad", grad), a, w, **keywords)
     ds, ds_bias = rest.pop(0) if shortcut is not None else (None, None)
     dgamma, dbeta, dalpha = rest.pop(0) if gamma is not None else (None, None, None)
     absent = x.new_empty(0)
@@ -107,7 +107,9 @@ def _backward(
     def result(value: Any, like: Tensor | None) -> Tensor:
         if like is None:
             return absent.clone()
-        return like.new_tensor(float(value)) if like.ndim == 0 else tensor(value, like.dtype)
+        if like.ndim == 0 and not isinstance(value, Tensor):
+            return like.new_tensor(float(value))
+        return found(value, like.dtype)
 
     values = dx, dweight, dbias, ds, ds_bias, dgamma, dbeta, dalpha
     return tuple(map(result, values, inputs))
@@ -128,10 +130,10 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 def _gradients(ctx: Any, grad: Tensor | None, _: Tensor | None) -> tuple[Tensor | None, ...]:
     if grad is None:
         return (None,) * (10 + len(ctx.options) + 1)
-    found = _gradient_operator(grad, *ctx.saved_tensors, *ctx.options)
+    gradients = _gradient_operator(grad, *ctx.saved_tensors, *ctx.options)
     inputs = ctx.saved_tensors[:8]
     wanted = ctx.needs_input_grad
-    first = (g if x is not None and need else None for g, x, need in zip(found, inputs, wanted, strict=False))
+    first = (g if x is not None and need else None for g, x, need in zip(gradients, inputs, wanted, strict=False))
     return *first, *(None,) * (2 + len(ctx.options) + 1)
 
 
@@ -200,11 +202,12 @@ def dilated_gated_conv1d(
     TypeError, ValueError
         If an argument has the wrong type, shape or range.
     BackendError
-        If a tensor is not on the CPU.
+        If a tensor is on a GPU that backend 'cuda' cannot serve, or on another device.
 
     Notes
     -----
     Gradients of gradients are not offered. Candidates and gates are kept for the backward pass: 2 F values a position.
+    On a GPU all tensors are of one type; the scalar of `norm` is read from there, which waits for it.
     Source: articles 5409 and 6906 of kexue.fm.
 
     Examples

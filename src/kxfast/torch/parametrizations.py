@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from kxfast import lipschitz
-from kxfast.torch.arrays import array, tensor
+from kxfast.torch.arrays import array, found, given
 from kxfast.torch.spectral import spectral_normalize
 
 _CONVOLUTIONS = {1: nn.functional.conv1d, 2: nn.functional.conv2d}
@@ -22,9 +22,9 @@ def _iterate(
     dilation: list[int], groups: int, padding_mode: str, eps: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     _, a, b = lipschitz.conv_power_iteration(
-        array("weight", weight),
-        array("u", u),
-        array("v", v),
+        given("weight", weight),
+        given("u", u),
+        given("v", v),
         n_iter,
         input_shape=tuple(input_shape),
         stride=tuple(stride),
@@ -34,7 +34,8 @@ def _iterate(
         padding_mode=padding_mode,
         eps=eps,
     )
-    return tensor(a), tensor(b)
+    # An operator returns no argument of its own.
+    return (found(a), found(b)) if n_iter else (u.clone(), v.clone())
 
 
 @_iterate.register_fake
@@ -53,7 +54,7 @@ class _Matrix(nn.Module):
         self.n_iter, self.eps, self.axis, self.coeff, self.mode = n_iter, eps, axis, coeff, mode
         rows = weight.detach().movedim(axis, 0).flatten(1)
         for name, size in zip(("_u", "_v"), rows.shape, strict=True):
-            start = torch.randn(size, dtype=weight.dtype)
+            start = torch.randn(size, dtype=weight.dtype, device=weight.device)
             self.register_buffer(name, start / start.norm().clamp(min=eps))
         spectral_normalize([rows], [self._u], [self._v], n_iter=15, mode="hard")
 
@@ -79,7 +80,7 @@ class _Operator(nn.Module):
         self.moves = geometry(module)
         self.convolve = _CONVOLUTIONS[len(self.input_shape)]
         weight = module.weight.detach()
-        v = torch.randn(module.in_channels, *self.input_shape, dtype=weight.dtype)
+        v = torch.randn(module.in_channels, *self.input_shape, dtype=weight.dtype, device=weight.device)
         self.register_buffer("_v", v / v.norm())
         u = self._apply_operator(self._v, weight)
         self.register_buffer("_u", u / u.norm().clamp(min=eps))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kxfast import lipschitz
-from kxfast.torch.arrays import ANY_SIGNATURE, array, needs_gradient, tensor, transforms_active
+from kxfast.torch.arrays import ANY_SIGNATURE, array, found, given, needs_gradient, on_gpu, tensor, transforms_active
 
 _NO_GRADIENT = "factors alone have no gradient; use mode 'soft' or 'hard' to differentiate"
 
@@ -18,14 +18,19 @@ _NO_GRADIENT = "factors alone have no gradient; use mode 'soft' or 'hard' to dif
 def _step(
     weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor], coeff: float, n_iter: int, mode: str
 ) -> tuple[list[Tensor], list[Tensor], list[Tensor], Tensor]:
-    arrays = [array(f"weights[{i}]", w) for i, w in enumerate(weights)]
-    new_us, new_vs = (
-        [np.array(array(f"{name}[{i}]", x)) for i, x in enumerate(xs)] for name, xs in (("us", us), ("vs", vs))
-    )
+    arrays, new_us, new_vs = _arrays("weights", weights), _copies(_arrays("us", us)), _copies(_arrays("vs", vs))
     scaled, sigmas = lipschitz.spectral_normalize(arrays, new_us, new_vs, coeff=coeff, n_iter=n_iter, mode=mode)
-    if mode == "scale_only":
-        scaled = [np.asarray(x, w.dtype) for x, w in zip(scaled, arrays, strict=True)]
-    return [tensor(x) for x in scaled], [tensor(x) for x in new_us], [tensor(x) for x in new_vs], tensor(sigmas)
+    made = [_of_type(x, w) for x, w in zip(scaled, arrays, strict=True)]
+    return made, [found(x) for x in new_us], [found(x) for x in new_vs], found(sigmas)
+
+
+def _copies(xs: Sequence[Any]) -> list[Any]:
+    return [x.clone() if isinstance(x, Tensor) else x.copy() for x in xs]
+
+
+def _of_type(x: Any, weight: Any) -> Tensor:
+    """Return a scaled weight, or a factor, as a tensor of the weight's type."""
+    return found(x, weight.dtype) if isinstance(weight, Tensor) else tensor(np.asarray(x, weight.dtype))
 
 
 @torch.library.custom_op("kxfast::spectral_normalize", mutates_args=())
@@ -52,10 +57,24 @@ def _backward(
     coeff: float,
     mode: str,
 ) -> list[Tensor]:
-    given = {"grad": grads, "weights": weights, "us": us, "vs": vs}
-    a, b, c, d = ([array(f"{name}[{i}]", x) for i, x in enumerate(xs)] for name, xs in given.items())
-    found = lipschitz.spectral_normalize_backward(a, b, c, d, array("sigmas", sigmas), coeff=coeff, mode=mode)
-    return [tensor(x) for x in found]
+    named = {"grads": grads, "weights": weights, "us": us, "vs": vs}
+    return _gradients_of([_arrays(name, xs) for name, xs in named.items()], given("sigmas", sigmas), coeff, mode)
+
+
+def _gradients_of(arrays: list[Any], sigmas: Any, coeff: float, mode: str) -> list[Tensor]:
+    """Return the gradients of weights; on a GPU torch's own operations make them."""
+    grads, weights, us, vs = arrays
+    if not isinstance(sigmas, Tensor):
+        made = lipschitz.spectral_normalize_backward(grads, weights, us, vs, sigmas, coeff=coeff, mode=mode)
+        return [tensor(x) for x in made]
+    results = []
+    for grad, weight, u, v, sigma in zip(grads, weights, us, vs, sigmas, strict=True):
+        active = (sigma > (0.0 if mode == "hard" else coeff)) & (sigma > 0)
+        factor = torch.where(active, sigma / coeff, 1.0)
+        inner = torch.sum(grad.double() * weight) / (factor * factor * coeff)
+        slope = torch.outer(u, v).view(weight.shape) * torch.where(active, inner, 0.0)
+        results.append((grad / factor - slope).to(weight.dtype))
+    return results
 
 
 @_backward.register_fake
@@ -96,22 +115,27 @@ class _Held:
     def step(self, weights: Sequence[Tensor], *, keep: bool) -> list[Tensor]:
         self.weights = _arrays("weights", weights)
         self.us, self.vs = _arrays("us", self.state[0]), _arrays("vs", self.state[1])
-        given = self.weights, self.us, self.vs
-        scaled, self.sigmas = lipschitz.spectral_normalize(*given, n_iter=self.n_iter, **self.options)
+        arrays = self.weights, self.us, self.vs
+        scaled, self.sigmas = lipschitz.spectral_normalize(*arrays, n_iter=self.n_iter, **self.options)
         if keep:  # the next step changes them, before a backward pass perhaps
-            self.us, self.vs = ([x.copy() for x in xs] for xs in (self.us, self.vs))
-        return [tensor(np.asarray(x, w.dtype)) for x, w in zip(scaled, self.weights, strict=True)]
+            self.us, self.vs = _copies(self.us), _copies(self.vs)
+        return [_of_type(x, w) for x, w in zip(scaled, self.weights, strict=True)]
 
     def gradients(self, grads: Sequence[Tensor]) -> list[Tensor]:
         if self.options["mode"] == "scale_only":
             raise RuntimeError(_NO_GRADIENT)
-        given = _arrays("grads", grads), self.weights, self.us, self.vs, self.sigmas
-        return [tensor(x) for x in lipschitz.spectral_normalize_backward(*given, **self.options)]
+        return _gradients_of(
+            [_arrays("grads", grads), self.weights, self.us, self.vs], self.sigmas, **self.options
+        )  # fmt: skip
 
 
 def _arrays(name: str, xs: Sequence[Tensor]) -> list[Any]:
     return [
-        x.detach().numpy() if x.is_cpu and x.dtype is torch.float32 else array(f"{name}[{i}]", x)
+        x.detach()
+        if on_gpu(x)
+        else x.detach().numpy()
+        if x.dtype is torch.float32 and x.is_cpu
+        else array(f"{name}[{i}]", x)
         for i, x in enumerate(xs)
     ]
 
@@ -180,7 +204,7 @@ def spectral_normalize(
     TypeError, ValueError
         If an argument has the wrong type, shape or range, or is not finite.
     BackendError
-        If a tensor is not on the CPU.
+        If a tensor is on a GPU that backend 'cuda' cannot serve, or on another device.
 
     Notes
     -----
@@ -210,4 +234,4 @@ def spectral_normalize(
     held = _Held(us, vs, *options)
     differentiable = needs_gradient(*weights) or transforms_active()
     scaled = _Eager.apply(held, *weights) if differentiable else held.step(weights, keep=False)
-    return list(scaled), tensor(held.sigmas)
+    return list(scaled), found(held.sigmas)

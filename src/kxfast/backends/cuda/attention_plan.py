@@ -8,7 +8,7 @@ from typing import NamedTuple
 from kxfast.errors import BackendError
 
 MOST_SHARED = 99 * 1024  # bytes of a block that every GPU from compute capability 8.0 on has
-TYPES = {"f": "float", "d": "double", "e": "kx::attention::F16", "E": "kx::attention::BF16"}  # E: ml_dtypes' bfloat16
+TYPES = {"f": "float", "d": "double", "e": "kx::F16", "E": "kx::BF16"}  # E: ml_dtypes' bfloat16
 _BYTES = {"f": 4, "d": 8, "e": 2, "E": 2}
 
 

@@ -23,11 +23,12 @@ _MAX_DYNAMIC_SHARED, _MOST_WITHOUT_ASKING = 8, 48 * 1024
 
 
 class Kernel(Protocol):
-    """A kernel; `behind` are arrays whose addresses are in other arrays."""
+    """A kernel; `behind` are arrays whose addresses are in other arrays; blocks of `together` wait for each other."""
 
     def __call__(
-        self, blocks: int, threads: int, shared: int, arguments: Sequence[Any], behind: Sequence[Any] = ()
-    ) -> None:
+        self, blocks: int, threads: int, shared: int, arguments: Sequence[Any], behind: Sequence[Any] = (),
+        together: bool = False,
+    ) -> None:  # fmt: skip
         """Launch it; `shared` is in bytes."""
 
 
@@ -207,10 +208,12 @@ class _Kernel:
             self._granted = shared
 
     def __call__(
-        self, blocks: int, threads: int, shared: int, arguments: Sequence[Any], behind: Sequence[Any] = ()
-    ) -> None:
+        self, blocks: int, threads: int, shared: int, arguments: Sequence[Any], behind: Sequence[Any] = (),
+        together: bool = False,
+    ) -> None:  # fmt: skip
         self.grant(shared)
-        self.function((blocks, 1, 1), (threads, 1, 1), tuple(arguments), shared_mem=shared)
+        options = {"enable_cooperative_groups": True} if together else {}
+        self.function((blocks, 1, 1), (threads, 1, 1), tuple(arguments), shared_mem=shared, **options)
 
 
 def address(x: Any) -> int:

@@ -34,14 +34,16 @@ def scaled_dot_product_attention(
 ) -> tuple[Array, Array]:
     """See the reference."""
     kind, pairs = q.dtype, _native.Allowed(*allowed)
-    if kind.itemsize > 2:
-        return _native.scaled_dot_product_attention(q, k, v, pairs, bias, scale, out)
     run: Any = _native.scaled_dot_product_attention
+    if kind.itemsize > 2:
+        both: tuple[Array, Array] = run(q, k, v, pairs, bias, scale, out)
+        return both
     made = run(*bits(q, k, v), pairs, widened(bias), scale, None) if multiplied_as_it_is(q, k) else None
     if made is None:
         a, b, c, d = map(widened, (q, k, v, bias))
         made = run(a, b, c, pairs, d, scale, None)
-    result, lse = made[0].view(kind) if made[0].dtype.itemsize == 2 else rounded(made[0], kind), made[1]
+    result: Array = made[0].view(kind) if made[0].dtype.itemsize == 2 else rounded(made[0], kind)
+    lse: Array = made[1]
     if out is None:
         return result, lse
     out[...] = result
