@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from harness import RESULTS, in_turn, processor, report, write
+from harness import RESULTS, available, in_turn, processor, report, write
 from peers import lipschitz as peers
+from peers import lipschitz_others as others
 from threadpoolctl import threadpool_limits
 
 import kxfast as kx
@@ -48,7 +49,9 @@ def dense(rounds: int) -> Rows:
                 "eigvalsh(Gram)": peers.gram_eigenvalues(a),
             }
             if a.ndim == 2:
+                calls["kxfast, random"] = lambda a=a, tol=tol: L.spectral_norm(a, tol=tol, upper="random")
                 calls["ARPACK"] = peers.arpack(a, float(truth), tol)
+                calls |= available(others.estimate(torch.from_numpy(a), float(truth), tol))
             if a.shape[-1] == 256:
                 calls["LAPACK SVD"] = lambda a=a: np.linalg.svd(a, compute_uv=False)
             tensor, limit = torch.from_numpy(a), float(np.max(truth))
@@ -82,6 +85,8 @@ def conv(rounds: int) -> Rows:
                     blocks = partial(peers.frequency_blocks, tensor, shape)
                     calls["rfft, eigvalsh(Gram)"] = peers.circular_eigenvalues(tensor, shape)
                     calls["rfft, Gram iteration"] = peers.gram_iteration(blocks, exact, tol)
+                    if len(shape) == 2 and channels == 64:
+                        calls |= available(others.circular(tensor, shape[0], exact, tol))
                 found, estimate = run(), run(upper=None)
                 assert found.lower <= exact * (1 + 1e-8)
                 assert exact <= found.upper * (1 + 1e-8)
@@ -104,6 +109,20 @@ def values(rounds: int) -> Rows:
     return rows
 
 
+def clipping(rounds: int) -> Rows:
+    """One turn of clipping, a few directions that stand out or all alike."""
+    rows: Rows = []
+    smooth = normal(64, 64, 1, 1) * np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) + 0.3 * normal(64, 64, 3, 3)
+    for name, w in ("smooth", smooth), ("random", normal(64, 64, 3, 3)):
+        bound = 0.9 * float(L.conv_singular_values(w, (32, 32))[0])
+        calls = {
+            "kxfast": partial(L.clip_conv_norm, w, (32, 32), bound, n_iter=1),
+            "Sedghi": peers.sedghi_clip(w, (32, 32), bound),
+        }
+        rows += show(f"clipping, {name} 64@32x32", calls, rounds, {})
+    return rows
+
+
 def training(rounds: int) -> Rows:
     rows: Rows = []
     for count, m, n in (16, 256, 256), (64, 64, 64), (1, 1024, 4096):
@@ -114,7 +133,12 @@ def training(rounds: int) -> Rows:
             "kxfast, new arrays": lambda ws=ws, us=us, vs=vs: L.spectral_normalize(ws, us, vs),
             "kxfast, scale only": lambda ws=ws, us=us, vs=vs: L.spectral_normalize(ws, us, vs, mode="scale_only"),
         }
-        rows += show(f"training step {count}x{m}x{n}", calls | peers.training([(m, n)] * count), rounds, {})
+        theirs = peers.training([(m, n)] * count) | available(others.training([(m, n)] * count))
+        rows += show(f"training step {count}x{m}x{n}", calls | theirs, rounds, {})
+        state = L.SpectralState(ws)
+        both = {"kxfast": state.step, "kxfast, estimate": partial(state.step, upper=None)}
+        both["NumPy block step, eigvalsh(Gram)"] = peers.state(ws)
+        rows += show(f"state of {count}x{m}x{n}, interval of each", both, rounds, {})
         us, vs = ([x / np.linalg.norm(x) for x in each] for each in (us, vs))
         grads = [normal(m, n) for _ in range(count)]
         sigmas = np.array([w @ v @ u for w, u, v in zip(ws, us, vs, strict=True)])
@@ -131,21 +155,26 @@ def training(rounds: int) -> Rows:
 
 
 def blocks() -> dict[str, tuple[list[Any], list[tuple[Any, ...]], Any]]:
-    """Return blocks whose layers have norms of 0.97 with aligned strong directions, as ours and as the peers'."""
+    """Return blocks whose layers have norms of 0.97, ours and the peers', and samples.
+
+    With aligned strong directions and little else an MLP contracts slowly; with as much noise as directions, fast.
+    """
     rng = np.random.default_rng(7)
     strong = np.linalg.qr(rng.standard_normal((256, 4)))[0]
-    ws = [rng.standard_normal((256, 256)) / 32 + strong @ strong.T for _ in range(3)]
-    ws = [(0.97 * w / np.linalg.norm(w, 2)).astype(np.float32) for w in ws]
+    matrices = {}
+    for name, noise in ("MLP 3x256", 32), ("slow MLP 3x256", 256):
+        ws = [rng.standard_normal((256, 256)) / noise + strong @ strong.T for _ in range(3)]
+        matrices[name] = [(0.97 * w / np.linalg.norm(w, 2)).astype(np.float32) for w in ws]
     kernels = [normal(b, a, 3, 3) for a, b in ((12, 64), (64, 64), (64, 12))]
     kernels = [w * np.float32(0.97 / L.conv_spectral_norm(w, (16, 16), padding=1).upper) for w in kernels]
     made = {}
-    for name, arrays, shape in ("MLP 3x256", ws, (128, 256)), ("conv 12-64-64-12", kernels, (32, 12, 16, 16)):
+    for name, arrays in (*matrices.items(), ("conv 12-64-64-12", kernels)):
         ours: list[Any] = []
         theirs: list[tuple[Any, ...]] = []
         for w in arrays:
             ours += [L.Linear(w) if w.ndim == 2 else L.Conv2d(w, padding=1), L.Activation("elu")]
             theirs += [("linear" if w.ndim == 2 else "conv", torch.from_numpy(w)), ("elu",)]
-        made[name] = ours[:-1], theirs[:-1], normal(*shape)
+        made[name] = ours[:-1], theirs[:-1], normal(128, 256) if name in matrices else normal(32, 12, 16, 16)
     return made
 
 
@@ -161,15 +190,28 @@ def flows(rounds: int) -> Rows:
         error = float(np.abs(inverse().x - x).max())
         calls = {"kxfast": inverse, "torch, plain steps": peers.fixed_point(g, y, start, 1e-6)}
         rows += show(f"inverse to 1e-6, {name}", calls, rounds, {"error": error})
+        if name.startswith("slow"):
+            continue
         probe = np.sign(normal(1, *x.shape))
         run = partial(L.logdet_series, layers, x, probes=probe, lipschitz=known)
         theirs = peers.series(g, start, torch.from_numpy(probe[0]), 10)
         error = float(np.abs(run().mean - theirs().numpy()).max())
         rows += show(f"log-det 10 terms, {name}", {"kxfast": run, "torch": theirs}, rounds, {"error": error})
+        if x.ndim == 2:
+            exact = {"kxfast": partial(L.logdet_exact, layers, x), "torch": peers.exact_logdet(g, start)}
+            error = float(np.abs(exact["kxfast"]().mean - exact["torch"]().numpy()).max())
+            rows += show(f"log-det exact, {name}", exact, rounds, {"error": error})
     return rows
 
 
-JOBS = {"dense": dense, "conv": conv, "values": values, "training": training, "flows": flows}
+JOBS = {
+    "dense": dense,
+    "conv": conv,
+    "values": values,
+    "clipping": clipping,
+    "training": training,
+    "flows": flows,
+}
 
 
 def main() -> None:

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 import kxfast as kx
+from kxfast import cases
+from kxfast.backends.reference.lipschitz.power import block_step
+from kxfast.dispatch import implementation
 
 L = kx.lipschitz
 
@@ -227,6 +230,37 @@ def test_warm_blocks_follow_the_weights(rng):
         w += 1e-3 * rng.standard_normal(w.shape)
         state.step(upper=None)
     assert state.us[0] @ w @ state.vs[0] == pytest.approx(np.linalg.norm(w, 2), rel=1e-4)
+
+
+@pytest.mark.parametrize("engine", cases.engines("lipschitz.SpectralState"))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_blocks_are_moved_as_defined(rng, engine, dtype):
+    weights = [rng.standard_normal(shape).astype(dtype) for shape in ((12, 30), (30, 12), (40, 40), (3, 5))]
+    weights += [weights[0] * dtype(1e-30), weights[0] * dtype(1e30), np.outer(weights[0][:, 0], weights[0][0])]
+    given = [np.ascontiguousarray(np.linalg.qr(rng.standard_normal((w.shape[1], 3)))[0].T) for w in weights]
+    before = [w.copy() for w in weights], [block.copy() for block in given]
+    with cases.engine(engine):
+        found = implementation("lipschitz", "state_step", None, "d")(weights, given, 1e-3, None, 0)
+    for old, now in zip(before, (weights, given), strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(old, now, strict=True))
+    for i, (w, block, (_, (moved, best, _, _))) in enumerate(zip(weights, given, found, strict=True)):
+        u, expected = block_step(w.astype(np.float64) / np.abs(w).max(), block)
+        np.testing.assert_allclose(moved @ moved.T, np.eye(3), atol=1e-5)  # orthonormal, in any case
+        known = 1 if i == len(weights) - 1 else 3  # of rank one a single direction is known
+        share = np.abs(np.sum(moved * expected, axis=1))[:known]
+        np.testing.assert_allclose(share, 1, atol=1e-9 if dtype == np.float64 else 1e-3)
+        assert abs(best @ u) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_state_of_odd_layers(rng):
+    layers = [np.zeros((3, 4)), np.zeros((0, 4)), np.zeros((4, 0)), np.ones((1, 1), np.float32), np.ones((5, 2))]
+    state = L.SpectralState(layers)
+    for _ in range(3):
+        scales, norms = state.step(coeff=0.5)
+    np.testing.assert_allclose(scales[:3], 1)
+    np.testing.assert_allclose(scales[3:] * [1, 10**0.5], 0.5, rtol=2e-3)
+    assert [float(each.upper) for each in norms[:3]] == [0, 0, 0]
+    assert L.SpectralState([]).step()[1] == []
 
 
 def test_convolution_and_matrix_forms_agree(rng):

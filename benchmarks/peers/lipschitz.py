@@ -116,6 +116,19 @@ def sedghi(weight: Array, shape: Sequence[int]) -> Call:
     return lambda: np.linalg.svd(np.fft.fftn(kernel, tuple(shape), axes=axes), compute_uv=False)
 
 
+def sedghi_clip(weight: Array, shape: Sequence[int], bound: float) -> Call:
+    """The same authors' projection: all frequencies, clipped, cut to the kernel's support."""
+    kernel = np.ascontiguousarray(np.moveaxis(weight, (0, 1), (-1, -2)))
+    axes = list(range(len(shape)))
+
+    def run() -> Array:
+        u, s, vh = np.linalg.svd(np.fft.fftn(kernel, tuple(shape), axes=axes), full_matrices=False)
+        clipped = np.fft.ifftn((u * np.minimum(s, bound)[..., None, :]) @ vh, axes=axes).real
+        return clipped[tuple(slice(k) for k in weight.shape[2:])]
+
+    return run
+
+
 def half_frequencies(weight: Any, shape: Sequence[int]) -> Call:
     return lambda: torch.linalg.svdvals(frequency_blocks(weight, shape))
 
@@ -135,6 +148,18 @@ def training(shapes: Sequence[tuple[int, int]]) -> dict[str, Call]:
             return [layer.weight for layer in new]
 
     return {"torch hook": hooked, "torch parametrization": parametrized}
+
+
+def state(ws: Sequence[Array]) -> Call:
+    """A step of block iteration with Rayleigh-Ritz for each layer, and its norm."""
+    blocks = [np.linalg.qr(np.random.default_rng(0).standard_normal((w.shape[1], 4), np.float32))[0] for w in ws]
+
+    def run() -> list[Array]:
+        for i, w in enumerate(ws):
+            blocks[i] = np.linalg.svd(w.T @ np.linalg.qr(w @ blocks[i])[0], full_matrices=False)[0]
+        return [gram_eigenvalues(w)() for w in ws]
+
+    return run
 
 
 def gradients(ws: Sequence[Array], us: Sequence[Array], vs: Sequence[Array], grads: Sequence[Array]) -> Call:
@@ -203,5 +228,19 @@ def series(g: Callable[[Any], Any], x: Any, probe: Any, terms: int) -> Call:
             (w,) = torch.autograd.grad(value, leaf, w, retain_graph=k < terms)
             total = total + (-1) ** (k + 1) / k * (w * probe).flatten(1).sum(1)
         return total
+
+    return run
+
+
+def exact_logdet(g: Callable[[Any], Any], x: Any) -> Call:
+    """Jacobians by reverse mode, vectorised over samples, and one factorisation each.
+
+    On one at a time: with several threads MKL's batched factorisation reports errors and its result is wrong.
+    """
+    jacobian = torch.vmap(torch.func.jacrev(lambda sample: g(sample[None])[0]))
+
+    def run() -> Any:
+        shifted = torch.eye(x.shape[1]) + jacobian(x)
+        return torch.stack([torch.linalg.slogdet(each)[1] for each in shifted])
 
     return run

@@ -12,12 +12,12 @@ template <class T>
 py::tuple power_iteration(const Array<T>& weight, const Array<T>& u0, const Array<T>& v0, int64_t n_iter,
                           T eps) {
   Array<T> u(u0.size(), u0.data()), v(v0.size(), v0.data());
-  T sigma;
-  {
-    py::gil_scoped_release nogil;
-    sigma = lipschitz::power_iteration(weight.data(), weight.shape(0), weight.shape(1), u.mutable_data(),
-                                       v.mutable_data(), n_iter, eps, 0);
-  }
+  T sigma, *us = u.mutable_data(), *vs = v.mutable_data();
+  PythonJob job(0, py::none());
+  job.run([&] {
+    sigma =
+        lipschitz::power_iteration(weight.data(), weight.shape(0), weight.shape(1), us, vs, n_iter, eps, job);
+  });
   return py::make_tuple(sigma, u, v);
 }
 

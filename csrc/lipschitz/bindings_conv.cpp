@@ -81,12 +81,12 @@ py::tuple power_iteration(const Array<T>& weight, const py::tuple& geometry, con
   std::copy(u0.data(), u0.data() + u0.size(), u.mutable_data());
   std::copy(v0.data(), v0.data() + v0.size(), v.mutable_data());
   T *us = u.mutable_data(), *vs = v.mutable_data(), sigma;
-  {
-    py::gil_scoped_release nogil;
+  PythonJob job(0, py::none());
+  job.run([&] {
     const Convolution<T> convolution(weight.data(), moves, true);
     Buffer<T> product(static_cast<size_t>(moves.rows()));
     T size = 0;
-    for (int64_t step = 0; step < n_iter; ++step) {
+    for (int64_t step = 0; step < n_iter && job.advance(0); ++step) {
       convolution.transposed(us, vs, 1);
       divide(vs, moves.cols(), std::max(length(vs, moves.cols()), eps));
       convolution.forward(vs, nullptr, us, 1);
@@ -101,7 +101,7 @@ py::tuple power_iteration(const Array<T>& weight, const py::tuple& geometry, con
         sum += static_cast<double>(us[i]) * static_cast<double>(product[static_cast<size_t>(i)]);
       sigma = static_cast<T>(sum);
     }
-  }
+  });
   return py::make_tuple(sigma, u, v);
 }
 

@@ -65,6 +65,14 @@ Array<double> series(const Network<T>& self, const Array<T>& x, const Array<T>& 
 }
 
 template <class T>
+Array<T> jacobian(const Network<T>& self, const Array<T>& x) {
+  Buffer<T> all;
+  PythonJob job(0, py::none());
+  job.run([&] { all = self.jacobian(x.data(), x.shape(0), job); });
+  return to_array(std::move(all), {x.shape(0), self.outputs(), self.inputs()});
+}
+
+template <class T>
 Array<T> neumann(const Network<T>& self, const Array<T>& x, const Array<T>& probe, int64_t terms) {
   Buffer<T> sum;
   PythonJob job(0, py::none());
@@ -113,6 +121,7 @@ py::class_<Network<T>> bind(py::module_& m, const char* name) {
       .def("jvp", &derivative<T, true>, py::arg("x").noconvert(), py::arg("tangent").noconvert(), "J t at x.")
       .def("vjp", &derivative<T, false>, py::arg("x").noconvert(), py::arg("cotangent").noconvert(),
            "J'g at x.")
+      .def("jacobian", &jacobian<T>, py::arg("x").noconvert(), "(batch, outputs, inputs).")
       .def("series", &series<T>, py::arg("x").noconvert(), py::arg("probes").noconvert(),
            py::arg("factors").noconvert(), "sum_k (-1)^(k+1) factors[probe, k] / k e'J^k e, (probes, batch).")
       .def("neumann", &neumann<T>, py::arg("x").noconvert(), py::arg("probe").noconvert(), py::arg("terms"),

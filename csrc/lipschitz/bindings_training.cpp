@@ -1,4 +1,4 @@
-// The training step and its gradient: kxfast._native.lipschitz.spectral_normalize, ..._backward
+// The training step and its gradient: kxfast._native.lipschitz.spectral_normalize, ..._backward, state_step
 //
 // A call has a list of arrays for each of its arguments, and 64 small layers are 200 arrays and more: they
 // are looked at once, here. Lists with arrays of several types, or in pieces, give None; Python converts
@@ -6,7 +6,9 @@
 #include <cmath>
 
 #include "lipschitz/bindings.hpp"
+#include "lipschitz/block.hpp"
 #include "lipschitz/normalize.hpp"
+#include "lipschitz/norms.hpp"
 
 namespace kxfast::lipschitz {
 namespace {
@@ -53,18 +55,24 @@ py::list like(const Arrays<T>& weights, std::vector<T*>& data) {
   return made;
 }
 
-// Layers are the tasks, unless one is most of the work: its rows are, then.
-template <class T, class Body>
-void each_layer(const Arrays<T>& weights, Body&& body) {
+// Layers of so many entries are the tasks, unless one is most of the work: its rows are, then.
+template <class Body>
+void each_layer(const std::vector<int64_t>& sizes, Body&& body) {
   int64_t most = 0, all = 0;
-  for (size_t i = 0; i < weights.size(); ++i)
-    most = std::max(most, weights.count(i)), all += weights.count(i);
+  for (const int64_t size : sizes) most = std::max(most, size), all += size;
   const auto one = [&](int64_t i) { body(static_cast<size_t>(i)); };
-  const auto count = static_cast<int64_t>(weights.size());
+  const auto count = static_cast<int64_t>(sizes.size());
   if (2 * most > all)
     for (int64_t i = 0; i < count; ++i) one(i);
   else
     parallel_for(count, one, all < (1 << 16) ? 1 : 0);
+}
+
+template <class T, class Body>
+void each_layer(const Arrays<T>& weights, Body&& body) {
+  std::vector<int64_t> sizes;
+  for (size_t i = 0; i < weights.size(); ++i) sizes.push_back(weights.count(i));
+  each_layer(sizes, body);
 }
 
 double factor_of(double sigma, double coeff, bool hard) {
@@ -96,22 +104,22 @@ py::object step(const Arrays<T>& weights, const Arrays<T>& us, const Arrays<T>& 
     next = std::copy_n(vs.data(i), vs.count(i), std::copy_n(us.data(i), us.count(i), next));
   }
   bool finite = true;
-  {
-    py::gil_scoped_release nogil;
+  PythonJob job(0, py::none());
+  job.run([&] {
     const auto write = [&](size_t i) {
       if (targets[i] && std::isfinite(sigma[i]))
         scale(weights.data(i), weights.count(i), static_cast<T>(factor[i]), targets[i]);
     };
     const auto one = [&](size_t i) {
       T *u = state[i], *v = u + us.count(i);
-      sigma[i] = normalize_step(weights.data(i), weights.rows(i), weights.cols(i), u, v, n_iter);
+      sigma[i] = normalize_step(weights.data(i), weights.rows(i), weights.cols(i), u, v, n_iter, job);
       factor[i] = factor_of(sigma[i], coeff, hard);
-      if (!in_place) write(i);  // while the weight is in the cache
+      if (!in_place && !job.stopped()) write(i);  // while the weight is in the cache
     };
     each_layer(weights, one);
     for (size_t i = 0; i < count; ++i) finite = finite && std::isfinite(sigma[i]);
-    if (in_place && finite) each_layer(weights, write);
-  }
+    if (in_place && finite && !job.stopped()) each_layer(weights, write);
+  });
   for (size_t i = 0; i < count && finite; ++i) {
     std::copy_n(state[i], us.count(i), us.data(i));
     std::copy_n(state[i] + us.count(i), vs.count(i), vs.data(i));
@@ -152,6 +160,61 @@ py::object spectral_normalize_backward(const py::object& grads, const py::object
   return py::make_tuple(made, inners);
 }
 
+// A layer of either type on its way through a step of its state.
+struct Followed {
+  const float* floats = nullptr;
+  const double* doubles = nullptr;
+  int64_t rows = 0, cols = 0, rank = 0;
+  double *block = nullptr, *best = nullptr, *u = nullptr, *v = nullptr;
+  Ends ends{0, 0, 0};
+
+  template <class T>
+  void step(const T* w, const Wanted& wanted, Stream random, Job& job) {
+    if (rank) block_step(w, rows, cols, rank, block, best);
+    ends = spectral_norm(w, rows, cols, wanted, block, random, job, u, v);
+  }
+};
+
+py::list state_step(const py::list& weights, const py::list& blocks, double tol, int upper, uint64_t seed) {
+  std::vector<Followed> layers;
+  std::vector<int64_t> sizes;
+  py::list made;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    Followed layer;
+    if (Array<float>::check_(weights[i]))
+      layer.floats = weights[i].cast<Array<float>>().data();
+    else
+      layer.doubles = weights[i].cast<Array<double>>().data();
+    const auto weight = weights[i].cast<py::array>();
+    const auto block = blocks[i].cast<Array<double>>();
+    layer.rows = weight.shape(0), layer.cols = weight.shape(1), layer.rank = block.shape(0);
+    Array<double> moved({layer.rank, layer.cols}, block.data()), best(layer.rows), u(layer.rows),
+        v(layer.cols);
+    layer.block = moved.mutable_data(), layer.best = best.mutable_data();
+    layer.u = u.mutable_data(), layer.v = v.mutable_data();
+    made.append(py::make_tuple(moved, best, u, v));
+    layers.push_back(layer);
+    sizes.push_back(weight.size());
+  }
+  const Wanted wanted{tol, static_cast<Upper>(upper), 0};
+  PythonJob job(0, py::none());
+  job.run([&] {
+    each_layer(sizes, [&](size_t i) {
+      if (!job.advance(0)) return;
+      const Stream random(seed, i);
+      Followed& each = layers[i];
+      each.floats ? each.step(each.floats, wanted, random, job)
+                  : each.step(each.doubles, wanted, random, job);
+    });
+  });
+  py::list found;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const Ends& ends = layers[i].ends;
+    found.append(py::make_tuple(py::make_tuple(ends.lower, ends.upper, ends.steps), made[i]));
+  }
+  return found;
+}
+
 // f(T{}) for the type of the first array of a list; float64 for a list without one.
 template <class Body>
 py::object by_type(const py::object& list, Body&& body) {
@@ -163,6 +226,9 @@ py::object by_type(const py::object& list, Body&& body) {
 }  // namespace
 
 void bind_training(py::module_& m) {
+  m.def("state_step", &state_step, py::arg("weights"), py::arg("blocks"), py::arg("tol"), py::arg("upper"),
+        py::arg("seed"),
+        "For each layer ((lower, upper, steps), (new block, its best output, u, v)); blocks (rank, n).");
   m.def(
       "spectral_normalize",
       [](const py::list& weights, const py::object& us, const py::object& vs, double coeff, int64_t n_iter,

@@ -54,8 +54,11 @@ class Proof {
   // of 2^-exponent A.
   double operator()(double value, double tol, double margin, bool last, Job& job) {
     double widest = value * (1 + tol) - margin;
-    if (sizeof(T) == 4 && 4 * gram_error(0, kRun) * frobenius_ <= widest * widest - value * value) {
-      if (!gram_.size) gram_ = gram(a_, rows_, cols_, exponent_, kRun, job);
+    int64_t run = sizeof(T) == 4 ? 64 : 0;
+    while (run && 2 * gram_error(0, run) * frobenius_ > widest * widest - value * value)
+      run = run > 16 ? run / 2 : 0;
+    if (run) {
+      if (!gram_.size) gram_ = gram(a_, rows_, cols_, exponent_, run, job);
     } else if (!gram_.size || gram_.error > gram_error(std::max(rows_, cols_), 0)) {
       gram_ = gram(a_, rows_, cols_, exponent_, 0, job);
     }
@@ -66,12 +69,10 @@ class Proof {
   }
 
  private:
-  static constexpr int64_t kRun = 16;
-
   double slack(double squared) const {
     const double k = static_cast<double>(gram_.size);
     const double trace = std::fmax(k * squared - gram_.frobenius, 0) + 8 * k * kRound * squared;
-    return 2 * (gram_.error * gram_.frobenius + kRound * ((k + 2) * trace + 4 * squared));
+    return gram_.error * gram_.frobenius + 2 * kRound * ((k + 2) * trace + 4 * squared);
   }
 
   double test(double value, double widest, Job& job) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "core/isa.hpp"
+#include "core/job.hpp"
 
 namespace kxfast::lipschitz {
 
@@ -96,6 +97,6 @@ constexpr int64_t kTogether = 4;  // frequencies that combine() computes at a ti
 
 // `n_iter` steps v = normalize(W'u), u = normalize(W v) in place, then returns sigma = u' W v.
 template <class T>
-T power_iteration(const T* w, int64_t rows, int64_t cols, T* u, T* v, int64_t n_iter, T eps, int threads);
+T power_iteration(const T* w, int64_t rows, int64_t cols, T* u, T* v, int64_t n_iter, T eps, Job& job);
 
 }  // namespace kxfast::lipschitz

@@ -133,6 +133,36 @@ Buffer<T> Network<T>::pull(const Point& point, const T* cotangent, int64_t batch
   return here;
 }
 
+// Some directions of all samples are pushed at a time, so that products have 128 rows or more.
+template <class T>
+Buffer<T> Network<T>::jacobian(const T* x, int64_t batch, Job& job) const {
+  const int64_t n = inputs(), m = outputs(), most = std::min(n, std::max<int64_t>(1, 128 / batch));
+  Point point;
+  forward(x, batch, &point);
+  for (Buffer<T>& slopes : point) {
+    const auto size = static_cast<int64_t>(slopes.size());
+    Buffer<T> repeated = of_size<T>(size * most);
+    for (int64_t k = 0; k < most && size; ++k)
+      std::copy(slopes.begin(), slopes.end(), repeated.begin() + k * size);
+    slopes = std::move(repeated);
+  }
+  Buffer<T> result = of_size<T>(batch * m * n), units = of_size<T>(most * batch * n);
+  for (int64_t begin = 0; begin < n && job.advance(0); begin += most) {
+    const int64_t count = std::min(most, n - begin);
+    std::fill(units.begin(), units.end(), T{0});
+    for (int64_t k = 0; k < count * batch; ++k) units.data()[k * n + begin + k / batch] = T{1};
+    const Buffer<T> pushed = push(point, units.data(), count * batch);
+    const T* from = pushed.data();
+    T* to = result.data();
+    const auto sample = [&](int64_t b) {
+      for (int64_t i = 0; i < m; ++i)
+        for (int64_t k = 0; k < count; ++k) to[(b * m + i) * n + begin + k] = from[(k * batch + b) * m + i];
+    };
+    parallel_for(batch, sample, count * batch * m < (1 << 15) ? 1 : 0);
+  }
+  return result;
+}
+
 template <class T>
 void Network<T>::series(const T* x, int64_t batch, const T* probes, int64_t count, const double* factors,
                         int64_t terms, double* estimates, Job& job) const {

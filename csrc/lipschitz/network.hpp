@@ -26,6 +26,9 @@ class Network {
   Buffer<T> push(const Point& point, const T* tangent, int64_t batch) const;
   Buffer<T> pull(const Point& point, const T* cotangent, int64_t batch) const;
 
+  // The derivatives (batch, outputs, inputs).
+  Buffer<T> jacobian(const T* x, int64_t batch, Job& job) const;
+
   // estimates (probes, batch) = sum over k of (-1)^(k+1) factors[probe][k] / k e' J^k e.
   void series(const T* x, int64_t batch, const T* probes, int64_t count, const double* factors, int64_t terms,
               double* estimates, Job& job) const;

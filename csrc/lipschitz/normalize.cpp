@@ -18,7 +18,7 @@ bool beyond_caches(int64_t size) {
 }
 
 template <class T>
-double normalize_step(const T* w, int64_t rows, int64_t cols, T* u, T* v, int64_t n_iter) {
+double normalize_step(const T* w, int64_t rows, int64_t cols, T* u, T* v, int64_t n_iter, Job& job) {
   if (rows == 0 || cols == 0) {
     if (n_iter > 0) std::fill_n(u, rows, T{0}), std::fill_n(v, cols, T{0});  // W v and W'u
     return 0;
@@ -35,7 +35,7 @@ double normalize_step(const T* w, int64_t rows, int64_t cols, T* u, T* v, int64_
   }
   Buffer<T> next(static_cast<size_t>(cols));
   double sigma = 0;
-  for (int64_t step = 0; step < n_iter; ++step) {
+  for (int64_t step = 0; step < n_iter && job.advance(0); ++step) {
     blocks.there_and_back(v, nullptr, u, next.data());
     const T size = std::max(length(u, rows), kLeast), back = length(next.data(), cols);
     sigma = static_cast<double>(back) / static_cast<double>(size);
@@ -101,8 +101,8 @@ double normalize_gradient(const T* g, const T* w, int64_t rows, int64_t cols, co
   return inner;
 }
 
-template double normalize_step(const float*, int64_t, int64_t, float*, float*, int64_t);
-template double normalize_step(const double*, int64_t, int64_t, double*, double*, int64_t);
+template double normalize_step(const float*, int64_t, int64_t, float*, float*, int64_t, Job&);
+template double normalize_step(const double*, int64_t, int64_t, double*, double*, int64_t, Job&);
 template void scale(const float*, int64_t, float, float*);
 template void scale(const double*, int64_t, double, double*);
 template double normalize_gradient(const float*, const float*, int64_t, int64_t, const float*, const float*,

@@ -1,13 +1,13 @@
 // The training step of spectral normalisation.
 #pragma once
 
-#include <cstdint>
+#include "core/job.hpp"
 
 namespace kxfast::lipschitz {
 
 // `n_iter` times u = W v / |W v|, v = W'u / |W'u|, in place; returns |W'u|, or u'W v without iterations.
 template <class T>
-double normalize_step(const T* w, int64_t rows, int64_t cols, T* u, T* v, int64_t n_iter);
+double normalize_step(const T* w, int64_t rows, int64_t cols, T* u, T* v, int64_t n_iter, Job& job);
 
 // out = factor * w
 template <class T>

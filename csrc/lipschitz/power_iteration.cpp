@@ -10,9 +10,9 @@
 namespace kxfast::lipschitz {
 
 template <class T>
-T power_iteration(const T* w, int64_t rows, int64_t cols, T* u, T* v, int64_t n_iter, T eps, int threads) {
+T power_iteration(const T* w, int64_t rows, int64_t cols, T* u, T* v, int64_t n_iter, T eps, Job& job) {
   if (rows == 0 || cols == 0) return 0;
-  const Blocks<T, T> blocks(w, rows, cols, threads);
+  const Blocks<T, T> blocks(w, rows, cols, 0);
   if (n_iter == 0) {
     Buffer<T> product(static_cast<size_t>(rows));
     blocks.times(v, product.data());
@@ -24,7 +24,7 @@ T power_iteration(const T* w, int64_t rows, int64_t cols, T* u, T* v, int64_t n_
   Buffer<T> next(static_cast<size_t>(cols));
   blocks.transposed(u, v);
   divide(v, cols, std::max(length(v, cols), eps));
-  for (int64_t step = 1; step < n_iter; ++step) {
+  for (int64_t step = 1; step < n_iter && job.advance(0); ++step) {
     blocks.there_and_back(v, nullptr, u, next.data());
     const T scale = std::max(length(u, rows), eps);
     std::copy(next.begin(), next.end(), v);
@@ -37,7 +37,7 @@ T power_iteration(const T* w, int64_t rows, int64_t cols, T* u, T* v, int64_t n_
   return sigma * (sigma / scale);
 }
 
-template float power_iteration(const float*, int64_t, int64_t, float*, float*, int64_t, float, int);
-template double power_iteration(const double*, int64_t, int64_t, double*, double*, int64_t, double, int);
+template float power_iteration(const float*, int64_t, int64_t, float*, float*, int64_t, float, Job&);
+template double power_iteration(const double*, int64_t, int64_t, double*, double*, int64_t, double, Job&);
 
 }  // namespace kxfast::lipschitz

@@ -68,32 +68,43 @@ class Blocks {
         std::max((rows + kMost - 1) / kMost, kBytes / (cols * static_cast<int64_t>(sizeof(T))));
     height_ = std::max<int64_t>(4, (least + 3) / 4 * 4);
     count_ = (rows + height_ - 1) / height_;
-    parts_ = Buffer<V>(static_cast<size_t>(count_ * cols));
   }
 
   void times(const V* v, V* u) const {
     const auto product = KXFAST_PICK(Plain, rows_times_vector);
-    each([&](const T* w, int64_t height, int64_t row, V*) { product(w, height, cols_, v, u + row); });
+    each([&](const T* w, int64_t height, int64_t row, int64_t) { product(w, height, cols_, v, u + row); });
   }
 
   // t = W' u
   void transposed(const V* u, V* t) const {
     const auto product = KXFAST_PICK(Plain, add_weighted_rows);
-    each([&](const T* w, int64_t height, int64_t row, V* part) {
+    Buffer<V> parts(static_cast<size_t>(count_ * cols_));
+    each([&](const T* w, int64_t height, int64_t row, int64_t b) {
+      V* part = parts.data() + b * cols_;
       std::fill(part, part + cols_, V{0});
       product(w, height, cols_, u + row, part);
     });
-    sum(t);
+    sum(parts, cols_, t);
   }
 
-  // u = W v - before (nothing if null), t = W' u
-  void there_and_back(const V* v, const V* before, V* u, V* t) const {
+  // u = W v - before (nothing if null), t = W' u for each of `many` vectors, which follow one another; rows
+  // are in the cache for all but the first of them.
+  void there_and_back(const V* v, const V* before, V* u, V* t, int64_t many = 1) const {
     const auto product = KXFAST_PICK(Fused, rows_and_back);
-    each([&](const T* w, int64_t height, int64_t row, V* part) {
-      std::fill(part, part + cols_, V{0});
-      product(w, height, cols_, v, before ? before + row : nullptr, u + row, part);
+    const int64_t width = many * cols_;
+    Buffer<V> parts(static_cast<size_t>(count_ * width));
+    each([&](const T* w, int64_t height, int64_t row, int64_t b) {
+      V* part = parts.data() + b * width;
+      std::fill(part, part + width, V{0});
+      const int64_t step = many > 1 ? 4 : height;
+      for (int64_t i = 0; i < height; i += step)
+        for (int64_t k = 0; k < many; ++k) {
+          const int64_t at = k * rows_ + row + i;
+          product(w + i * cols_, std::min(step, height - i), cols_, v + k * cols_,
+                  before ? before + at : nullptr, u + at, part + k * cols_);
+        }
     });
-    sum(t);
+    sum(parts, width, t);
   }
 
  private:
@@ -104,27 +115,25 @@ class Blocks {
   void each(Body&& body) const {
     const auto task = [&](int64_t b) {
       const int64_t row = b * height_;
-      V* part = const_cast<V*>(parts_.data()) + b * cols_;
-      body(w_ + row * cols_, std::min(height_, rows_ - row), row, part);
+      body(w_ + row * cols_, std::min(height_, rows_ - row), row, b);
     };
     parallel_for(count_, task, threads_);
   }
-  void sum(V* t) const {
+  void sum(const Buffer<V>& parts, int64_t width, V* t) const {
     constexpr int64_t kColumns = 1024;
     const auto task = [&](int64_t c) {
-      const int64_t begin = c * kColumns, end = std::min(cols_, begin + kColumns);
-      const V* part = parts_.data();
+      const int64_t begin = c * kColumns, end = std::min(width, begin + kColumns);
+      const V* part = parts.data();
       std::copy(part + begin, part + end, t + begin);
       for (int64_t b = 1; b < count_; ++b)
-        for (int64_t j = begin; j < end; ++j) t[j] += part[b * cols_ + j];
+        for (int64_t j = begin; j < end; ++j) t[j] += part[b * width + j];
     };
-    parallel_for((cols_ + kColumns - 1) / kColumns, task, count_ > 1 ? threads_ : 1);
+    parallel_for((width + kColumns - 1) / kColumns, task, count_ > 1 ? threads_ : 1);
   }
 
   const T* w_;
   int64_t rows_, cols_, height_, count_;
   int threads_;
-  Buffer<V> parts_;
 };
 
 }  // namespace kxfast::lipschitz

@@ -4,9 +4,10 @@
 // All walk W row by row, so memory is read once, in order, and bandwidth is the limit from L2 on: what counts
 // is the number of reads. The fused form takes four rows, which stay in the L1 or L2 cache between their
 // inner products with v and their addition to t. Four rows at a time are four streams of memory: one row
-// after another took a fifth longer. Inner products keep 2 x 64 bytes of partial sums of each
-// row in a fixed order: the same bits on every instruction set, since nothing is contracted to a fused
-// multiply-add. Four rows at a time are added to t, which is read and written once for them.
+// after another took a fifth longer. So did a sum that asks for the next rows meanwhile, and one that goes on
+// while their inner products are formed. Inner products keep 2 x 64 bytes of partial sums of each row in a
+// fixed order: the same bits on every instruction set, since nothing is contracted to a fused multiply-add.
+// Four rows at a time are added to t, which is read and written once for them.
 #include "lipschitz/kernels.hpp"
 
 #if defined(__AVX512F__)
@@ -105,23 +106,31 @@ void multiply_and_back(const T* w, int64_t rows, int64_t cols, const V* v, const
 
 template <class T>
 Extent survey_of(const T* a, int64_t n) {
-  constexpr int64_t kWidth = 8;
-  T best[kWidth] = {};
-  double sum[kWidth] = {};
+  using L = Lanes<T, double>;
+  using Vector = typename L::Vector;
+  constexpr int64_t kWidth = L::kWidth, kChains = 4;
+  Vector best[kChains] = {}, sum[kChains] = {};
   int64_t i = 0;
-  const auto add = [&](int64_t k, T x) {
-    const T size = x < 0 ? -x : x;
-    best[k] = size > best[k] ? size : best[k];
-    sum[k] += static_cast<double>(x) * static_cast<double>(x);
-  };
-  for (; i + kWidth <= n; i += kWidth)
-    for (int64_t k = 0; k < kWidth; ++k) add(k, a[i + k]);
-  for (; i < n; ++i) add(0, a[i]);
-  for (int64_t k = 1; k < kWidth; ++k) {
-    best[0] = best[k] > best[0] ? best[k] : best[0];
-    sum[0] += sum[k];
+  for (; i + kChains * kWidth <= n; i += kChains * kWidth)
+#pragma GCC unroll 4
+    for (int64_t k = 0; k < kChains; ++k) {
+      const Vector x = KXFAST_WIDENED(L, reinterpret_cast<const typename L::Source*>(a + i + k * kWidth));
+      const Vector size = x < 0.0 ? -x : x;
+      best[k] = size > best[k] ? size : best[k];
+      sum[k] += x * x;
+    }
+  Extent all{0, 0};
+  for (int64_t k = 0; k < kChains; ++k)
+    for (int64_t j = 0; j < kWidth; ++j) {
+      all.largest = best[k][j] > all.largest ? best[k][j] : all.largest;
+      all.squares += sum[k][j];
+    }
+  for (; i < n; ++i) {
+    const double x = static_cast<double>(a[i]), size = x < 0 ? -x : x;
+    all.largest = size > all.largest ? size : all.largest;
+    all.squares += x * x;
   }
-  return {static_cast<double>(best[0]), sum[0]};
+  return all;
 }
 
 }  // namespace

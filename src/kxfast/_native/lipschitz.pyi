@@ -15,6 +15,10 @@ class NetworkFloat32:
         """
         The output of each sample.
         """
+    def jacobian(self, x: numpy.typing.NDArray[numpy.float32]) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        (batch, outputs, inputs).
+        """
     def jvp(
         self, x: numpy.typing.NDArray[numpy.float32], tangent: numpy.typing.NDArray[numpy.float32]
     ) -> numpy.typing.NDArray[numpy.float32]:
@@ -64,6 +68,10 @@ class NetworkFloat64:
     def forward(self, x: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
         """
         The output of each sample.
+        """
+    def jacobian(self, x: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        (batch, outputs, inputs).
         """
     def jvp(
         self, x: numpy.typing.NDArray[numpy.float64], tangent: numpy.typing.NDArray[numpy.float64]
@@ -267,4 +275,15 @@ def spectral_normalize_backward(
 ) -> typing.Any:
     """
     Gradients for the weights, and the inner products of each with its gradient. None: convert the lists.
+    """
+
+def state_step(
+    weights: list[typing.Any],
+    blocks: list[typing.Any],
+    tol: typing.SupportsFloat | typing.SupportsIndex,
+    upper: typing.SupportsInt | typing.SupportsIndex,
+    seed: typing.SupportsInt | typing.SupportsIndex,
+) -> list[typing.Any]:
+    """
+    For each layer ((lower, upper, steps), (new block, its best output, u, v)); blocks (rank, n).
     """

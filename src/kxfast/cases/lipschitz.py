@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kxfast.cases import Case, largest_difference
-from kxfast.lipschitz import Activation, Conv1d, Conv2d, Layer, Linear, spectral_normalize
+from kxfast.lipschitz import Activation, Conv1d, Conv2d, Layer, Linear, SpectralState, spectral_normalize
 
 Array = Any
 
@@ -20,6 +20,7 @@ KERNELS = {
     "lipschitz_bounds": ("spectral_norm", "conv_spectral_norm", "operator_spectral_norm", "jvp", "vjp"),
     "logdet_gradient": ("residual_backward",),
     "logdet_roulette": ("logdet_series", "roulette_coefficients"),
+    "SpectralState": ("state_step",),
     "normalize_weight": ("power_iteration",),
     "residual_inverse": ("residual_inverse", "forward"),
 }
@@ -28,6 +29,14 @@ KERNELS = {
 def _stepped(weights: list[Array], us: list[Array], vs: list[Array], **keywords: Any) -> Any:
     """Normalise with copies of the state, which a call moves on: the next one begins where this one did."""
     return spectral_normalize(weights, [u.copy() for u in us], [v.copy() for v in vs], **keywords)
+
+
+def _followed(weights: list[Array], **keywords: Any) -> Any:
+    """Take three steps of a state; return the factors and the ends of each layer's norm."""
+    state = SpectralState(weights, rank=3)
+    for _ in range(3):
+        factors, norms = state.step(tol=1e-6, **keywords)
+    return [factors, *(np.array([norm.lower, norm.upper]) for norm in norms)]
 
 
 def _same_ends(result: Any, expected: Any) -> float:
@@ -115,6 +124,9 @@ def _training(rng: np.random.Generator, dtype: Any, tolerance: float) -> Iterato
             keywords = {"mode": mode, "n_iter": n_iter}
             label = f"{mode} {name} n_iter={n_iter}"
             yield Case("lipschitz.spectral_normalize", label, (ws, us, vs), keywords, tolerance, call=_stepped)
+    many = [*ws, *_normal(rng, np.float64, (4, 4), (1, 7), (40, 30)), np.outer(ws[0][0], ws[1][0]), 0 * ws[0]]
+    for mode in "soft", "hard":
+        yield Case("lipschitz.SpectralState", f"{mode} {name}", (many,), {"mode": mode}, 3e-6, call=_followed)
     grads, sigmas = _normal(rng, dtype, *shapes), np.array([2.0, 0.5, 1.0], dtype)
     for mode in "soft", "hard":
         given, label = (grads, ws, us, vs, sigmas), f"{mode} {name}"

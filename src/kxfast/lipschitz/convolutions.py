@@ -107,7 +107,8 @@ def conv_spectral_norm(
     """Enclose the norm of a convolution (a cross-correlation without bias) on inputs of one size.
 
     Circular padding that gives one output for each stride position is exact: a Fourier transform makes it one small
-    matrix at each frequency. Any other operator of at most 2^20 entries is written out as a matrix. Larger ones with
+    matrix at each frequency. Any other operator of at most 2^20 entries, and a circular one with outputs that repeat of
+    at most 2^24, is written out as a matrix. Larger ones with
     zero padding are bounded by the circular one on the torus of sides n + p, rounded up to the stride: a relaxation,
     usually of less than a percent; larger circular ones with outputs that repeat by the root of how often they do.
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from kxfast import checks
 from kxfast.dispatch import implementation
-from kxfast.lipschitz.interval import Interval
-from kxfast.lipschitz.norms import spectral_norm
+from kxfast.lipschitz.interval import KINDS, Interval, ends
 from kxfast.lipschitz.training import arrays, matrix_weight, same_count
 
 
@@ -52,9 +51,11 @@ class SpectralState:
     def __init__(self, weights: Sequence[Any], rank: int = 4, *, seed: Any = 0) -> None:
         rank = checks.integer("rank", rank, low=1)
         self._weights = list(arrays("weights", weights))
-        shapes = [_finite(i, w).reshape(len(w), -1).shape for i, w in enumerate(self._weights)]
+        shapes = [_finite(i, w).reshape(len(w), int(np.prod(w.shape[1:]))).shape for i, w in enumerate(self._weights)]
         rng = np.random.default_rng(checks.seed(seed))
-        self._blocks = [np.linalg.qr(rng.standard_normal((n, min(rank, m, n))))[0] for m, n in shapes]
+        self._blocks = [
+            np.ascontiguousarray(np.linalg.qr(rng.standard_normal((n, min(rank, m, n))))[0].T) for m, n in shapes
+        ]
         self.us = [np.zeros(m) for m, _ in shapes]
         self.vs = [np.zeros(n) for _, n in shapes]
 
@@ -94,20 +95,19 @@ class SpectralState:
         """
         coeff = checks.number("coeff", coeff, above=0)
         checks.choice("mode", mode, ("soft", "hard"))
+        tol, upper, _ = ends(tol, upper, 0.5, ("proof",))
         new = self._weights if weights is None else list(arrays("weights", weights))
         same_count(blocks=self._blocks, weights=new)
         ws = [_finite(i, w) for i, w in enumerate(new)]
-        flat = [w.reshape(len(w), -1).astype(np.float64) for w in ws]
+        flat = [w.reshape(len(w), int(np.prod(w.shape[1:]))) for w in ws]
         for i, (w, u, v) in enumerate(zip(flat, self.us, self.vs, strict=True)):
             checks.shape(f"weights[{i}]", w, (u.size, v.size), f"({u.size}, {v.size})", "as before")
-        self._weights = new
-        move = implementation("lipschitz", "block_step", backend, "d")
-        intervals = []
-        for i, w in enumerate(flat):
-            if w.size:
-                self.us[i], self._blocks[i] = move(w, self._blocks[i])
-                self.vs[i] = self._blocks[i][:, 0]
-            intervals.append(spectral_norm(w, tol=tol, upper=upper, start=self.vs[i], backend=backend))
+        found = implementation("lipschitz", "state_step", backend, "d")(flat, self._blocks, tol, upper, 0)
+        self._weights, intervals = new, []
+        for i, ((lower, top, steps), (block, best, u, v)) in enumerate(found):
+            if len(block):
+                self.us[i], self._blocks[i], self.vs[i] = best, block, block[0]
+            intervals.append(Interval(np.float64(lower), np.float64(top), KINDS[upper], 0.0, np.int64(steps), u, v))
         sigma = np.array([each.lower if upper is None else each.upper for each in intervals])
         factor = np.where(sigma > 0, coeff / np.where(sigma > 0, sigma, 1.0), 1.0)
         return factor if mode == "hard" else np.minimum(1.0, factor), intervals

@@ -1,20 +1,40 @@
 """Spectral norms and residual blocks, compiled."""
 
 from kxfast._native.lipschitz import power_iteration
-from kxfast.backends.native.lipschitz.convolution import conv_power_iteration, conv_singular_values, conv_spectral_norm
+from kxfast.backends.native.lipschitz.convolution import (
+    clip_conv_norm,
+    conv_power_iteration,
+    conv_singular_values,
+    conv_spectral_norm,
+)
 from kxfast.backends.native.lipschitz.gradients import residual_backward
-from kxfast.backends.native.lipschitz.network import forward, jvp, logdet_series, residual_inverse, vjp
+from kxfast.backends.native.lipschitz.network import (
+    forward,
+    jvp,
+    layer_jacobian,
+    logdet_exact,
+    logdet_series,
+    residual_inverse,
+    vjp,
+)
 from kxfast.backends.native.lipschitz.norms import spectral_norm
-from kxfast.backends.native.lipschitz.training import spectral_normalize, spectral_normalize_backward
+from kxfast.backends.native.lipschitz.training import (
+    spectral_normalize,
+    spectral_normalize_backward,
+    state_step,
+)
 
 DTYPES = "fd"
 
 __all__ = [
+    "clip_conv_norm",
     "conv_power_iteration",
     "conv_singular_values",
     "conv_spectral_norm",
     "forward",
     "jvp",
+    "layer_jacobian",
+    "logdet_exact",
     "logdet_series",
     "power_iteration",
     "residual_backward",
@@ -22,5 +42,6 @@ __all__ = [
     "spectral_norm",
     "spectral_normalize",
     "spectral_normalize_backward",
+    "state_step",
     "vjp",
 ]

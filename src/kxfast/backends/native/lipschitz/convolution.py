@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import suppress
+from functools import partial
 from math import gcd, inf
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kxfast._native import core
 from kxfast._native import lipschitz as native
 from kxfast.backends.native.lipschitz import tori
+from kxfast.backends.native.lipschitz.lapack import dealt
 from kxfast.backends.native.lipschitz.norms import UPPER, number, share, spectral_norm
 from kxfast.backends.reference.lipschitz.convolution import Geometry, Shape, frequency_blocks, matrix, output_shape
-from kxfast.backends.reference.lipschitz.norms import UNSEEN, WRITTEN_OUT, Ends, scaled_ends, torus_of
+from kxfast.backends.reference.lipschitz.norms import REPEATED, UNSEEN, WRITTEN_OUT, Ends, scaled_ends, torus_of
 
 Array = NDArray[Any]
 ROUND = 2.0**-53
+AT_ONCE = 2**21  # entries of blocks, times taps, that are made between two looks at Ctrl-C
 LARGEST = 320  # side of a block whose values are found here: larger ones leave the caches
 
 
@@ -71,7 +72,7 @@ def conv_spectral_norm(
     if largest == 0 or 0 in size:
         return Ends(0.0, inf if upper is None else 0.0, 0, np.zeros(outer), np.zeros(inner))
     torus, exact, factor = torus_of(input_shape, outer[1:], weight.shape[2:], geometry)
-    if not exact and size[0] * size[1] <= WRITTEN_OUT:
+    if not exact and size[0] * size[1] <= (WRITTEN_OUT if factor == 1 else REPEATED):
         written = np.ascontiguousarray(matrix(weight.astype(np.float64), input_shape, geometry))
         found = spectral_norm(written[None], tol, upper, failure, None, key)
         low, high, steps, u, v = (each[0] for each in found)
@@ -108,12 +109,15 @@ def conv_singular_values(weight: Array, input_shape: Shape, geometry: Geometry) 
     if weight.dtype == np.float32 and weight.size and side <= LARGEST and np.all(np.array(input_shape) > 0):
         found: Array = native.circular_values(*tori.matrices(weight.astype(np.float64), input_shape, geometry))
         return found.astype(weight.dtype)
-    blocks = frequency_blocks(weight, input_shape, geometry)
-    rows = blocks.reshape(-1, *blocks.shape[-2:])
-    parts = np.array_split(rows, core.get_num_threads())
-    with _one_thread_each(), ThreadPoolExecutor(len(parts)) as pool:
-        values = np.concatenate(list(pool.map(lambda each: np.linalg.svd(each, compute_uv=False), parts)))
-    values = values.reshape(*blocks.shape[:-2], -1)
+    sides = [n // s for n, s in zip(input_shape, geometry.stride, strict=True)]
+    sides[-1] = sides[-1] // 2 + 1
+    each = max(1, int(np.prod(sides[1:]))) * weight.size * int(np.prod(geometry.stride))
+    parts = []
+    for begin in range(0, sides[0], step := max(1, AT_ONCE // max(1, each))):
+        blocks = frequency_blocks(weight, input_shape, geometry, slice(begin, begin + step))
+        found = dealt(lambda part: np.linalg.svd(part, compute_uv=False), blocks.reshape(-1, *blocks.shape[-2:]))
+        parts.append(found.reshape(*blocks.shape[:-2], -1))
+    values = np.concatenate(parts) if parts else np.zeros((*sides, 1, 0))
     side = input_shape[-1] // geometry.stride[-1]
     mirrored = np.take(values, np.arange(1, (side + 1) // 2), axis=len(input_shape) - 1)
     everything = np.concatenate([values.ravel(), mirrored.ravel()])
@@ -122,11 +126,30 @@ def conv_singular_values(weight: Array, input_shape: Shape, geometry: Geometry) 
     return result
 
 
-def _one_thread_each() -> AbstractContextManager[Any]:
-    """Keep LAPACK from starting threads of its own under ours, where threadpoolctl is there to tell it."""
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        return nullcontext()
-    limits: AbstractContextManager[Any] = threadpool_limits(1, "blas")
-    return limits
+def clip_conv_norm(weight: Array, input_shape: Shape, bound: float, n_iter: int) -> Array:
+    """See the reference; threads share the frequencies, and a Cholesky factorisation tells which need no clipping."""
+    axes = tuple(range(len(input_shape)))
+    support = tuple(slice(k) for k in weight.shape[2:])
+    w = np.moveaxis(weight.astype(np.float64), (0, 1), (-2, -1))
+    for _ in range(n_iter):
+        blocks = np.fft.rfftn(w, input_shape, axes)
+        clipped = dealt(partial(_clipped, bound=bound), blocks.reshape(-1, *w.shape[-2:]))
+        if np.array_equal(clipped, blocks.reshape(clipped.shape)):
+            break
+        w = np.fft.irfftn(clipped.reshape(blocks.shape), input_shape, axes)[support]
+    return np.moveaxis(w, (-2, -1), (0, 1))
+
+
+def _clipped(blocks: Array, bound: float) -> Array:
+    """Return the blocks with their singular values clipped."""
+    result = blocks.copy()
+    across = blocks.shape[1] < blocks.shape[2]
+    for i, k in enumerate(blocks):
+        gram = k @ k.conj().T if across else k.conj().T @ k
+        with suppress(np.linalg.LinAlgError):
+            np.linalg.cholesky(bound**2 * np.eye(len(gram)) - gram)
+            continue
+        u, s, vh = np.linalg.svd(k, full_matrices=False)
+        if s.max() > bound:
+            result[i] = (u * np.minimum(s, bound)) @ vh
+    return result

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from kxfast._native import lipschitz as native
 from kxfast.backends.native.lipschitz.convolution import moves, plane
+from kxfast.backends.native.lipschitz.lapack import dealt
 from kxfast.backends.reference.lipschitz import layers as definition
 from kxfast.backends.reference.lipschitz import residual
 from kxfast.backends.reference.lipschitz.convolution import Shape, output_shape
@@ -84,6 +85,29 @@ def vjp(layers: Layers, x: Array, g: Array) -> Array:
     if found is None:
         return definition.vjp(layers, x, g)
     return unflat(found[0].vjp(flat(x), flat(g)), x.shape[1:])
+
+
+def layer_jacobian(layers: Layers, x: Array) -> Array:
+    """See the reference."""
+    found = packed(layers, x.shape[1:], x.dtype) if x.size else None
+    if found is None:
+        return residual.layer_jacobian(layers, x)
+    network, shape = found
+    result: Array = network.jacobian(flat(x))
+    outer, inner = (flat(np.arange(int(np.prod(each))).reshape(1, *each))[0] for each in (shape, x.shape[1:]))
+    if x.ndim > 2:  # back to the order of channels first
+        result = result[:, np.argsort(outer)[:, None], np.argsort(inner)]
+    return result
+
+
+def logdet_exact(layers: Layers, x: Array) -> Array:
+    """See the reference; the factorisations are LAPACK's, samples dealt out to threads."""
+    found = packed(layers, x.shape[1:], x.dtype) if x.size else None
+    if found is None:
+        return residual.logdet_exact(layers, x)
+    shifted = found[0].jacobian(flat(x))  # both sides in the order of the compiled code: the same determinant
+    shifted[:, np.arange(shifted.shape[1]), np.arange(shifted.shape[1])] += 1
+    return dealt(lambda part: np.linalg.slogdet(part)[1], shifted)
 
 
 def logdet_series(layers: Layers, x: Array, probes: Array, coefficients: Array) -> Array:

@@ -9,10 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kxfast._native import lipschitz as native
+from kxfast.backends.native.lipschitz.norms import UPPER, number
 from kxfast.backends.reference.lipschitz import power as definition
 from kxfast.backends.reference.lipschitz.convolution import Geometry
 
 Array = NDArray[Any]
+
+
+def state_step(weights: list[Array], blocks: list[Array], tol: float, upper: str | None, key: Any) -> list[Any]:
+    """See the reference."""
+    whole = [_whole(w, w.dtype) for w in weights]
+    return native.state_step(whole, blocks, tol, UPPER[upper], number(key))
 
 
 def spectral_normalize(

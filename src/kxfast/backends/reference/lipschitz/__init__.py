@@ -12,11 +12,11 @@ from kxfast.backends.reference.lipschitz.flows import (
 from kxfast.backends.reference.lipschitz.layers import forward, jvp, vjp
 from kxfast.backends.reference.lipschitz.norms import conv_spectral_norm, operator_spectral_norm, spectral_norm
 from kxfast.backends.reference.lipschitz.power import (
-    block_step,
     conv_power_iteration,
     power_iteration,
     spectral_normalize,
     spectral_normalize_backward,
+    state_step,
 )
 from kxfast.backends.reference.lipschitz.products import expm_logdet, jacobian_product_lognorms
 from kxfast.backends.reference.lipschitz.recurrent import gru_jacobians, lstm_jacobians, rnn_jacobians
@@ -32,7 +32,6 @@ from kxfast.backends.reference.lipschitz.residual import (
 __all__ = [
     "actnorm",
     "actnorm_init",
-    "block_step",
     "clip_conv_norm",
     "conv_power_iteration",
     "conv_singular_values",
@@ -58,6 +57,7 @@ __all__ = [
     "spectral_normalize",
     "spectral_normalize_backward",
     "squeeze",
+    "state_step",
     "unsqueeze",
     "vjp",
 ]

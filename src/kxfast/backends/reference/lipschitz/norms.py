@@ -22,6 +22,7 @@ from kxfast.backends.reference.lipschitz.enclosure import ROUND, GolubKahan, Map
 Array = NDArray[Any]
 UNSEEN = 0.1  # an estimate ends when a norm more than tol above it is less probable than this
 WRITTEN_OUT = 2**20  # operators with no more entries are treated as matrices
+REPEATED = 2**24  # and circular ones whose outputs repeat, for which the only other bound is wide
 _AT_ONCE = 2**23  # entries of frequency blocks that are held at a time
 
 
@@ -156,7 +157,7 @@ def conv_spectral_norm(
         return Ends(0.0, inf if upper is None else 0.0, 0, np.zeros(outer), np.zeros(inner))
     rng = np.random.default_rng(key)
     torus, exact, factor = torus_of(input_shape, outer[1:], weight.shape[2:], geometry)
-    if not exact and size[0] * size[1] <= WRITTEN_OUT:
+    if not exact and size[0] * size[1] <= (WRITTEN_OUT if factor == 1 else REPEATED):
         written = matrix(weight.astype(np.float64), input_shape, geometry)
         ends = _matrix_norm(written, tol, upper, failure, None, rng)
         return ends._replace(u=ends.u.reshape(outer), v=ends.v.reshape(inner))

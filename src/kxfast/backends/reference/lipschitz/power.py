@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kxfast.backends.reference.lipschitz.convolution import Geometry, adjoint, convolve, weight_gradient
+from kxfast.backends.reference.lipschitz.norms import spectral_norm
 
 Array = NDArray[Any]
 
@@ -94,7 +95,27 @@ def _backward(
 
 
 def block_step(weight: Array, block: Array) -> tuple[Array, Array]:
-    """Take one step of block iteration with Rayleigh-Ritz; return u and the new block, the best direction first."""
-    basis = np.linalg.qr(weight @ block)[0]
+    """Take one step of block iteration with Rayleigh-Ritz.
+
+    Return u of the best direction and the new block (rank, n), the best first.
+    """
+    basis = np.linalg.qr(weight @ block.T)[0]
     new, _, turn = np.linalg.svd(weight.T @ basis, full_matrices=False)
-    return basis @ turn[0], new
+    return basis @ turn[0], new.T
+
+
+def state_step(
+    weights: Sequence[Array], blocks: Sequence[Array], tol: float, upper: str | None, key: int
+) -> list[tuple[tuple[float, float, int], tuple[Array, Array, Array, Array]]]:
+    """Move the block (rank, n) of each layer and enclose its norm from there.
+
+    Return ((lower, upper, steps), (new block, its best output, u, v)) for each.
+    """
+    found = []
+    for given, old in zip(weights, blocks, strict=True):
+        weight = given.astype(np.float64)
+        best, block = block_step(weight, old) if len(old) else (np.zeros(len(weight)), old)
+        start = block[:1] if len(old) else None
+        lower, top, steps, u, v = (each[0] for each in spectral_norm(weight[None], tol, upper, 0.0, start, key))
+        found.append(((float(lower), float(top), int(steps)), (block, best, u, v)))
+    return found

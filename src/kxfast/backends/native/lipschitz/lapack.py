@@ -1,0 +1,39 @@
+"""LAPACK on stacks of matrices, some for each thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kxfast._native import core
+
+Array = NDArray[Any]
+MOMENT = 2e7  # operations in a piece: Ctrl-C waits for the pieces that have begun
+
+
+def dealt(function: Callable[[Array], Array], stack: Array) -> Array:
+    """Return `function` of a stack (N, m, n), in pieces that threads share; nothing more is begun after Ctrl-C."""
+    each = float(max(stack.shape[1:])) * min(stack.shape[1:]) ** 2
+    threads = core.get_num_threads()
+    pieces = min(len(stack), max(threads, int(len(stack) * 4 * each / MOMENT)))
+    pool = ThreadPoolExecutor(threads)
+    try:
+        with _one_thread_each():
+            return np.concatenate(list(pool.map(function, np.array_split(stack, max(1, pieces)))))
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _one_thread_each() -> AbstractContextManager[Any]:
+    """Keep LAPACK from starting threads of its own under ours, where threadpoolctl is there to tell it."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return nullcontext()
+    limits: AbstractContextManager[Any] = threadpool_limits(1, "blas")
+    return limits
