@@ -157,8 +157,9 @@ def sanitize(session: nox.Session) -> None:
     site = Path("build/sanitize/site")
     shutil.copytree("src/kxfast", site / "kxfast", dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.so"))
     environment = sanitized() | {"PYTHONPATH": str(site.resolve()), "KXFAST_AGREEMENT_SEEDS": "1"}
-    names = "agreement contract words segment isa native half conv_native attention_kernels gillespie gillespie_lanes"
-    names += " gillespie_methods gillespie_events gillespie_time lipschitz_native"
+    names = "agreement contract words segment isa native half conv_native conv_bfloat16 conv_filtered conv_packed"
+    names += " attention_kernels attention_bfloat16 attention_layouts gillespie gillespie_lanes gillespie_methods"
+    names += " gillespie_events gillespie_time lipschitz_native"
     chosen = [str(path) for name in names.split() if (path := Path(f"tests/test_{name}.py")).exists()]
     session.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen, env=environment)
 
