@@ -2,10 +2,10 @@
 
 One layer in float32, one in bfloat16 ("bf16") and the nine layers of a reading network ("stack"), each forward and
 forward with backward; results of what is not run stay in the file. Peers are PyTorch in two layouts, eager and
-compiled, and in float32, where they are installed, OpenVINO and ONNX Runtime, both forward alone, and JAX. Every peer
-gets its favourite layout for nothing and weights of the shape it wants; all use the same number of threads. Candidates
-take turns in one process; a figure is the median over rounds of the median of a round. Where other work shares the
-machine, ``quiet_ratio`` says more: it compares medians over rounds of the fastest call of a round.
+compiled, and in float32, where they are installed, OpenVINO, ONNX Runtime and Numba, all forward alone, and JAX. Every
+peer gets its favourite layout for nothing and weights of the shape it wants; all use the same number of threads.
+Candidates take turns in one process; a figure is the median over rounds of the median of a round. Where other work
+shares the machine, ``quiet_ratio`` says more: it compares medians over rounds of the fastest call of a round.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from harness import settle
 from peers.conv import Problem, peers
 from peers.conv_others import others
 
@@ -60,7 +61,7 @@ def compare(calls: dict[str, Call], rounds: int) -> tuple[dict[str, float], dict
     least: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(rounds + 1):
         for name, call in calls.items():
-            time.sleep(0.01)
+            settle()
             call()
             call()
             spent: list[float] = []

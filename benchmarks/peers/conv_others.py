@@ -104,13 +104,20 @@ def jax_calls(problem: Any) -> tuple[Call, Call]:
     )
 
 
+def numba_forward(problem: Any, threads: int) -> Call:
+    from peers import conv_numba
+
+    return conv_numba.forward(problem, threads)
+
+
 def others(problem: Any, threads: int) -> tuple[dict[str, Call], dict[str, Call]]:
     """Return calls forward and with the gradients of what is installed; one that is wrong ends the program."""
     if problem.x.dtype != np.float32:
         return {}, {}
     forward: dict[str, Call] = {}
     both: dict[str, Call] = {}
-    for name, make in (("OpenVINO", openvino_forward), ("ONNX Runtime", onnxruntime_forward)):
+    makers = {"OpenVINO": openvino_forward, "ONNX Runtime": onnxruntime_forward, "Numba": numba_forward}
+    for name, make in makers.items():
         try:
             forward[name] = make(problem, threads)
         except ImportError as missing:
@@ -123,7 +130,7 @@ def others(problem: Any, threads: int) -> tuple[dict[str, Call], dict[str, Call]
     exact = problem.forward()
     for name, call in [*forward.items(), *both.items()]:
         found = np.asarray(call())
-        found = found if name == "JAX" else found.transpose(0, 2, 1)
+        found = found if name in ("JAX", "Numba") else found.transpose(0, 2, 1)
         wrong = np.abs(found - exact).max() / np.abs(exact).max()
         if not wrong < 1e-4:
             raise SystemExit(f"{name} computes something else: it differs by {wrong:.2g} of the largest value")
