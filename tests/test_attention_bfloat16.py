@@ -1,4 +1,4 @@
-"""Attention by products of bfloat16, beside the reference on the same numbers in float64."""
+"""Attention by products of bfloat16, in pairs and in emulated tiles, beside the reference in float64."""
 
 import numpy as np
 import pytest
@@ -12,8 +12,17 @@ ml_dtypes = pytest.importorskip("ml_dtypes", reason="ml_dtypes is not installed:
 from kxfast._native import core  # noqa: E402  the module may be missing
 from kxfast.backends.native import attention as native  # noqa: E402
 
-fast = pytest.mark.skipif(not core.bf16_products(), reason="this processor has no fast products of bfloat16")
 m = kx.masks
+
+
+@pytest.fixture(params=["pairs", "tiles"], autouse=True)
+def products(request):
+    """Pairs where the processor has them, and tiles of AMX, emulated everywhere."""
+    if request.param == "pairs" and not core.bf16_products():
+        pytest.skip("this processor has no fast products of bfloat16")
+    core.emulate_tiles(request.param == "tiles")
+    yield request.param
+    core.emulate_tiles(False)
 
 
 def masks(rng, n):
@@ -64,7 +73,6 @@ def check(x, grad, **options):
     near(both(x, grad, "native", **options), both(wide[:3], wide[3], "reference", **exact), x[0].dtype)
 
 
-@fast
 @pytest.mark.parametrize("n", [9, 64, 201])
 @pytest.mark.parametrize("which", range(9))
 def test_every_kind_of_mask(which, n):
@@ -75,7 +83,6 @@ def test_every_kind_of_mask(which, n):
     check(x, grad, mask=mask)
 
 
-@fast
 @pytest.mark.parametrize(("d", "dv"), [(1, 1), (7, 5), (16, 16), (33, 80), (64, 48), (96, 128), (130, 17)])
 def test_widths_that_fill_no_register(d, dv):
     rng = np.random.default_rng(d)
@@ -84,7 +91,6 @@ def test_widths_that_fill_no_register(d, dv):
     check((q, k, v), grad, mask=m.dense(rng.random((77, 131)) < 0.7))
 
 
-@fast
 @pytest.mark.parametrize("shape", [(1, 1, 70, 90), (2, 3, 70, 90), (1, 3, 1, 90), (2, 1, 1, 90)])
 @pytest.mark.parametrize("scale", [0.2, -0.3, 0.0])
 def test_bias_and_scale(shape, scale):
@@ -95,7 +101,6 @@ def test_bias_and_scale(shape, scale):
     check((q, k, v), grad, bias=bias, scale=scale, mask=m.dense(rng.random((70, 90)) < 0.8))
 
 
-@fast
 def test_a_bias_for_each_query_changes_the_sum_alone():
     rng = np.random.default_rng(9)
     x, (bias,) = halves(rng, [(2, 2, 70, 16)] * 3), halves(rng, [(2, 1, 70, 1)])
@@ -104,7 +109,6 @@ def test_a_bias_for_each_query_changes_the_sum_alone():
     near(found, (plain[0].astype(float), plain[1] + bias[..., 0].astype(np.float32) / 4), x[0].dtype)
 
 
-@fast
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_may_not_be_attended_to_goes_nowhere(value):
     rng = np.random.default_rng(4)
@@ -116,7 +120,6 @@ def test_what_may_not_be_attended_to_goes_nowhere(value):
     near(both(x, grad, "native", mask=mask), both(clean[:3], clean[3], "reference", mask=mask), x[0].dtype)
 
 
-@fast
 def test_large_scores_and_rows_of_large_ones():
     rng = np.random.default_rng(5)
     q, k, v, grad = halves(rng, [(1, 2, 130, 16)] * 4)
@@ -125,7 +128,6 @@ def test_large_scores_and_rows_of_large_ones():
     near(found[:3] + found[4:], exact[:3] + exact[4:], q.dtype)
 
 
-@fast
 def test_results_do_not_depend_on_the_number_of_threads():
     *x, grad = halves(np.random.default_rng(6), [(1, 3, 1100, 24)] * 4)
     results = []
@@ -140,7 +142,6 @@ def test_results_do_not_depend_on_the_number_of_threads():
             np.testing.assert_array_equal(a.view(f"u{a.itemsize}"), b.view(f"u{b.itemsize}"))
 
 
-@fast
 def test_a_place_for_the_result_is_filled():
     x = halves(np.random.default_rng(7), [(1, 2, 40, 16)] * 3)
     expected = kx.attention.scaled_dot_product_attention(*x)
@@ -153,3 +154,12 @@ def test_few_queries_and_other_types_are_widened():
     q, k, _ = halves(np.random.default_rng(8), [(1, 2, 4, 16)] * 3)
     assert not native.multiplied_as_it_is(q, k)
     assert not native.multiplied_as_it_is(q.astype(np.float16), k)
+
+
+def test_tiles_and_pairs_are_really_other_sums():
+    x = halves(np.random.default_rng(10), [(1, 2, 90, 48)] * 3)
+    sums = []
+    for emulated in False, True:
+        core.emulate_tiles(emulated)
+        sums.append(kx.attention.scaled_dot_product_attention(*x, return_lse=True)[1])
+    assert 0 < np.abs(sums[0] - sums[1]).max() < 1e-4

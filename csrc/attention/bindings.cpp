@@ -135,12 +135,13 @@ void bind(py::module_& m) {
         py::arg("v").noconvert(), py::arg("allowed"), py::arg("bias").noconvert(), py::arg("scale"),
         py::arg("out").noconvert(),
         "softmax((q k' + bias) scale) v over allowed keys; returns (out, lse).\n"
-        "Bits of bfloat16, with a bias in float, need core.bf16_products(); None for them: use float.");
+        "Bits of bfloat16, with a bias in float, need core.half_products(); None for them: use float.");
   m.def("scaled_dot_product_attention_backward", &gradients<T>, py::arg("grad").noconvert(),
         py::arg("q").noconvert(), py::arg("k").noconvert(), py::arg("v").noconvert(),
         py::arg("out").noconvert(), py::arg("lse").noconvert(), py::arg("allowed"),
         py::arg("bias").noconvert(), py::arg("scale"), py::arg("need_dbias"),
-        "Gradients (dq, dk, dv, dbias); dbias for each pair, or None. Of bits of bfloat16: as forward.");
+        "Gradients (dq, dk, dv, dbias); dbias for each pair, or None. Bits of bfloat16 need "
+        "core.bf16_products().");
 }
 
 }  // namespace

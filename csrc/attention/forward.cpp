@@ -53,7 +53,6 @@ class Questions {
   const Heads<T> q_;
 };
 
-#ifdef KXFAST_X86
 template <>
 Values<Bfloat16>::Values(const Heads<Bfloat16>& v)
     : rows_(v),
@@ -63,7 +62,7 @@ Values<Bfloat16>::Values(const Heads<Bfloat16>& v)
 
 template <>
 bool attend_block(const Forward<Bfloat16>& block) {
-  return avx512_bf16::attend(block);
+  return KXFAST_PICK_HALF(bool (*)(const Forward<Bfloat16>&), attend)(block);
 }
 
 // In order, with zeros where a pair has no second channel.
@@ -80,7 +79,6 @@ class Questions<Bfloat16> {
   const Rows<Bfloat16> rows_;
   const int64_t q_len_;
 };
-#endif
 
 }  // namespace
 
@@ -102,7 +100,7 @@ bool forward(const Problem<T>& x, const Place<T>& out, Wide<T>* lse) {
     const int64_t kv = x.key_head(b, h), first = x.order.places ? 0 : row;
     Forward<T> block;
     block.rows = std::min(height, n.q_len - row), block.d = n.d, block.dv = n.dv, block.k_len = n.k_len;
-    Buffer<Wide<T>> work(static_cast<size_t>(forward_work<Wide<T>>(block.rows, n.d, values.width())));
+    Buffer<Wide<T>> work(static_cast<size_t>(forward_work<T>(block.rows, n.d, values.width())));
     block.q = queries.data(head, row), block.q_row = queries.stride();
     block.places = x.order.places ? x.order.places + b * x.order.batch + row : nullptr;
     block.keys = keys.data() + kv * x.tiles() * kTile * packed_columns<T>(n.d);
@@ -118,8 +116,6 @@ bool forward(const Problem<T>& x, const Place<T>& out, Wide<T>* lse) {
 
 template bool forward(const Problem<float>&, const Place<float>&, float*);
 template bool forward(const Problem<double>&, const Place<double>&, double*);
-#ifdef KXFAST_X86
 template bool forward(const Problem<Bfloat16>&, const Place<Bfloat16>&, float*);
-#endif
 
 }  // namespace kxfast::attention

@@ -112,31 +112,41 @@ struct Source {
 };
 
 #define KXFAST_DECLARE_TYPE(T)                                                           \
-  void pack_tiles(const Source<T>& x, T* out);                                           \
   void attend(const Forward<T>& block);                                                  \
   void decode(const Decode<T>& run);                                                     \
   void row_share(const T* dout, const T* out, T lse, int64_t dv, T* share, T* log2_sum); \
   void add_gradients(const Backward<T>& head, int64_t tile, bool selected);
-#define KXFAST_DECLARE(set)                              \
-  namespace set {                                        \
-  KXFAST_DECLARE_TYPE(float) KXFAST_DECLARE_TYPE(double) \
+#define KXFAST_DECLARE(set)                                                       \
+  namespace set {                                                                 \
+  KXFAST_DECLARE_TYPE(float)                                                      \
+  KXFAST_DECLARE_TYPE(double)                                                     \
+  void pack_tiles(const Source<float>& x, float* out);                            \
+  void pack_tiles(const Source<double>& x, double* out);                          \
+  void pack_tiles(const Source<Bfloat16>& x, Bfloat16* out);                      \
+  void pack_pairs(const Bfloat16* x, int64_t rows, int64_t width, Bfloat16* out); \
   }
 KXFAST_EACH_ISA(KXFAST_DECLARE)
 #undef KXFAST_DECLARE
 #undef KXFAST_DECLARE_TYPE
 
-// The same of bfloat16 by products of pairs of elements, which need bf16_products(). They have no loop that
-// leaves out what is not allowed: where it may have spoiled a result, which is then not finite, floats are
-// used.
+// The same of bfloat16 multiplied as it is, where half_products() is not none. They have no loop that leaves
+// out what is not allowed: where it may have spoiled a result, which is then not finite, floats are used.
+#define KXFAST_DECLARE(set)                                                         \
+  namespace set {                                                                   \
+  bool attend(const Forward<Bfloat16>& block); /* whether the results are finite */ \
+  }
+KXFAST_DECLARE(emulated)
+#ifdef KXFAST_X86
+KXFAST_DECLARE(amx)
+KXFAST_DECLARE(avx512_bf16)
 namespace avx512_bf16 {
-void pack_tiles(const Source<Bfloat16>& x, Bfloat16* out);
-void pack_pairs(const Bfloat16* x, int64_t rows, int64_t width, Bfloat16* out);
-bool attend(const Forward<Bfloat16>& block);  // whether the results are finite
 void row_share(const Bfloat16* dout, const Bfloat16* out, float lse, int64_t dv, float* share,
                float* log2_sum);
 void add_gradients(const Backward<Bfloat16>& head, int64_t tile);
 void write_scaled(const float* from, int64_t count, float scale, Bfloat16* to);
 }  // namespace avx512_bf16
+#endif
+#undef KXFAST_DECLARE
 
 // What a row of a packed tile has: elements in pairs of bfloat16.
 template <class T>
@@ -147,8 +157,11 @@ constexpr int64_t packed_columns(int64_t d) {
 // Queries, scores of a tile, sums of values, sums of weights and maxima (a vector each).
 template <class T>
 constexpr int64_t forward_work(int64_t rows, int64_t d, int64_t value_row) {
-  constexpr int64_t kVector = kAlign / static_cast<int64_t>(sizeof(T));
-  return groups_of(rows) * kGroup * (d + value_row + 2 * kVector) + kPartRows * kTile;
+  constexpr int64_t kVector = kAlign / static_cast<int64_t>(sizeof(Wide<T>));
+  if constexpr (sizeof(T) > 2)
+    return groups_of(rows) * kGroup * (d + value_row + 2 * kVector) + kPartRows * kTile;
+  // Scores and weights in bfloat16 in place of queries, and sums of values for all rows of a last part.
+  return groups_of(rows) * kGroup * 2 * kVector + kPartRows * kTile * 3 / 2 + (rows + kPartRows) * value_row;
 }
 
 }  // namespace kxfast::attention

@@ -33,17 +33,6 @@ void fill_bits(bool value, int64_t count, uint64_t* words) {
 
 template <class T>
 using PackTiles = void (*)(const Source<T>&, T*);
-template <class T>
-PackTiles<T> pack_kernel() {
-  return KXFAST_PICK(PackTiles<T>, pack_tiles);
-}
-#ifdef KXFAST_X86
-template <>
-PackTiles<Bfloat16> pack_kernel() {
-  return avx512_bf16::pack_tiles;
-}
-#endif
-
 }  // namespace
 
 Pattern::Pattern(const Broadcast<bool>& mask, int64_t k_len) {
@@ -110,7 +99,7 @@ template <class T>
 Buffer<T> packed(const Heads<T>& x) {
   const int64_t tiles = (x.rows + kTile - 1) / kTile, size = kTile * packed_columns<T>(x.columns);
   Buffer<T> memory(static_cast<size_t>(x.batch * x.heads * tiles * size));
-  const auto pack = pack_kernel<T>();
+  const auto pack = KXFAST_PICK(PackTiles<T>, pack_tiles);
   const auto task = [&](int64_t index) {
     const int64_t head = index / tiles, begin = index % tiles * kTile, rows = std::min(kTile, x.rows - begin);
     T* out = memory.data() + index * size;
@@ -144,7 +133,6 @@ template Buffer<double> packed(const Heads<double>&);
 template class Rows<float>;
 template class Rows<double>;
 
-#ifdef KXFAST_X86
 template Buffer<Bfloat16> packed(const Heads<Bfloat16>&);
 template class Rows<Bfloat16>;
 
@@ -152,14 +140,14 @@ Buffer<Bfloat16> paired(const Rows<Bfloat16>& x, int64_t heads, int64_t rows) {
   constexpr int64_t kRows = 256;
   const int64_t width = x.width(), parts = (rows + kRows - 1) / kRows, size = (rows + 1) / 2 * 2 * width;
   Buffer<Bfloat16> memory(static_cast<size_t>(heads * size));
+  const auto pack = KXFAST_PICK(void (*)(const Bfloat16*, int64_t, int64_t, Bfloat16*), pack_pairs);
   const auto task = [&](int64_t index) {
     const int64_t head = index / parts, begin = index % parts * kRows;
-    avx512_bf16::pack_pairs(x.data() + (head * rows + begin) * width, std::min(kRows, rows - begin), width,
-                            memory.data() + head * size + begin * width);
+    pack(x.data() + (head * rows + begin) * width, std::min(kRows, rows - begin), width,
+         memory.data() + head * size + begin * width);
   };
   parallel_for(heads * parts, task);
   return memory;
 }
-#endif
 
 }  // namespace kxfast::attention

@@ -153,13 +153,3 @@ KXFAST_DECLARE_HALF(amx)
 #undef KXFAST_DECLARE_TYPE
 
 }  // namespace kxfast::conv
-
-// KXFAST_PICK for kernels of Bfloat16, where half_products() is not none.
-#ifdef KXFAST_X86
-#define KXFAST_PICK_HALF(type, function)                                                \
-  (half_products() == HalfProducts::pairs   ? static_cast<type>(&avx512_bf16::function) \
-   : half_products() == HalfProducts::tiles ? static_cast<type>(&amx::function)         \
-                                            : static_cast<type>(&emulated::function))
-#else
-#define KXFAST_PICK_HALF(type, function) static_cast<type>(&emulated::function)
-#endif

@@ -42,3 +42,13 @@ Function pick(const Function (&table)[kIsaCount]) {
 #define KXFAST_EACH_ISA(declare) declare(baseline)
 #define KXFAST_PICK(type, function) static_cast<type>(&baseline::function)
 #endif
+
+// KXFAST_PICK_HALF: the same for kernels of Bfloat16, where half_products() is not none.
+#ifdef KXFAST_X86
+#define KXFAST_PICK_HALF(type, function)                                                                    \
+  (::kxfast::half_products() == ::kxfast::HalfProducts::pairs   ? static_cast<type>(&avx512_bf16::function) \
+   : ::kxfast::half_products() == ::kxfast::HalfProducts::tiles ? static_cast<type>(&amx::function)         \
+                                                                : static_cast<type>(&emulated::function))
+#else
+#define KXFAST_PICK_HALF(type, function) static_cast<type>(&emulated::function)
+#endif

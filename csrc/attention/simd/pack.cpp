@@ -1,6 +1,6 @@
-// Rows as a tile of 64, transposed: out[k][row], zeros where rows end. Four by four elements at a time, as
-// four vectors of 16 or 32 bytes that are interleaved twice, about one cycle for each element; floats with
-// AVX-512 sixteen rows at a time, a third of that.
+// Rows as a tile of 64, transposed: out[k][row], of bfloat16 in pairs out[k / 2][row][2]; zeros where rows
+// end. Four by four elements at a time, as four vectors of 16 or 32 bytes that are interleaved twice, about
+// one cycle for each element; floats with AVX-512 sixteen rows at a time, a third of that.
 #include "attention/simd/transpose.hpp"
 
 namespace kxfast::attention::KXFAST_ISA {
@@ -47,7 +47,40 @@ void pack(const Source<T>& x, T* out) {
   }
 }
 
+// Pairs of channels in place of single ones.
+void pack_halves(const Source<Bfloat16>& x, Bfloat16* out) {
+  for (int64_t j = 0; j < kTile; j += 16, out += 2 * 16) {
+    const Bfloat16* row[16];
+    for (int64_t i = 0; i < 16; ++i) row[i] = x.row(j + i < x.rows ? j + i : 0);
+    int64_t k = 0;
+#if defined(__AVX512F__)
+    if (j + 16 <= x.rows)
+      for (; k + 8 <= x.d; k += 8)
+        transpose_sixteen(row, k, reinterpret_cast<float*>(out + k * kTile), kTile);
+#endif
+    for (; k < x.d; k += 2)
+      for (int64_t i = 0; i < 16; ++i) {
+        Bfloat16* to = out + k * kTile + 2 * i;
+        to[0] = j + i < x.rows ? row[i][k] : Bfloat16{};
+        to[1] = j + i < x.rows && k + 1 < x.d ? row[i][k + 1] : Bfloat16{};
+      }
+  }
+}
+
 }  // namespace
+
+void pack_tiles(const Source<Bfloat16>& x, Bfloat16* out) {
+  pack_halves(x, out);
+}
+
+// Rows (rows, width) two by two: out[pair][column][2], zeros where a row is missing.
+void pack_pairs(const Bfloat16* x, int64_t rows, int64_t width, Bfloat16* out) {
+  for (int64_t r = 0; r < rows; r += 2, x += 2 * width, out += 2 * width)
+    for (int64_t j = 0; j < width; ++j) {
+      out[2 * j] = x[j];
+      out[2 * j + 1] = r + 1 < rows ? x[width + j] : Bfloat16{};
+    }
+}
 
 void pack_tiles(const Source<float>& x, float* out) {
   pack(x, out);

@@ -5,7 +5,7 @@
 
 #include <cstring>
 
-#include "attention/simd/group.hpp"
+#include "attention/simd/half.hpp"
 
 namespace kxfast::attention::KXFAST_ISA {
 namespace {
@@ -36,14 +36,6 @@ inline void store_pairs(Floats row, Floats next, Bfloat16* to) {
                                                   11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
   _mm512_storeu_si512(to, _mm512_permutexvar_epi16(_mm512_load_si512(kOrder), round_pair(row, next)));
 }
-inline void store_rounded(Floats x, Bfloat16* to) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), (__m256i)_mm512_cvtneps_pbh((__m512)x));
-}
-inline Floats load_wide(const Bfloat16* x) {
-  const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x));
-  return (Floats)_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16);
-}
-
 // c[i][0 ...] = sum over steps of a[i][step a_step ...] b[step b_row ...], of a group and NV registers; ADD:
 // c += it.
 template <int NV, bool ADD>
@@ -85,19 +77,6 @@ inline void products(const Bfloat16* const* a, int64_t a_step, const Bfloat16* b
 inline void scores(const Bfloat16* const* row, const Bfloat16* panel, int64_t d, int from, int to, float* s) {
   products<false>(row, 2, panel + from * 2 * kLanes, kTilePairs, (d + 1) / 2, s + from * kLanes, kTile,
                   to - from);
-}
-
-// 2^x, where 3e-6 is enough since it is rounded to bfloat16; 0 below -126.5, and NaN for NaN.
-inline Floats exp2_roughly(Floats x) {
-  const Floats magic = all(12582912.0f + 127.0f);
-  x = larger(all(-127.0f), x);
-  const Floats sum = x + magic, r = x - (sum - magic);
-  Floats y = all(9.5701019677e-3f);
-  y = fused(y, r, all(5.5917860762e-2f));
-  y = fused(y, r, all(2.4024744830e-1f));
-  y = fused(y, r, all(6.9312181468e-1f));
-  y = fused(y, r, all(9.9999926144e-1f));
-  return y * (Floats)((Lanes<float>::Integer)sum << 23);
 }
 
 // Keys of a tile, two by two, from the pair that holds the first to the one that holds the last.

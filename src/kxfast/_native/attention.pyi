@@ -28,7 +28,7 @@ def scaled_dot_product_attention(
 ) -> typing.Any:
     """
     softmax((q k' + bias) scale) v over allowed keys; returns (out, lse).
-    Bits of bfloat16, with a bias in float, need core.bf16_products(); None for them: use float.
+    Bits of bfloat16, with a bias in float, need core.half_products(); None for them: use float.
     """
 
 @typing.overload
@@ -43,7 +43,7 @@ def scaled_dot_product_attention(
 ) -> typing.Any:
     """
     softmax((q k' + bias) scale) v over allowed keys; returns (out, lse).
-    Bits of bfloat16, with a bias in float, need core.bf16_products(); None for them: use float.
+    Bits of bfloat16, with a bias in float, need core.half_products(); None for them: use float.
     """
 
 @typing.overload
@@ -58,7 +58,7 @@ def scaled_dot_product_attention(
 ) -> typing.Any:
     """
     softmax((q k' + bias) scale) v over allowed keys; returns (out, lse).
-    Bits of bfloat16, with a bias in float, need core.bf16_products(); None for them: use float.
+    Bits of bfloat16, with a bias in float, need core.half_products(); None for them: use float.
     """
 
 @typing.overload
@@ -75,7 +75,7 @@ def scaled_dot_product_attention_backward(
     need_dbias: bool,
 ) -> typing.Any:
     """
-    Gradients (dq, dk, dv, dbias); dbias for each pair, or None. Of bits of bfloat16: as forward.
+    Gradients (dq, dk, dv, dbias); dbias for each pair, or None. Bits of bfloat16 need core.bf16_products().
     """
 
 @typing.overload
@@ -92,7 +92,7 @@ def scaled_dot_product_attention_backward(
     need_dbias: bool,
 ) -> typing.Any:
     """
-    Gradients (dq, dk, dv, dbias); dbias for each pair, or None. Of bits of bfloat16: as forward.
+    Gradients (dq, dk, dv, dbias); dbias for each pair, or None. Bits of bfloat16 need core.bf16_products().
     """
 
 @typing.overload
@@ -109,5 +109,5 @@ def scaled_dot_product_attention_backward(
     need_dbias: bool,
 ) -> typing.Any:
     """
-    Gradients (dq, dk, dv, dbias); dbias for each pair, or None. Of bits of bfloat16: as forward.
+    Gradients (dq, dk, dv, dbias); dbias for each pair, or None. Bits of bfloat16 need core.bf16_products().
     """
