@@ -101,6 +101,16 @@ def test_bias_and_scale(shape, scale):
     check((q, k, v), grad, bias=bias, scale=scale, mask=m.dense(rng.random((70, 90)) < 0.8))
 
 
+@pytest.mark.parametrize("scale", [-2.0, 0.0, 3.0])
+def test_scales_where_nothing_is_masked(scale):
+    q, k, v, grad = halves(np.random.default_rng(11), [(1, 2, 130, 64)] * 4)
+    found, exact = (
+        both((q, k, v), grad, "native", scale=scale),
+        both([x.astype(float) for x in (q, k, v)], grad, "reference", scale=scale),
+    )
+    near(found[:2], exact[:2], q.dtype)
+
+
 def test_a_bias_for_each_query_changes_the_sum_alone():
     rng = np.random.default_rng(9)
     x, (bias,) = halves(rng, [(2, 2, 70, 16)] * 3), halves(rng, [(2, 1, 70, 1)])

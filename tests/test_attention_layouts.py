@@ -42,14 +42,16 @@ def test_slices_of_a_projection(engine, kind, mask):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_few_queries_of_a_cache_that_has_room(kind):
+@pytest.mark.parametrize(("batch", "queries"), [(2, 1), (1, 40), (2, 40)])
+@pytest.mark.parametrize("layout", ["room in each head", "heads inside of rows"])
+def test_keys_and_values_of_a_cache(kind, batch, queries, layout):
     rng = np.random.default_rng(1)
-    room = rng.standard_normal((2, 2, 2, 300, 16)).astype(kind)
+    room = rng.standard_normal((2, batch, 2, 300, 16)).astype(kind)
+    if layout == "heads inside of rows":
+        room = np.ascontiguousarray(room.swapaxes(2, 3)).swapaxes(2, 3)
     k, v = room[..., :201, :]
-    q = rng.standard_normal((2, 4, 1, 16)).astype(kind)
-    found = kx.attention.scaled_dot_product_attention(q, k, v, mask=kx.masks.padding(190))
-    dense = kx.attention.scaled_dot_product_attention(q, k.copy(), v.copy(), mask=kx.masks.padding(190))
-    same([found], [dense])
+    q, grad = rng.standard_normal((2, batch, 4, queries, 16)).astype(kind)
+    same(both((q, k, v), grad), both((q, k.copy(), v.copy()), grad))
 
 
 @pytest.mark.parametrize(
