@@ -6,7 +6,7 @@ endif()
 
 set(KXFAST_SANITIZE "" CACHE STRING "sanitizers to build with, such as address,undefined")
 set(KXFAST_SANITIZED_ISAS "avx512;avx512_bf16" CACHE STRING "instruction sets whose kernels are sanitized")
-set(KXFAST_OPTIMIZE -O3)
+set(KXFAST_OPTIMIZE -O3 CACHE STRING "optimisation of the native module")
 set(KXFAST_SANITIZERS "")
 if(KXFAST_SANITIZE)
   # -O1 compiles in half the time, and reports are easier to read; GCC 12 warns of optionals that it cannot see through.
