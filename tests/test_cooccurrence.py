@@ -250,7 +250,7 @@ def test_progress(tmp_path):
     assert (400, 400, "B") in seen
     assert seen[-1] == (200, 200, "token")
     seen.clear()
-    C.count(LINES, memory_limit=1 << 30, progress=lambda *each: seen.append(each))
+    C.count(LINES, memory_limit=1 << 34, progress=lambda *each: seen.append(each))
     assert seen[-1] == (10, 10, "token")
 
 
