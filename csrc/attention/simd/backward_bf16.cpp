@@ -76,19 +76,12 @@ void zero(Bfloat16* x, int64_t count) {
 
 // One block: its groups, then what it adds to dk and dv.
 void block(const Backward<Bfloat16>& x, int64_t first, int64_t tile, const Weights& w) {
-  const int64_t last = first + kBlock < x.rows ? first + kBlock : x.rows;
-  GroupBits groups[kBlock / kGroup];
-  int64_t begin = last, end = first;  // the groups that attend to something
-  uint64_t any = 0;
-  for (int64_t row = first; row < last; row += kGroup) {
-    const GroupBits& bits = groups[(row - first) / kGroup] = group_bits(x.mask, row, x.rows, tile, x.k_len);
-    if (!bits.any) continue;
-    begin = row < begin ? row : begin, end = row + kGroup < last ? row + kGroup : last;
-    any |= bits.any;
-  }
+  const BlockBits bits_of = block_bits(x, first, tile);
+  const int64_t begin = bits_of.begin, end = bits_of.end;
+  const uint64_t any = bits_of.any;
   if (!any) return;
   for (int64_t row = begin; row < end; row += kGroup) {
-    const GroupBits& bits = groups[(row - first) / kGroup];
+    const GroupBits& bits = bits_of.group[(row - first) / kGroup];
     const int64_t at = (row - first) * kTile;
     if (bits.any != ~uint64_t{0}) zero(w.p + at, kGroup * kTile), zero(w.ds + at, kGroup * kTile);
     if (bits.any) group(x, bits, row, tile, w, at);

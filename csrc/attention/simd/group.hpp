@@ -45,6 +45,29 @@ inline GroupBits group_bits(const HeadMask& mask, int64_t row, int64_t rows, int
   return bits;
 }
 
+// A block of queries, from `first` on, against a tile: its groups, those from `begin` to `end` that attend to
+// something, and the keys that any of them attends to.
+struct BlockBits {
+  GroupBits group[kBlock / kGroup];
+  int64_t begin, end;
+  uint64_t any;
+};
+template <class T>
+inline BlockBits block_bits(const Queries<T>& x, int64_t first, int64_t tile) {
+  const int64_t last = first + kBlock < x.rows ? first + kBlock : x.rows;
+  BlockBits block;
+  block.begin = last, block.end = first, block.any = 0;
+  for (int64_t row = first; row < last; row += kGroup) {
+    const GroupBits& bits = block.group[(row - first) / kGroup] =
+        group_bits(x.mask, row, x.rows, tile, x.k_len);
+    if (!bits.any) continue;
+    if (row < block.begin) block.begin = row;
+    block.end = row + kGroup < last ? row + kGroup : last;
+    block.any |= bits.any;
+  }
+  return block;
+}
+
 // The run of tiles that hold every key that any of the rows may attend to.
 struct Tiles {
   int64_t first, last;

@@ -61,11 +61,13 @@ def attention_call(q: Any, k: Any, v: Any, mask: Any, bias: Any, scale: Any) -> 
 def heads(name: str, value: Any) -> Array:
     """Return an array (B, H, L, D): where it lies, in any layout, if its last axis is in one piece; else canonical."""
     x = value if isinstance(value, np.ndarray) else checks.to_array(name, value)
-    if x.ndim == 4 and x.strides[3] == x.itemsize and (x.dtype.char in "fd" or x.dtype in checks.half_types()):
-        there = x.flags.aligned and x.dtype.isnative
-        if there and all(step >= 0 and step % x.itemsize == 0 for step in x.strides):
-            return x
-    return checks.floating(name, x, ndim=4, half=True)
+    return x if not x.flags.c_contiguous and _has_rows(x) else checks.floating(name, x, ndim=4, half=True)
+
+
+def _has_rows(x: Array) -> bool:
+    whole = x.ndim == 4 and x.strides[3] == x.itemsize and x.flags.aligned and x.dtype.isnative
+    steps = whole and all(step >= 0 and step % x.itemsize == 0 for step in x.strides)
+    return steps and (x.dtype.char in "fd" or x.dtype in checks.half_types())
 
 
 def laid_out_like(x: Array, example: Array) -> Array:
