@@ -38,6 +38,9 @@ def assert_gradients(function, arrays, grad, gradients, tolerance=1e-7):
         np.testing.assert_allclose(gradient, expected, atol=tolerance * scale, rtol=0)
 
 
+SOON = 3.0  # seconds: 0.2 where nothing else runs, and less than the calls last that hear nothing
+
+
 def seconds_to_interrupt(setup: str, call: str, delay: float) -> float:
     """Send Ctrl-C to a process that runs `call`, `delay` seconds after it began; return how long it went on."""
     code = f"""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import seconds_to_interrupt
+from helpers import SOON, seconds_to_interrupt
 
 import kxfast as kx
 from kxfast import cases
@@ -111,10 +111,10 @@ def test_results_are_the_same_on_any_number_of_threads(rng):
 @pytest.mark.parametrize(
     ("given", "call"),
     [
-        ("normal(3000, 6000)", "spectral_norm(x, tol=1e-12)"),
+        ("normal(6000, 8000)", "spectral_norm(x, tol=1e-12)"),
         ("np.eye(2000) + 0.001 * normal(2000, 2000)", "spectral_norm(x, tol=1e-13, upper='random')"),
         ("normal(96, 96, 3, 3)", "conv_spectral_norm(x, (96, 96), padding=1, tol=1e-9)"),
-        ("normal(128, 128, 3, 3).astype('f4')", "conv_singular_values(x, (160, 160))"),
+        ("normal(128, 128, 3, 3).astype('f4')", "conv_singular_values(x, (224, 224))"),
     ],
 )
 def test_long_calls_hear_ctrl_c(given, call):
@@ -122,7 +122,7 @@ def test_long_calls_hear_ctrl_c(given, call):
 import numpy as np, kxfast as kx
 def normal(*shape): return np.random.default_rng(0).standard_normal(shape)
 x = {given}
-kx.set_num_threads(2)  # a second or more on any machine
+kx.set_num_threads(2)
 kx.lipschitz.spectral_norm(np.ones((3, 3)))
 """
-    assert seconds_to_interrupt(setup, f"kx.lipschitz.{call}", 0.1) < 1  # 0.2 s on an idle machine
+    assert seconds_to_interrupt(setup, f"kx.lipschitz.{call}", 0.1) < SOON

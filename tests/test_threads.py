@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 import pytest
-from helpers import seconds_to_interrupt
+from helpers import SOON, seconds_to_interrupt
 
 import kxfast as kx
 from kxfast import settings
@@ -148,4 +148,4 @@ text = codes.tobytes().decode("utf-32-le")
 
 def test_ctrl_c_stops_counting():
     took = seconds_to_interrupt(COUNTING, "kx.words.count_ngrams([text], max_order=8, min_count=2, threads=1)", 0.5)
-    assert took < 1.5  # 0.2 s on an idle machine; the call takes some seconds
+    assert took < SOON

@@ -212,8 +212,8 @@ def conv_singular_values(weight: Any, input_shape: Any, *, stride: Any = 1, back
     moves = geometry(w, stride, 0, 1, 1, "circular")
     if any(n % s for n, s in zip(shape, moves.stride, strict=True)):
         raise ValueError(f"input_shape must be a multiple of the stride {moves.stride}; got {shape}")
-    values = implementation("lipschitz", "conv_singular_values", backend, w.dtype.char)(w, shape, moves)
-    return checks.like(values, weight)
+    run = implementation("lipschitz", "conv_singular_values", backend, w.dtype.char)
+    return checks.like(run(w, shape, moves) if w.size else np.zeros(0, w.dtype), weight)
 
 
 def clip_conv_norm(weight: Any, input_shape: Any, bound: float, *, n_iter: int = 10, backend: str | None = None) -> Any:
@@ -263,6 +263,8 @@ def clip_conv_norm(weight: Any, input_shape: Any, bound: float, *, n_iter: int =
     if any(k > n for k, n in zip(w.shape[2:], shape, strict=True)):
         raise ValueError(f"weight must have a kernel no larger than the input {shape}; got {w.shape[2:]}")
     bound, n_iter = checks.number("bound", bound, above=0), checks.integer("n_iter", n_iter, low=1)
+    if not w.size:
+        return checks.like(w.copy(), weight)
     clip = implementation("lipschitz", "clip_conv_norm", backend, w.dtype.char)
     clipped = np.ascontiguousarray(clip(w, shape, bound, n_iter))
     limit = bound * (1 - np.finfo(w.dtype).eps * np.sqrt(np.prod(w.shape[2:]) * max(1, min(w.shape[:2]))))

@@ -132,7 +132,7 @@ def residual_backward(
     kind = working_type(g, checks.floating("x", x))
     run = implementation("lipschitz", "residual_backward", backend, kind.char)
     drawn = drawn[: 0 if logdet_grad is None else None]
-    dx, found = run(specs(g, kind), *(part.astype(kind) for part in (a, to, each, drawn)), terms)
+    dx, found = run(specs(g, kind), *(part.astype(kind, copy=False) for part in (a, to, each, drawn)), terms)
     return checks.like(dx, x), _as_weights(found, g)
 
 

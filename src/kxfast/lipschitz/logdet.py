@@ -46,7 +46,12 @@ def draw(probes: Any, x: checks.Array, seed: Any) -> checks.Array:
     if np.ndim(probes) == 0 and not hasattr(probes, "__dlpack__"):
         n = checks.integer("probes", probes, low=1)
         rng = np.random.default_rng(checks.seed(seed))
-        return rng.integers(0, 2, (n, *x.shape)) * 2.0 - 1.0
+        drawn = np.empty((n, *x.shape))
+        rows = drawn.reshape(n * len(x), -1) if drawn.size else drawn
+        step = max(1, 2**20 // max(1, rows.shape[-1]))  # Ctrl-C is heard between pieces
+        for i in range(0, len(rows), step):
+            rows[i : i + step] = rng.integers(0, 2, rows[i : i + step].shape) * 2.0 - 1.0
+        return drawn
     given = checks.floating("probes", probes).astype(np.float64)
     if given.shape[1:] != x.shape or not len(given):
         raise ValueError(f"probes must have shape (n, {', '.join(map(str, x.shape))}) to match x; got {given.shape}")
@@ -130,7 +135,8 @@ def logdet_series(
     bound = _tail(_constant(g, a, lipschitz), terms, int(np.prod(a.shape[1:])))
     dtype = working_type(g, np.asarray(x))
     run = implementation("lipschitz", "logdet_series", backend, dtype.char)
-    return _summary(run(specs(g, dtype), a.astype(dtype), drawn.astype(dtype), np.ones((len(drawn), terms))), bound)
+    estimates = run(specs(g, dtype), a.astype(dtype), drawn.astype(dtype, copy=False), np.ones((len(drawn), terms)))
+    return _summary(estimates, bound)
 
 
 def logdet_exact(layers: Any, x: Any, *, backend: str | None = None) -> LogDet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from math import gcd, inf
@@ -132,12 +133,17 @@ def clip_conv_norm(weight: Array, input_shape: Shape, bound: float, n_iter: int)
     support = tuple(slice(k) for k in weight.shape[2:])
     w = np.moveaxis(weight.astype(np.float64), (0, 1), (-2, -1))
     for _ in range(n_iter):
-        blocks = np.fft.rfftn(w, input_shape, axes)
-        clipped = dealt(partial(_clipped, bound=bound), blocks.reshape(-1, *w.shape[-2:]))
-        if np.array_equal(clipped, blocks.reshape(clipped.shape)):
+        blocks = _by_rows(lambda row: np.fft.rfftn(row, input_shape, axes), w)
+        clipped = dealt(partial(_clipped, bound=bound), blocks.reshape(-1, *w.shape[-2:])).reshape(blocks.shape)
+        if np.array_equal(clipped, blocks):
             break
-        w = np.fft.irfftn(clipped.reshape(blocks.shape), input_shape, axes)[support]
+        w = _by_rows(lambda row: np.fft.irfftn(row, input_shape, axes)[support], clipped)
     return np.moveaxis(w, (-2, -1), (0, 1))
+
+
+def _by_rows(transform: Callable[[Array], Array], w: Array) -> Array:
+    """Return the transform of all matrices (..., F, D), a row at a time: Ctrl-C is heard in between."""
+    return np.stack([transform(w[..., i, :]) for i in range(w.shape[-2])], axis=-2)
 
 
 def _clipped(blocks: Array, bound: float) -> Array:
