@@ -4,9 +4,10 @@
 // way round: its values at the points are those of the forward weight, the first and the last exchanged. With
 // the values u0 .. u3 of x at the points, and dz of the two positions of a pair, the gradients of the weight
 // at the points are sums of u0 dz0', u1 (dz0 + dz1)', u2 (dz0 - dz1)' and -u3 dz1' over pairs: four outer
-// products in place of six. The values of a group of
-// sequences and both sums of dz are written out once; the weight's own three taps come out of the four sums
-// at the end.
+// products in place of six. A task makes the values it needs of 128 pairs at a time, which stay in the L2
+// cache over all its products: written out once for all tasks they cost as much memory as x and dz together,
+// and a fifth of the pass, twice that where others use the memory. The weight's own three taps come out of
+// the four sums at the end.
 #pragma once
 
 #include <optional>
@@ -71,20 +72,28 @@ class FilteredBackward {
     });
   }
 
-  // The weight's gradients at the points are set, or added to.
+  // The weight's gradients at the points are set, or added to. A task has one point, and some of the channels
+  // and columns.
   void weights(const Pairs& pairs, const Source<float>& x, const Gradient<float>& dz, bool fresh) {
-    const Values values(pairs, x, layer_.in, dz);
-    const auto from = [&](int64_t point) { return values.factors(point, dz); };
-    const auto panel_at = [&](int64_t p) { return Columns{2 * panels_.first(p), 2 * panels_.padded(p)}; };
-    outer_pass<float>(pairs.count, kPoints, layer_.in, from, dz.stride, panels_.count(), panel_at,
-                      [&](int64_t point, int64_t first, int64_t height, int64_t p, const float* sum) {
-                        for (int64_t i = 0; i < height; ++i, sum += 2 * panels_.padded(p)) {
-                          float* to = sums_.data() + (point * layer_.in + first + i) * 2 * layer_.out +
-                                      panels_.first(p);
-                          put(sum, panels_.width(p), to + layer_.candidates(), fresh);
-                          put(sum + panels_.padded(p), panels_.width(p), to + layer_.gates(), fresh);
-                        }
-                      });
+    constexpr int64_t kMost = 4;  // pieces of channels, and panels, of a task: it stays in the L2 cache
+    const auto divide = [](int64_t all, int64_t wanted) {
+      return std::max((all + kMost - 1) / kMost, std::min(all, wanted));
+    };
+    const int64_t panels = panels_.count(), pieces = (layer_.in + kHeight - 1) / kHeight;
+    const int64_t wanted = (num_threads() + 1) / 2, across = divide(panels, wanted);
+    const int64_t down = divide(pieces, (wanted + across - 1) / across);
+    const auto task = [&](int64_t i) {
+      const int64_t part = i / kPoints % across, piece = i / kPoints / across;
+      Share share(*this, i % kPoints, part * panels / across, (part + 1) * panels / across,
+                  piece * pieces / down * kHeight,
+                  std::min(layer_.in, (piece + 1) * pieces / down * kHeight));
+      for (int64_t begin = 0; begin < pairs.count; begin += kSumRows)
+        share.add(pairs, begin, std::min(kSumRows, pairs.count - begin), x, dz);
+      share.write(sums_.data(), fresh);
+    };
+    const double work =
+        static_cast<double>(pairs.count * kPoints * layer_.in) * static_cast<double>(columns_);
+    parallel_for(kPoints * across * down, task, work < 2e6 ? 1 : 0);
   }
 
   // The gradient of the weight itself.
@@ -104,57 +113,80 @@ class FilteredBackward {
   }
 
  private:
-  // Both factors of the gradients at the points, pair by pair.
-  class Values {
+  // Gradients at one point, for the channels from `first` to `last` and some panels of columns.
+  class Share {
    public:
-    Values(const Pairs& pairs, const Source<float>& source, int64_t channels, const Gradient<float>& dz)
-        : stride_(((channels * 4 + 63) / 64 | 1) * 16),
-          count_(pairs.count),
-          x_(static_cast<size_t>(kPoints * count_ * stride_)),
-          sums_(static_cast<size_t>(2 * count_ * dz.stride)),
-          rows_(static_cast<size_t>(kPoints * count_)),
-          number_(static_cast<size_t>(3 * count_)) {
-      const FilterRows filter = filter_kernel();
-      const auto both = KXFAST_PICK(SumRows, sum_rows);
-      constexpr int64_t kEach = 32;
-      const auto task = [&](int64_t block) {
-        for (int64_t i = block * kEach; i < std::min(count_, (block + 1) * kEach); ++i) {
-          const float* d[kPoints];
-          float* to[kPoints];
-          pairs.point(i, source, d);
-          for (int64_t j = 0; j < kPoints; ++j) {
-            to[j] = x_.data() + (j * count_ + i) * stride_;
-            rows_[static_cast<size_t>(j * count_ + i)] = to[j];
-          }
-          filter(d, channels, to);
-          const float* z[2];
-          for (int64_t h = 0; h < 2; ++h) {
-            const int64_t row = pairs.number(i)[h] < 0 ? dz.rows : pairs.number(i)[h];
-            number_[static_cast<size_t>(h * count_ + i)] = row;
-            z[h] = dz.data.data() + row * dz.stride;
-          }
-          number_[static_cast<size_t>(2 * count_ + i)] = i;
-          float* sum = sums_.data() + i * dz.stride;
-          both(z[0], z[1], dz.columns, sum, sum + count_ * dz.stride);
-        }
-      };
-      parallel_for((count_ + kEach - 1) / kEach, task);
+    Share(const FilteredBackward& owner, int64_t point, int64_t panel, int64_t end, int64_t first,
+          int64_t last)
+        : layer_(owner.layer_),
+          panels_(owner.panels_),
+          point_(point),
+          panel_(panel),
+          end_(end),
+          first_(first),
+          height_(last - first),
+          column_(2 * panels_.first(panel)),
+          columns_(2 * (panels_.first(end - 1) + panels_.padded(end - 1)) - column_),
+          x_stride_(odd_lines(height_)),
+          z_stride_(odd_lines(columns_)),
+          x_(static_cast<size_t>(kSumRows * x_stride_)),
+          z_(static_cast<size_t>(kSumRows * z_stride_)),
+          sums_(zeros<float>(height_ * columns_)),
+          rows_(static_cast<size_t>(kSumRows)),
+          number_(progression(kSumRows, 1)) {
+      for (int64_t i = 0; i < kSumRows; ++i) rows_[static_cast<size_t>(i)] = x_.data() + i * x_stride_;
     }
 
-    Factors<float> factors(int64_t point, const Gradient<float>& dz) const {
-      const float* const* x = rows_.data() + point * count_;
-      const int64_t* number = number_.data();
-      if (point == 0) return {x, dz.data.data(), number};
-      if (point == 3) return {x, dz.data.data(), number + count_};
-      return {x, sums_.data() + (point - 1) * count_ * dz.stride, number + 2 * count_};
+    // Adds what some pairs contribute: values of x and dz at the point, then their products.
+    void add(const Pairs& pairs, int64_t begin, int64_t count, const Source<float>& x,
+             const Gradient<float>& dz) {
+      struct Term {
+        int64_t plus, other;
+        float sign;
+      };
+      constexpr Term kOfX[kPoints] = {{0, 2, -1}, {1, 2, 1}, {2, 1, -1}, {1, 3, -1}};
+      constexpr Term kOfZ[kPoints] = {{0, 2, 1}, {0, 1, 1}, {0, 1, -1}, {1, 2, 1}};
+      const Term of_x = kOfX[point_], of_z = kOfZ[point_];
+      const auto combine =
+          KXFAST_PICK(void (*)(const float*, const float*, float, int64_t, float*), combine_rows);
+      for (int64_t i = 0; i < count; ++i) {
+        const float *d[kPoints], *z[3] = {dz.zero(), dz.zero(), dz.zero()};
+        pairs.point(begin + i, x, d);
+        for (int64_t h = 0; h < 2; ++h)
+          if (const int64_t row = pairs.number(begin + i)[h]; row >= 0)
+            z[h] = dz.data.data() + row * dz.stride;
+        combine(d[of_x.plus] + first_, d[of_x.other] + first_, of_x.sign, height_, x_.data() + i * x_stride_);
+        combine(z[of_z.plus] + column_, z[of_z.other] + column_, of_z.sign, columns_,
+                z_.data() + i * z_stride_);
+      }
+      const auto kernel = KXFAST_PICK(void (*)(const OuterBlock<float>&), outer);
+      float* sum = sums_.data();
+      for (int64_t p = panel_; p < end_; ++p)
+        for (int64_t first = 0, width = 2 * panels_.padded(p); first < height_; first += kHeight) {
+          const int64_t height = std::min(kHeight, height_ - first);
+          kernel({rows_.data(), z_.data() + 2 * panels_.first(p) - column_, number_.data(), z_stride_, count,
+                  first, height, width, sum});
+          sum += height * width;
+        }
+    }
+
+    void write(float* to, bool fresh) const {
+      const float* sum = sums_.data();
+      for (int64_t p = panel_; p < end_; ++p)
+        for (int64_t i = 0; i < height_; ++i, sum += 2 * panels_.padded(p)) {
+          float* row = to + (point_ * layer_.in + first_ + i) * 2 * layer_.out + panels_.first(p);
+          put(sum, panels_.width(p), row + layer_.candidates(), fresh);
+          put(sum + panels_.padded(p), panels_.width(p), row + layer_.gates(), fresh);
+        }
     }
 
    private:
-    using SumRows = void (*)(const float*, const float*, int64_t, float*, float*);
-    const int64_t stride_, count_;
-    Buffer<float> x_, sums_;
+    const Layer<float>& layer_;
+    const Panels& panels_;
+    const int64_t point_, panel_, end_, first_, height_, column_, columns_, x_stride_, z_stride_;
+    Buffer<float> x_, z_, sums_;
     Buffer<const float*> rows_;
-    Buffer<int64_t> number_;  // of the first position, of the second, and of the pair
+    Buffer<int64_t> number_;
   };
 
   const Layer<float>& layer_;

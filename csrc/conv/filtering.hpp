@@ -100,11 +100,16 @@ inline FilterRows filter_kernel() {
   return KXFAST_PICK(FilterRows, filter_rows);
 }
 
+// Floats from row to row where rows are an odd number of cache lines apart.
+inline int64_t odd_lines(int64_t columns) {
+  return ((columns * 4 + 63) / 64 | 1) * 16;
+}
+
 // body(values at the points, first pair) for blocks of pairs.
 template <class Body>
 void over_pairs(const Pairs& pairs, const Source<float>& source, int64_t channels, Body&& body) {
   constexpr int64_t kTile = 6;
-  const int64_t stride = ((channels * 4 + 63) / 64 | 1) * 16;
+  const int64_t stride = odd_lines(channels);
   const int threads = num_threads();
   const int64_t shared = (pairs.count / (4 * threads) + kTile - 1) / kTile * kTile;
   const int64_t size = std::min(channels > 256 ? kMostPairs / 2 : kMostPairs, std::max(2 * kTile, shared));

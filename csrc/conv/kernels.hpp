@@ -130,7 +130,7 @@ struct ScoreBlock {
   /* conv/filtering.hpp: rows are the values of pairs at points, `number` those of both rows of each pair */ \
   void filtered_forward(const GatedBlock<float>& block);                                                     \
   void filtered_linear(const LinearBlock<float>& block);                                                     \
-  void sum_rows(const float* a, const float* b, int64_t count, float* sum, float* difference);               \
+  void combine_rows(const float* a, const float* b, float sign, int64_t count, float* to);                   \
   void filter_rows(const float* const* d, int64_t count, float* const* to);                                  \
   }
 KXFAST_EACH_ISA(KXFAST_DECLARE)

@@ -109,11 +109,11 @@ void filtered_linear(const LinearBlock<float>& block) {
   else
     linear_filtered_panel<float, 2 * kVectors>(block);
 }
-void sum_rows(const float* a, const float* b, int64_t count, float* sum, float* difference) {
+void combine_rows(const float* a, const float* b, float sign, int64_t count, float* to) {
   constexpr int kLanes = Lanes<float>::kWidth;
-  for (int64_t at = 0; at < count; at += kLanes) {  // whole registers: panels are padded
-    store(sum + at, load(a + at) + load(b + at));
-    store(difference + at, load(a + at) - load(b + at));
+  for (int64_t at = 0; at < count; at += kLanes) {
+    const int64_t here = count - at < kLanes ? count - at : kLanes;
+    store(to + at, fma(load(b + at, here), all(sign), load(a + at, here)), here);
   }
 }
 void filter_rows(const float* const* d, int64_t count, float* const* to) {
