@@ -11,6 +11,7 @@
 #pragma once
 
 #include <optional>
+#include <vector>
 
 #include "conv/filtering.hpp"
 #include "conv/outer.hpp"
@@ -82,18 +83,22 @@ class FilteredBackward {
     const int64_t panels = panels_.count(), pieces = (layer_.in + kHeight - 1) / kHeight;
     const int64_t wanted = (num_threads() + 1) / 2, across = divide(panels, wanted);
     const int64_t down = divide(pieces, (wanted + across - 1) / across);
-    const auto task = [&](int64_t i) {
+    std::vector<Share> shares;  // made here: a task must not run out of memory
+    for (int64_t i = 0; i < kPoints * across * down; ++i) {
       const int64_t part = i / kPoints % across, piece = i / kPoints / across;
-      Share share(*this, i % kPoints, part * panels / across, (part + 1) * panels / across,
-                  piece * pieces / down * kHeight,
-                  std::min(layer_.in, (piece + 1) * pieces / down * kHeight));
+      shares.emplace_back(*this, i % kPoints, part * panels / across, (part + 1) * panels / across,
+                          piece * pieces / down * kHeight,
+                          std::min(layer_.in, (piece + 1) * pieces / down * kHeight));
+    }
+    const auto task = [&](int64_t i) {
+      Share& share = shares[static_cast<size_t>(i)];
       for (int64_t begin = 0; begin < pairs.count; begin += kSumRows)
         share.add(pairs, begin, std::min(kSumRows, pairs.count - begin), x, dz);
       share.write(sums_.data(), fresh);
     };
     const double work =
         static_cast<double>(pairs.count * kPoints * layer_.in) * static_cast<double>(columns_);
-    parallel_for(kPoints * across * down, task, work < 2e6 ? 1 : 0);
+    parallel_for(static_cast<int64_t>(shares.size()), task, work < 2e6 ? 1 : 0);
   }
 
   // The gradient of the weight itself.
