@@ -111,7 +111,9 @@ def gated_layer(place: str, channels: int, has_mask: bool, fields: Any, floating
     )
 
 
-def usual_layer(x: Array, has_mask: bool, weight: Any, bias: Any, options: tuple[Any, ...]) -> Layer | None:
+def usual_layer(
+    x: Array, has_mask: bool, weight: Any, bias: Any, options: tuple[Any, ...], packed: Any = None
+) -> Layer | None:
     """Return in a microsecond the layer of correct arguments of the usual kind; None: look at them more closely.
 
     Arrays are canonical, all of the type of `x`, and there is neither shortcut nor norm; `options` are dilation, skip,
@@ -138,7 +140,7 @@ def usual_layer(x: Array, has_mask: bool, weight: Any, bias: Any, options: tuple
     )
     if not usual:
         return None
-    return Layer(weight, bias, dilation, padding, skip, gate, has_mask and mask_input is None, None, None)
+    return Layer(weight, bias, dilation, padding, skip, gate, has_mask and mask_input is None, None, None, packed)
 
 
 def _shortcut(

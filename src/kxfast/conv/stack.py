@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kxfast import checks, devices
-from kxfast.conv.arguments import Layer, dropout, gated_layer, gradient, kept_parts, sequence, unify
+from kxfast.conv.arguments import Layer, dropout, gated_layer, gradient, kept_parts, sequence, unify, usual_layer
 from kxfast.dispatch import implementation
 
 
@@ -131,10 +131,15 @@ def _places(layers: Any) -> list[tuple[str, GatedLayer]]:
     return found
 
 
-def _checked(layers: Any, channels: int, has_mask: bool) -> list[Layer]:
+def _checked(layers: Any, x: checks.Array, has_mask: bool) -> list[Layer]:
     checked: list[Layer] = []
+    channels = x.shape[2]
     for place, layer in _places(layers):
-        checked.append(gated_layer(place, channels, has_mask, layer))
+        found = None
+        if channels == x.shape[2] and layer.shortcut is None and layer.norm is None:
+            options = layer.dilation, layer.skip, layer.gate, layer.padding, layer.mask_input
+            found = usual_layer(x, has_mask, layer.weight, layer.bias, options, layer.packed)
+        checked.append(found or gated_layer(place, channels, has_mask, layer))
         channels = checked[-1].channels
     return checked
 
@@ -201,7 +206,7 @@ def dgcnn(
         result, parts = stack_there(x, _places(layers), mask, drop_gate, seed, return_kept, out)
         return result if parts is None else (result, Kept(*parts))
     array, m = sequence(x, mask)
-    checked = _checked(layers, array.shape[2], m is not None)
+    checked = _checked(layers, array, m is not None)
     rate, key = dropout(drop_gate, seed)
     (array,), checked = unify([array], checked)
     inputs = {f"layers[{i}].weight": layer.weight for i, layer in enumerate(checked)}
@@ -269,7 +274,7 @@ def dgcnn_backward(
             _same_layers(kept, len(places))
         return stack_back_there(grad, x, places, mask, drop_gate, seed, kept)
     array, m = sequence(x, mask)
-    checked = _checked(layers, array.shape[2], m is not None)
+    checked = _checked(layers, array, m is not None)
     rate, key = dropout(drop_gate, seed, backward=True)
     dy = gradient(grad, (*array.shape[:2], checked[-1].channels))
     (array, dy), checked = unify([array, dy], checked)

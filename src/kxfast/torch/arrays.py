@@ -118,6 +118,18 @@ def autocast(first: Tensor, *others: Tensor | None) -> tuple[Tensor | None, ...]
     return tuple(x.to(wanted) if x is not None and x.dtype is torch.float32 else x for x in tensors)
 
 
+def plain(*tensors: Tensor | None) -> bool:
+    """Whether tensors are torch's own, of the CPU and of one type of at least 4 bytes, and nothing traces them."""
+    kind = next(x.dtype for x in tensors if x is not None)
+    return (
+        kind in (torch.float32, torch.float64)
+        and all(x is None or (type(x) in _PLAIN and x.dtype is kind and x.device.type == "cpu") for x in tensors)
+        and not torch.compiler.is_compiling()
+        and not transforms_active()
+        and not torch.is_autocast_enabled("cpu")
+    )
+
+
 def needs_gradient(*tensors: Tensor | None) -> bool:
     """Whether a backward pass may come."""
     return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in tensors)

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from kxfast.torch.arrays import plain
 from kxfast.torch.conv import dilated_gated_conv1d
 from kxfast.torch.pooling import attention_pooling
+from kxfast.torch.stack import dgcnn
 
 _BIAS = "bias"
 
@@ -198,9 +200,31 @@ class DGCNN(nn.ModuleList):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return (B, L, D) for x (B, L, D) and a mask (B, L), 1 for real positions."""
+        if all(map(_is_bare, self)):
+            weights = [each for layer in self for each in (layer.weight, layer.bias)]
+            if plain(x, *weights) and weights:
+                options = [(each.dilation, each.skip, each.gate, each.padding, each.mask_input) for each in self]
+                return dgcnn(x, mask, options, *weights)
         for layer in self:
             x = layer(x, mask)
         return x
+
+
+def _is_bare(layer: Any) -> bool:
+    """Whether a layer is a convolution and nothing else, and no one looks on."""
+    return (
+        type(layer) is DilatedGatedConv1d
+        and layer.norm is None
+        and layer.shortcut is None
+        and not (layer.training and layer.drop_gate)
+        and "forward" not in vars(layer)
+        and not any(vars(layer)[hooks] for hooks in _HOOKS)
+        and not any(_GLOBAL_HOOKS)
+    )
+
+
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+_GLOBAL_HOOKS = tuple(getattr(torch.nn.modules.module, f"_global{hooks}") for hooks in _HOOKS)
 
 
 class AttentionPooling1d(nn.Module):
