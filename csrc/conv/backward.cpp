@@ -44,7 +44,7 @@ class Backward {
   void run(const Input<T>& input, const T* dy, T* dx, bool fresh) {
     const bool* counted = layer_.skip == Skip::add ? nullptr : input.mask;
     const Rows rows(counted, input.batch, input.length);
-    if (input.mask) std::fill(dx, dx + rows.all * layer_.in, T{0});
+    if (rows.count < rows.all) clear_hidden(rows, dx);
     gates(input, rows, dy, dx);
     inputs(input, counted, dx);
     weights(input, rows, fresh);
@@ -106,7 +106,7 @@ class Backward {
       const Source<T> from{dskip_.data.data(), dskip_.stride, counted, dskip_.zero(), 1, 0, 0};
       linear_pass(rows, from, back, layer_.out, static_cast<const T*>(nullptr), dx, layer_.in, true);
     }
-    if (rows.count < rows.all) clear_hidden(rows, dx);
+    if (rows.count < rows.all && shown != counted) clear_hidden(rows, dx);
   }
 
   void clear_hidden(const Rows& rows, T* dx) {
@@ -118,8 +118,8 @@ class Backward {
 
   void weights(const Input<T>& input, const Rows& rows, bool fresh) {
     const Source<T> source = convolved(layer_, input, zero_.data());
-    Buffer<const T*> table(static_cast<size_t>(rows.count * layer_.taps));
-    source.point(rows, 0, rows.count, table.data());
+    Buffer<const T*> table(static_cast<size_t>(rows.count * (filtered_ ? 1 : layer_.taps)));
+    if (!filtered_) source.point(rows, 0, rows.count, table.data());
     const auto panel_at = [&](int64_t p) { return Columns{2 * panels_.first(p), 2 * panels_.padded(p)}; };
     const auto copy = [&](T* to, int64_t p, const T* sum) {
       const int64_t first = panels_.first(p), width = panels_.width(p), padded = panels_.padded(p);
