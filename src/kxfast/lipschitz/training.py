@@ -83,8 +83,10 @@ def spectral_normalize(
     flat = [w if w.ndim == 2 else w.reshape(len(w), -1) for w in ws]
     for i, (w, u, v) in enumerate(zip(flat, us, vs, strict=True)):
         m, n = w.shape
-        _state("us", i, u, m, "rows")
-        _state("vs", i, v, n, "columns")
+        if not _is_state(u, m):  # the usual case: a call has many
+            _state("us", i, u, m, "rows")
+        if not _is_state(v, n):
+            _state("vs", i, v, n, "columns")
     coeff, n_iter = checks.number("coeff", coeff, above=0), checks.integer("n_iter", n_iter, low=0)
     scaled = checks.choice("mode", mode, MODES) != "scale_only"
     targets = None if out is None or not scaled else _outputs(out, ws)
@@ -132,6 +134,10 @@ def matrix_weight(name: str, i: int, w: Any) -> checks.Array:
     if x.ndim < 2:
         raise ValueError(f"{name}[{i}] must have at least 2 dimensions; got shape {x.shape}")
     return x
+
+
+def _is_state(x: Any, size: int) -> bool:
+    return type(x) is np.ndarray and x.dtype is _F4 and x.shape == (size,) and x.flags.writeable
 
 
 def _state(name: str, i: int, value: Any, size: int, what: str) -> None:
@@ -251,7 +257,8 @@ def spectral_normalize_backward(
 def _matching(name: str, i: int, value: Any, shape: tuple[int, ...], what: str) -> checks.Array:
     """Return a canonical array of this shape."""
     if type(value) is np.ndarray and value.shape == shape and (value.dtype is _F4 or value.dtype is _F8):
-        return value if value.flags.c_contiguous and value.flags.aligned else checks.canonical(value)
+        flags = value.flags
+        return value if flags.c_contiguous and flags.aligned else checks.canonical(value)
     x = checks.floating(f"{name}[{i}]", value)
     reason = f"to match weights[{i}]" + (f"'s {shape[0]} {what}" if what else "")
     checks.shape(f"{name}[{i}]", x, shape, str(shape), reason)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from kxfast import lipschitz
-from kxfast.torch.arrays import ANY_SIGNATURE, array, found, given, needs_gradient, on_gpu, tensor, transforms_active
+from kxfast.torch.arrays import ANY_SIGNATURE, found, given, needs_gradient, tensor, transforms_active
 
+_F4 = np.dtype(np.float32)
 _NO_GRADIENT = "factors alone have no gradient; use mode 'soft' or 'hard' to differentiate"
 
 
@@ -30,6 +31,8 @@ def _copies(xs: Sequence[Any]) -> list[Any]:
 
 def _of_type(x: Any, weight: Any) -> Tensor:
     """Return a scaled weight, or a factor, as a tensor of the weight's type."""
+    if type(x) is np.ndarray and x.dtype is _F4 is weight.dtype:
+        return torch.from_numpy(x)
     return found(x, weight.dtype) if isinstance(weight, Tensor) else tensor(np.asarray(x, weight.dtype))
 
 
@@ -66,7 +69,7 @@ def _gradients_of(arrays: list[Any], sigmas: Any, coeff: float, mode: str) -> li
     grads, weights, us, vs = arrays
     if not isinstance(sigmas, Tensor):
         made = lipschitz.spectral_normalize_backward(grads, weights, us, vs, sigmas, coeff=coeff, mode=mode)
-        return [tensor(x) for x in made]
+        return [_of_type(x, w) for x, w in zip(made, weights, strict=True)]
     results = []
     for grad, weight, u, v, sigma in zip(grads, weights, us, vs, sigmas, strict=True):
         active = (sigma > (0.0 if mode == "hard" else coeff)) & (sigma > 0)
@@ -130,14 +133,10 @@ class _Held:
 
 
 def _arrays(name: str, xs: Sequence[Tensor]) -> list[Any]:
-    return [
-        x.detach()
-        if on_gpu(x)
-        else x.detach().numpy()
-        if x.dtype is torch.float32 and x.is_cpu
-        else array(f"{name}[{i}]", x)
-        for i, x in enumerate(xs)
-    ]
+    """Return the memory of tensors, most often many small ones; `detach` costs as much as `numpy`."""
+    if torch.is_grad_enabled():
+        xs = [x.detach() for x in xs]
+    return [x.numpy() if x.dtype is torch.float32 and x.is_cpu else given(f"{name}[{i}]", x) for i, x in enumerate(xs)]
 
 
 class _Eager(torch.autograd.Function):
