@@ -111,8 +111,13 @@ void over_pairs(const Pairs& pairs, const Source<float>& source, int64_t channel
   constexpr int64_t kTile = 6;
   const int64_t stride = odd_lines(channels);
   const int threads = num_threads();
-  const int64_t shared = (pairs.count / (4 * threads) + kTile - 1) / kTile * kTile;
-  const int64_t size = std::min(channels > 256 ? kMostPairs / 2 : kMostPairs, std::max(2 * kTile, shared));
+  // As many blocks for each thread, and as many tiles for each block, give or take one.
+  const int64_t most = (channels > 256 ? kMostPairs / 2 : kMostPairs) / kTile;
+  const int64_t tiles = (pairs.count + kTile - 1) / kTile;
+  const int64_t wanted = std::max(4 * int64_t{threads}, (tiles + most - 1) / most);
+  const int64_t even = (wanted + threads - 1) / threads * threads;
+  const int64_t blocks = std::min(even, (tiles + 1) / 2);
+  const int64_t size = (tiles + blocks - 1) / std::max<int64_t>(1, blocks) * kTile;
   const FilterRows filter = filter_kernel();
   // As many places for values as there are threads; a task takes one that is free.
   Buffer<float> values(static_cast<size_t>(threads * kPoints * size * stride));
@@ -120,7 +125,8 @@ void over_pairs(const Pairs& pairs, const Source<float>& source, int64_t channel
   const auto task = [&](int64_t i) {
     size_t place = 0;
     while (taken[place].exchange(true, std::memory_order_acquire)) place = (place + 1) % taken.size();
-    const int64_t begin = i * size, count = std::min(size, pairs.count - begin);
+    const int64_t begin = i * tiles / blocks * kTile;
+    const int64_t count = std::min((i + 1) * tiles / blocks * kTile, pairs.count) - begin;
     float* mine = values.data() + static_cast<int64_t>(place) * kPoints * size * stride;
     const float* rows[kAllPoints];
     for (int64_t n = 0; n < count; ++n) {
@@ -133,7 +139,7 @@ void over_pairs(const Pairs& pairs, const Source<float>& source, int64_t channel
     body(Products<float>{rows, size, count, kPoints, channels}, begin);
     taken[place].store(false, std::memory_order_release);
   };
-  parallel_for((pairs.count + size - 1) / size, task);
+  parallel_for(blocks, task);
 }
 
 // gated_pass of a filtered layer; common.skipped is by the numbers of pairs.
