@@ -116,9 +116,13 @@ template <class T>
 Rows<T>::Rows(const Heads<T>& x) : width_(padded<T>(x.columns)), data_(x.place.data) {
   if (width_ == x.columns && !x.order.places && x.dense()) return;
   memory_ = Buffer<T>(static_cast<size_t>(x.count() * width_));
-  constexpr int64_t kRows = 256;
+  constexpr int64_t kRows = 256, kAhead = 8, kLine = 64 / sizeof(T);
   const auto pad = [&](int64_t part) {
-    for (int64_t r = part * kRows; r < std::min(x.count(), (part + 1) * kRows); ++r) {
+    const int64_t end = std::min(x.count(), (part + 1) * kRows);
+    for (int64_t r = part * kRows; r < end; ++r) {
+      if (x.order.places && r + kAhead < end)
+        for (int64_t k = 0; k < x.columns; k += kLine)
+          __builtin_prefetch(x.row((r + kAhead) / x.rows, (r + kAhead) % x.rows) + k);
       T* to = memory_.data() + r * width_;
       std::copy_n(x.row(r / x.rows, r % x.rows), x.columns, to);
       std::fill(to + x.columns, to + width_, T{});

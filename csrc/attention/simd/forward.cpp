@@ -81,11 +81,19 @@ inline void weigh(T* s, int from, int to, const Sums<T>& sums, int64_t columns) 
   }
 }
 
+// Rows in an order of their own are asked for some rows ahead.
+constexpr int64_t kAhead = 8;
+template <class T>
+inline void fetch_row(const T* row, int64_t columns) {
+  for (int64_t k = 0; k < columns; k += static_cast<int64_t>(64 / sizeof(T))) __builtin_prefetch(row + k);
+}
+
 template <class T>
 void begin(const Forward<T>& x, const Work<T>& w) {
   const T scale = log2_scale(x);
   for (int64_t i = 0; i < w.rows; ++i) {
     const int64_t row = i < x.rows ? i : x.rows - 1;
+    if (x.places && i + kAhead < x.rows) fetch_row(x.q + x.places[i + kAhead] * x.q_row, x.d);
     const T* q = x.q + (x.places ? x.places[row] : row) * x.q_row;
     for (int64_t k = 0; k < x.d; ++k) w.q[i * x.d + k] = q[k] * scale;
   }
@@ -159,6 +167,7 @@ bool finish(const Forward<T>& x, const Work<T>& w) {
     const T total = sum_of<T>(load(w.weights + i * kWidth)), factor = total == 0 ? T{0} : 1 / total;
     const T* from = w.values + i * x.value_row;
     const int64_t place = x.places ? x.places[i] : i;
+    if (x.places && i + kAhead < x.rows) fetch_row(x.out + x.places[i + kAhead] * x.out_row, x.dv);
     T* to = x.out + place * x.out_row;
     int64_t j = 0;
     for (; j + kWidth <= x.dv; j += kWidth) {
