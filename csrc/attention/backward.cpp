@@ -94,8 +94,9 @@ class Call {
         k_(of_keys(x.k, n_.d)),
         dout_(of_queries(given.dout, n_.dv)),
         pairs_(q_, k_, dout_, n_),
-        keys_(packed(of_keys(x.k, n_.d))),
-        values_(packed(of_keys(x.v, n_.dv))),
+        attended_(attended(x)),
+        keys_(packed(of_keys(x.k, n_.d), attended_.data())),
+        values_(packed(of_keys(x.v, n_.dv), attended_.data())),
         share_(static_cast<size_t>(queries_)),
         lse_(static_cast<size_t>(queries_)),
         padded_rows_(groups_of(n_.q_len) * kGroup) {
@@ -223,6 +224,7 @@ class Call {
   const int64_t kv_heads_, queries_;
   const Rows<T> q_, k_, dout_;
   const Pairs<T> pairs_;
+  const Buffer<Interval> attended_;
   const Buffer<T> keys_, values_;
   Buffer<W> share_, lse_, dq_parts_;
   const int64_t padded_rows_;

@@ -88,7 +88,7 @@ bool forward(const Problem<T>& x, const Place<T>& out, Wide<T>* lse) {
   if constexpr (sizeof(T) > 2)
     if (n.key_heads && n.q_len * (n.heads / n.key_heads) <= kFew && !x.order.places)
       return forward_few(x, out, lse), true;
-  const Buffer<T> keys = packed<T>({x.k, n.batch, n.key_heads, n.k_len, n.d, x.order});
+  const Buffer<T> keys = packed<T>({x.k, n.batch, n.key_heads, n.k_len, n.d, x.order}, attended(x).data());
   const Values<T> values({x.v, n.batch, n.key_heads, n.k_len, n.dv, x.order});
   const Questions<T> queries({x.q, n.batch, n.heads, n.q_len, n.d, x.order});
   const int64_t height = block_rows(n.batch * n.heads, n.q_len);

@@ -96,12 +96,31 @@ HeadMask Pattern::of(int64_t b, int64_t h, int64_t row) const {
 }
 
 template <class T>
-Buffer<T> packed(const Heads<T>& x) {
+Buffer<Interval> attended(const Problem<T>& x) {
+  const Sizes& n = x.size;
+  Buffer<Interval> keys(static_cast<size_t>(n.batch * n.key_heads));
+  std::fill(keys.begin(), keys.end(), Interval{INT32_MAX, 0});
+  for (int64_t b = 0; b < n.batch; ++b)
+    for (int64_t h = 0; h < n.heads; ++h) {
+      Interval& mine = keys[static_cast<size_t>(x.key_head(b, h))];
+      const HeadMask mask = x.mask->of(b, h, 0);
+      if (!mask.groups) mine = {0, static_cast<int32_t>(n.k_len)};
+      for (int64_t g = 0; mask.groups && g < (mask.group ? groups_of(n.q_len) : 1); ++g) {
+        const Interval any = mask.groups[g * mask.group];
+        mine = {std::min(mine.start, any.start), std::max(mine.stop, any.stop)};
+      }
+    }
+  return keys;
+}
+
+template <class T>
+Buffer<T> packed(const Heads<T>& x, const Interval* needed) {
   const int64_t tiles = (x.rows + kTile - 1) / kTile, size = kTile * packed_columns<T>(x.columns);
   Buffer<T> memory(static_cast<size_t>(x.batch * x.heads * tiles * size));
   const auto pack = KXFAST_PICK(PackTiles<T>, pack_tiles);
   const auto task = [&](int64_t index) {
     const int64_t head = index / tiles, begin = index % tiles * kTile, rows = std::min(kTile, x.rows - begin);
+    if (begin >= needed[head].stop || begin + kTile <= needed[head].start) return;
     T* out = memory.data() + index * size;
     const int64_t* places =
         x.order.places ? x.order.places + head / x.heads * x.order.batch + begin : nullptr;
@@ -132,12 +151,15 @@ Rows<T>::Rows(const Heads<T>& x) : width_(padded<T>(x.columns)), data_(x.place.d
   data_ = memory_.data();
 }
 
-template Buffer<float> packed(const Heads<float>&);
-template Buffer<double> packed(const Heads<double>&);
+template Buffer<float> packed(const Heads<float>&, const Interval*);
+template Buffer<Interval> attended(const Problem<float>&);
+template Buffer<double> packed(const Heads<double>&, const Interval*);
+template Buffer<Interval> attended(const Problem<double>&);
 template class Rows<float>;
 template class Rows<double>;
 
-template Buffer<Bfloat16> packed(const Heads<Bfloat16>&);
+template Buffer<Bfloat16> packed(const Heads<Bfloat16>&, const Interval*);
+template Buffer<Interval> attended(const Problem<Bfloat16>&);
 template class Rows<Bfloat16>;
 
 Buffer<Bfloat16> paired(const Rows<Bfloat16>& x, int64_t heads, int64_t rows) {

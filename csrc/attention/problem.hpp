@@ -94,9 +94,14 @@ struct Heads {
   }
 };
 
-// Every head's rows as tiles packed by pack_tiles, (batch heads, tiles, packed_columns, 64).
+// Of each key head, an interval with all keys that some query attends to.
 template <class T>
-Buffer<T> packed(const Heads<T>& x);
+Buffer<Interval> attended(const Problem<T>& x);
+
+// Every head's rows as tiles packed by pack_tiles, (batch heads, tiles, packed_columns, 64); tiles without a
+// key that is `needed` are left as they are.
+template <class T>
+Buffer<T> packed(const Heads<T>& x, const Interval* needed);
 
 // Rows one after another with zeros after each up to a multiple of 64 bytes of sums: x itself where it is
 // that.
