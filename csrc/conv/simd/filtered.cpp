@@ -35,6 +35,17 @@ KXFAST_INLINE void both(const Products<T>& in, int64_t row, const T* low, const 
   for (int i = 0; i < ROWS; ++i) end(i, kept[0].sum[i], kept[2].sum[i]);
 }
 
+// Rows that a tile will write, on their way while it is multiplied: else its stores wait for all of them at
+// once.
+template <int ROWS, class T>
+KXFAST_INLINE void fetch(T* out, const int64_t* number, int64_t stride, int64_t width) {
+  if (!out) return;
+  for (int i = 0; i < 2 * ROWS; ++i)
+    if (number[i] >= 0)
+      for (int64_t at = 0; at < width; at += 64 / static_cast<int64_t>(sizeof(T)))
+        __builtin_prefetch(out + number[i] * stride + at, 1);
+}
+
 constexpr int kForward[4] = {0, 1, 2, 3}, kBack[4] = {3, 1, 2, 0};
 
 template <class T, int VECTORS>
@@ -56,6 +67,10 @@ void gated_panel(const GatedBlock<T>& block) {
         }
       }
     };
+    fetch<kRows>(block.y, block.number + 2 * row, block.channels, block.width);
+    fetch<kRows>(block.kept, block.number + 2 * row, 2 * block.channels, block.width);
+    if (block.kept)
+      fetch<kRows>(block.kept + block.channels, block.number + 2 * row, 2 * block.channels, block.width);
     both<kRows, 2 * VECTORS>(block.in, row, block.candidate, block.gate, block.step, kForward, end);
   });
 }
@@ -77,6 +92,7 @@ void linear_filtered_panel(const LinearBlock<T>& block) {
         }
       }
     };
+    fetch<kRows>(block.out, block.number + 2 * row, block.out_stride, block.width);
     both<kRows, VECTORS>(block.in, row, block.weight, block.weight + kHalf * kLanes, VECTORS * kLanes, kBack,
                          end);
   });
