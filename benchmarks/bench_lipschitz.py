@@ -29,8 +29,9 @@ Rows = list[dict[str, Any]]
 def show(title: str, calls: dict[str, Callable[[], Any] | None], rounds: int, extra: dict[str, Any]) -> Rows:
     medians = in_turn({name: call for name, call in calls.items() if call is not None}, rounds, 5.0)
     rows = report(title, medians, "kxfast", 1.0, "call")
-    best = min((s for name, s in medians.items() if not name.startswith("kxfast")), default=float("nan"))
-    return [{**row, **(extra | {"best_ratio": best / row["seconds"]})} for row in rows]
+    theirs = [name for name in medians if not name.startswith("kxfast")]
+    best = {row["name"]: min((medians.ratio(name, row["name"]) for name in theirs), default=np.nan) for row in rows}
+    return [{**row, **(extra | {"best_ratio": best[row["name"]]})} for row in rows]
 
 
 def normal(*shape: int) -> Any:

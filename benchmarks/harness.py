@@ -21,8 +21,20 @@ RESULTS = Path(__file__).parent / "results"
 Calls = dict[str, Callable[[], Any]]
 
 
-def in_turn(calls: Calls, rounds: int, budget: float = 60.0) -> dict[str, float]:
-    """Time the calls alternately, after one round that does not count; return medians in seconds.
+class Medians(dict[str, float]):
+    """Seconds of each call: medians over rounds."""
+
+    def __init__(self, times: dict[str, list[float]]) -> None:
+        super().__init__({name: statistics.median(taken) for name, taken in times.items()})
+        self.times = times
+
+    def ratio(self, name: str, ours: str) -> float:
+        """Return the median over rounds of the ratio in a round: what slows a round slows both."""
+        return statistics.median(a / b for a, b in zip(self.times[name], self.times[ours], strict=False))
+
+
+def in_turn(calls: Calls, rounds: int, budget: float = 60.0) -> Medians:
+    """Time the calls alternately, after one round that does not count.
 
     A call that has used up its budget (seconds) is left out of later rounds.
     """
@@ -34,7 +46,7 @@ def in_turn(calls: Calls, rounds: int, budget: float = 60.0) -> dict[str, float]
             taken = turn(call)
             if number or taken > budget:
                 times[name].append(taken)
-    return {name: statistics.median(taken) for name, taken in times.items()}
+    return Medians(times)
 
 
 def turn(call: Callable[[], Any]) -> float:
@@ -44,8 +56,10 @@ def turn(call: Callable[[], Any]) -> float:
     if taken > LONG:
         return taken
     each: list[float] = []
-    while sum(each) < LONG or len(each) < MIN_CALLS:
+    spent = 0.0
+    while spent < LONG or len(each) < MIN_CALLS:
         each.append(seconds(call))
+        spent += each[-1]
     return statistics.median(each)
 
 
@@ -75,12 +89,12 @@ def available(peers: dict[str, Callable[[], Callable[..., Any]]]) -> dict[str, C
     return made
 
 
-def report(title: str, medians: dict[str, float], ours: str, amount: float, unit: str) -> list[dict[str, Any]]:
-    """Print and return one row for each call; the ratio is its time over ours."""
+def report(title: str, medians: Medians, ours: str, amount: float, unit: str) -> list[dict[str, Any]]:
+    """Print and return one row for each call; the ratio is its time over ours, the median over rounds."""
     print(f"\n{title}")
     rows = []
     for name, seconds in sorted(medians.items(), key=lambda item: item[1]):
-        ratio = seconds / medians[ours]
+        ratio = medians.ratio(name, ours)
         print(f"  {name:<34} {seconds * 1e3:10.2f} ms  {amount / seconds / 1e6:10.2f} M{unit}/s  {ratio:8.2f}")
         row = {"job": title, "name": name, "seconds": seconds, "rate": amount / seconds, "unit": unit, "ratio": ratio}
         rows.append(row)

@@ -76,7 +76,8 @@ def attention() -> str:
         machine = result["machine"]
         parts += [
             f"`python benchmarks/bench_attention.py` on {machine['cores']} threads of an {machine['processor']} "
-            f"({machine['isa']}): time of the best peer over ours, the peer, allowed pairs, error against float64.",
+            f"({machine['isa']}): time of the best peer over ours (median over rounds), the peer, allowed pairs, "
+            "error against float64.",
             "",
             "| (B, H, L, D), mask | ms | best peer / kxfast | best peer | density | error |",
             "|---|--:|--:|---|--:|--:|",
@@ -216,7 +217,7 @@ def torch() -> str:
         machine = result["machine"]
         parts += [
             f"`python benchmarks/bench_torch.py` on {machine['threads']} threads of an {machine['processor']} "
-            f"({machine['isa']}), one run, alternately; medians.",
+            f"({machine['isa']}), one run, alternately; medians, also of the ratios of each round.",
             "",
             "| what | who | ms | times ours |",
             "|---|---|--:|--:|",

@@ -43,6 +43,26 @@ class Arrays {
   bool usable_ = false;
 };
 
+// Whether a list holds one such array for each weight, as NumPy makes them by itself: float32, in one piece,
+// writeable.
+bool usual(const py::object& list, const py::object& weights, int rank, int axis) {
+  constexpr int kFlags = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_ |
+                         py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+  PyTypeObject* array = py::detail::npy_api::get().PyArray_Type_;
+  if (!PyList_CheckExact(list.ptr()) || PyList_GET_SIZE(list.ptr()) != PyList_GET_SIZE(weights.ptr()))
+    return false;
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list.ptr()); ++i) {
+    PyObject *item = PyList_GET_ITEM(list.ptr(), i), *weight = PyList_GET_ITEM(weights.ptr(), i);
+    if (Py_TYPE(item) != array || Py_TYPE(weight) != array || !Array<float>::check_(item)) return false;
+    const auto found = py::reinterpret_borrow<py::array>(item),
+               given = py::reinterpret_borrow<py::array>(weight);
+    if ((found.flags() & kFlags) != kFlags || found.ndim() != rank || given.ndim() != 2) return false;
+    for (int k = 0; k < rank; ++k)
+      if (found.shape(k) != given.shape(k + axis)) return false;
+  }
+  return true;
+}
+
 // New arrays like the weights, as a list and as addresses.
 template <class T>
 py::list like(const Arrays<T>& weights, std::vector<T*>& data) {
@@ -229,6 +249,15 @@ void bind_training(py::module_& m) {
   m.def("state_step", &state_step, py::arg("weights"), py::arg("blocks"), py::arg("tol"), py::arg("upper"),
         py::arg("seed"),
         "For each layer ((lower, upper, steps), (new block, its best output, u, v)); blocks (rank, n).");
+  m.def(
+      "usual_layers",
+      [](const py::object& weights, const py::object& us, const py::object& vs, const py::object& grads) {
+        return PyList_CheckExact(weights.ptr()) && usual(weights, weights, 2, 0) &&
+               usual(us, weights, 1, 0) && usual(vs, weights, 1, 1) &&
+               (grads.is_none() || usual(grads, weights, 2, 0));
+      },
+      py::arg("weights"), py::arg("us"), py::arg("vs"), py::arg("grads"),
+      "Whether these are lists of float32 arrays, in one piece and writeable, of shapes that match.");
   m.def(
       "spectral_normalize",
       [](const py::list& weights, const py::object& us, const py::object& vs, double coeff, int64_t n_iter,

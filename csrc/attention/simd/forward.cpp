@@ -149,6 +149,9 @@ void run(const Forward<T>& x, const Work<T>& w, bool selected) {
         const T *p = w.scores + (row - part) * kTile + first,
                 *v = x.values + (tile * kTile + first) * x.value_row;
         T* sums = w.values + row * x.value_row;
+        if (tile + 1 == tiles.last)  // results are next
+          for (int64_t i = row; i < row + kGroup && i < end; ++i)
+            fetch_row(x.out + (x.places ? x.places[i] : i) * x.out_row, x.dv);
         if (selected)
           add_selected<kGroup, kTile, 1>(p, v, x.value_row, last - first, sums, x.value_row, x.value_row, p);
         else
@@ -167,7 +170,6 @@ bool finish(const Forward<T>& x, const Work<T>& w) {
     const T total = sum_of<T>(load(w.weights + i * kWidth)), factor = total == 0 ? T{0} : 1 / total;
     const T* from = w.values + i * x.value_row;
     const int64_t place = x.places ? x.places[i] : i;
-    if (x.places && i + kAhead < x.rows) fetch_row(x.out + x.places[i + kAhead] * x.out_row, x.dv);
     T* to = x.out + place * x.out_row;
     int64_t j = 0;
     for (; j + kWidth <= x.dv; j += kWidth) {

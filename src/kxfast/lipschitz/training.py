@@ -78,19 +78,18 @@ def spectral_normalize(
         from kxfast.lipschitz.device import normalize_there
 
         return normalize_there(weights, us, vs, coeff=coeff, n_iter=n_iter, mode=mode, out=out)
-    ws = [matrix_weight("weights", i, w) for i, w in enumerate(arrays("weights", weights))]
-    same_count(weights=ws, us=arrays("us", us), vs=arrays("vs", vs))
-    flat = [w if w.ndim == 2 else w.reshape(len(w), -1) for w in ws]
-    for i, (w, u, v) in enumerate(zip(flat, us, vs, strict=True)):
-        m, n = w.shape
-        if not _is_state(u, m):  # the usual case: a call has many
-            _state("us", i, u, m, "rows")
-        if not _is_state(v, n):
-            _state("vs", i, v, n, "columns")
+    run = implementation("lipschitz", "spectral_normalize", backend)
+    ws, flat = weights, weights
+    if not implementation("lipschitz", "usual_layers", backend)(weights, us, vs, None):
+        ws = [matrix_weight("weights", i, w) for i, w in enumerate(arrays("weights", weights))]
+        same_count(weights=ws, us=arrays("us", us), vs=arrays("vs", vs))
+        flat = [w if w.ndim == 2 else w.reshape(len(w), -1) for w in ws]
+        for i, (w, u, v) in enumerate(zip(flat, us, vs, strict=True)):
+            _state("us", i, u, w.shape[0], "rows")
+            _state("vs", i, v, w.shape[1], "columns")
     coeff, n_iter = checks.number("coeff", coeff, above=0), checks.integer("n_iter", n_iter, low=0)
     scaled = checks.choice("mode", mode, MODES) != "scale_only"
     targets = None if out is None or not scaled else _outputs(out, ws)
-    run = implementation("lipschitz", "spectral_normalize", backend)
     factors, sigmas, made = run(flat, us, vs, coeff, n_iter, mode == "hard", scaled, targets)
     if not np.isfinite(sigmas).all():  # found on the way, with nothing changed
         for name, given in ("weights", ws), ("us", us), ("vs", vs):
@@ -104,6 +103,8 @@ def spectral_normalize(
 
 def _like(made: Sequence[Any], ws: Sequence[Any], givens: Sequence[Any]) -> list[Any]:
     """Return results in the shapes of `ws` and as what was given."""
+    if ws is givens:
+        return list(made)
     results: list[Any] = []
     for x, w, given in zip(made, ws, givens, strict=True):
         shaped = x if w.ndim == 2 else x.reshape(w.shape)
@@ -134,10 +135,6 @@ def matrix_weight(name: str, i: int, w: Any) -> checks.Array:
     if x.ndim < 2:
         raise ValueError(f"{name}[{i}] must have at least 2 dimensions; got shape {x.shape}")
     return x
-
-
-def _is_state(x: Any, size: int) -> bool:
-    return type(x) is np.ndarray and x.dtype is _F4 and x.shape == (size,) and x.flags.writeable
 
 
 def _state(name: str, i: int, value: Any, size: int, what: str) -> None:
@@ -225,33 +222,36 @@ def spectral_normalize_backward(
     [[-0.1111, 0.3333], [0.3333, 0.3333]]
 
     """
-    ws = [matrix_weight("weights", i, w) for i, w in enumerate(arrays("weights", weights))]
+    run = implementation("lipschitz", "spectral_normalize_backward", backend)
+    usual = conv is None and implementation("lipschitz", "usual_layers", backend)(weights, us, vs, grads)
+    ws: Any = weights
+    if not usual:
+        ws = [matrix_weight("weights", i, w) for i, w in enumerate(arrays("weights", weights))]
     s = checks.floating("sigmas", sigmas, ndim=1).astype(np.float64)
     checks.finite("sigmas", s)
     same_count(weights=ws, grads=arrays("grads", grads), us=arrays("us", us), vs=arrays("vs", vs), sigmas=list(s))
     coeff, extra = checks.number("coeff", coeff, above=0), checks.number("extra", extra, low=0)
     hard = checks.choice("mode", mode, MODES) == "hard"
-    gs = [_matching("grads", i, g, w.shape, "") for i, (g, w) in enumerate(zip(grads, ws, strict=True))]
-    moves = None
-    if conv is None:
+    flat, flat_gs, moves = ws, grads, None
+    if not usual:
+        gs = [_matching("grads", i, g, w.shape, "") for i, (g, w) in enumerate(zip(grads, ws, strict=True))]
+    if not usual and conv is None:
         flat = [w if w.ndim == 2 else w.reshape(len(w), -1) for w in ws]
         flat_gs = [g if g.ndim == 2 else g.reshape(len(g), -1) for g in gs]
         us = [_matching("us", i, u, w.shape[:1], "rows") for i, (u, w) in enumerate(zip(us, flat, strict=True))]
         vs = [_matching("vs", i, v, w.shape[1:], "columns") for i, (v, w) in enumerate(zip(vs, flat, strict=True))]
-    else:
-        flat, flat_gs = ws, gs
-        pairs = []
+    elif conv is not None:
+        flat_gs, pairs = gs, []
         for i, (w, u, v) in enumerate(zip(ws, us, vs, strict=True)):
             size, moves = from_mapping(kernel(w, f"weights[{i}]"), conv)
             after, before = (len(w), *output_size(w, size, moves)), (w.shape[1] * moves.groups, *size)
             pairs.append((_matching("us", i, u, after, ""), _matching("vs", i, v, before, "")))
         us, vs = ([pair[k] for pair in pairs] for k in (0, 1))
-    run = implementation("lipschitz", "spectral_normalize_backward", backend)
     made, inners = run(flat_gs, flat, us, vs, s, coeff, hard, extra, moves)
     if not np.isfinite(inners).all():  # a gradient may be infinite: who scales losses looks for that
         for i, w in enumerate(ws):
             checks.finite(f"weights[{i}]", w)
-    return _like(made, ws, grads)
+    return list(made) if usual else _like(made, ws, grads)
 
 
 def _matching(name: str, i: int, value: Any, shape: tuple[int, ...], what: str) -> checks.Array:

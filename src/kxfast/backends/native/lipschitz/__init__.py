@@ -22,6 +22,7 @@ from kxfast.backends.native.lipschitz.training import (
     spectral_normalize,
     spectral_normalize_backward,
     state_step,
+    usual_layers,
 )
 
 DTYPES = "fd"
@@ -43,5 +44,6 @@ __all__ = [
     "spectral_normalize",
     "spectral_normalize_backward",
     "state_step",
+    "usual_layers",
     "vjp",
 ]

@@ -22,6 +22,9 @@ def state_step(weights: list[Array], blocks: list[Array], tol: float, upper: str
     return native.state_step(whole, blocks, tol, UPPER[upper], number(key))
 
 
+usual_layers = native.usual_layers
+
+
 def spectral_normalize(
     weights: list[Array], us: Sequence[Array], vs: Sequence[Array], coeff: float, n_iter: int, hard: bool,
     scaled: bool, outs: Sequence[Array] | None,

@@ -17,6 +17,7 @@ from kxfast.backends.reference.lipschitz.power import (
     spectral_normalize,
     spectral_normalize_backward,
     state_step,
+    usual_layers,
 )
 from kxfast.backends.reference.lipschitz.products import expm_logdet, jacobian_product_lognorms
 from kxfast.backends.reference.lipschitz.recurrent import gru_jacobians, lstm_jacobians, rnn_jacobians
@@ -59,5 +60,6 @@ __all__ = [
     "squeeze",
     "state_step",
     "unsqueeze",
+    "usual_layers",
     "vjp",
 ]
