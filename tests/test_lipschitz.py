@@ -156,3 +156,9 @@ def test_7c_inverse_transpose_and_probe_variances():
 
 def test_7d_roulette_coefficients():
     assert reference.roulette_coefficients(3, 2, 0.5).tolist() == [1, 1, 1, 2, 4]
+
+
+def test_empty_kernels_have_no_singular_values():
+    for empty in np.zeros((0, 3, 3)), np.zeros((2, 0, 3)):
+        assert L.conv_singular_values(empty, (6,)).shape == (0,)
+        assert L.clip_conv_norm(empty, (6,), 1.0).shape == empty.shape

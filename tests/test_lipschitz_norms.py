@@ -203,9 +203,6 @@ def test_clipping(rng):
     values = L.conv_singular_values(whole, (5,))
     clipped = L.conv_singular_values(L.clip_conv_norm(whole, (5,), 2.0), (5,))
     np.testing.assert_allclose(clipped, np.minimum(values, 2.0), rtol=1e-7)
-    for empty in np.zeros((0, 3, 3)), np.zeros((2, 0, 3)):
-        assert L.conv_singular_values(empty, (6,)).shape == (0,)
-        assert L.clip_conv_norm(empty, (6,), 1.0).shape == empty.shape
 
 
 def test_products_of_jacobians(rng):
