@@ -142,6 +142,11 @@ CALLS = [
         ValueError,
         "kept.inputs[0] must have shape (2, 5, 4) as the forward call returned it; got (1, 5, 4)",
     ),
+    (
+        lambda: c.dgcnn(X, [c.GatedLayer(np.ones((3, 4, 12)), skip="none"), LAYER]),
+        ValueError,
+        "layers[1].weight must have shape (K, 6, 2*F) to match its input's 6 channels; got (3, 4, 8)",
+    ),
     (lambda: c.dgcnn(X, []), ValueError, "layers must hold at least one layer; got none"),
     (lambda: c.dgcnn(X, LAYER), TypeError, "layers must be a sequence of GatedLayer; got GatedLayer"),
     (lambda: c.dgcnn(X, [W]), TypeError, "layers[0] must be a GatedLayer; got ndarray"),

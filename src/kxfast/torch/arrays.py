@@ -120,10 +120,13 @@ def autocast(first: Tensor, *others: Tensor | None) -> tuple[Tensor | None, ...]
 
 def plain(*tensors: Tensor | None) -> bool:
     """Whether tensors are torch's own, of the CPU and of one type of at least 4 bytes, and nothing traces them."""
-    kind = next(x.dtype for x in tensors if x is not None)
+    present = [x for x in tensors if x is not None]
+    if not all(type(x) in _PLAIN for x in present):
+        return False
+    kind = present[0].dtype
     return (
         kind in (torch.float32, torch.float64)
-        and all(x is None or (type(x) in _PLAIN and x.dtype is kind and x.device.type == "cpu") for x in tensors)
+        and all(x.dtype is kind and x.device.type == "cpu" for x in present)
         and not torch.compiler.is_compiling()
         and not transforms_active()
         and not torch.is_autocast_enabled("cpu")
