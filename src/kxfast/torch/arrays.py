@@ -126,7 +126,7 @@ def plain(*tensors: Tensor | None) -> bool:
     kind = present[0].dtype
     return (
         kind in (torch.float32, torch.float64)
-        and all(x.dtype is kind and x.device.type == "cpu" for x in present)
+        and all(x.dtype is kind and x.is_cpu and not on_gpu(x) for x in present)
         and not torch.compiler.is_compiling()
         and not transforms_active()
         and not torch.is_autocast_enabled("cpu")

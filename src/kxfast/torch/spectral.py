@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kxfast import lipschitz
-from kxfast.torch.arrays import ANY_SIGNATURE, found, given, needs_gradient, tensor, transforms_active
+from kxfast.torch.arrays import ANY_SIGNATURE, found, given, needs_gradient, on_gpu, tensor, transforms_active
 
 _F4 = np.dtype(np.float32)
 _NO_GRADIENT = "factors alone have no gradient; use mode 'soft' or 'hard' to differentiate"
@@ -136,7 +136,11 @@ def _arrays(name: str, xs: Sequence[Tensor]) -> list[Any]:
     """Return the memory of tensors, most often many small ones; `detach` costs as much as `numpy`."""
     if torch.is_grad_enabled():
         xs = [x.detach() for x in xs]
-    return [x.numpy() if x.dtype is torch.float32 and x.is_cpu else given(f"{name}[{i}]", x) for i, x in enumerate(xs)]
+    host = not (xs and on_gpu(xs[0]))
+    return [
+        x.numpy() if host and x.dtype is torch.float32 and x.is_cpu else given(f"{name}[{i}]", x)
+        for i, x in enumerate(xs)
+    ]
 
 
 class _Eager(torch.autograd.Function):
