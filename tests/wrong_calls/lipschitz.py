@@ -11,7 +11,7 @@ K1, K2 = np.ones((2, 3, 3)), np.ones((2, 3, 3, 3))
 LIN, X = L.Linear(np.eye(4) / 2), np.ones((2, 4))
 power, norm, conv, operator = L.power_iteration, L.spectral_norm, L.conv_spectral_norm, L.operator_spectral_norm
 same = lambda x: x
-F4 = np.ones((2, 2), np.float32)
+F4, LONG = np.ones((2, 2), np.float32), np.ones(3, np.float32)
 frozen = np.ones(3)
 frozen.flags.writeable = False
 
@@ -75,6 +75,10 @@ CALLS = [
      "grads[0] must have shape (3, 4) to match weights[0]; got (4, 3)"),
     (lambda: L.spectral_normalize_backward([W], [W], [U], [U], [1.0]), ValueError,
      "vs[0] must have shape (4,) to match weights[0]'s 4 columns; got (3,)"),
+    (lambda: L.spectral_normalize([F4], [LONG], [F4[0]]), ValueError,
+     "us[0] must have shape (2,) to match weights[0]'s 2 rows; got (3,)"),
+    (lambda: L.spectral_normalize([F4], [F4[0]], [LONG]), ValueError,
+     "vs[0] must have shape (2,) to match weights[0]'s 2 columns; got (3,)"),
     (lambda: L.spectral_normalize_backward([F4], [F4], [F4[0]], [F4[0]], [1.0], conv={"input_shape": (5,)}), ValueError,
      "weights[0] must have 3 or 4 dimensions; got shape (2, 2)"),
     (lambda: L.spectral_normalize_backward([K1], [K1], [U], [V], [1.0], conv={"input_shape": (5,)}), ValueError,
