@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ _FLOATS = frozenset("fd")
 _CPU_DEVICES = frozenset({1, 3})  # DLPack: host memory, pinned host memory
 
 
+@cache
 def half_types() -> tuple[np.dtype[Any], ...]:
     """Return float16, and bfloat16 where ml_dtypes is installed."""
     try:
@@ -81,7 +83,8 @@ def floating(name: str, value: Any, *, ndim: int | tuple[int, ...] | None = None
     """Return a canonical array of float32 or float64 (float16, bfloat16 too if `half`); integers become float64."""
     if type(value) is _ndarray:
         kind = value.dtype
-        if (kind is _F4 or kind is _F8) and value.ndim == ndim and value.flags.carray:
+        usual = kind is _F4 or kind is _F8 or (half and kind.itemsize == 2 and kind in half_types())
+        if usual and kind.isnative and value.ndim == ndim and value.flags.carray:
             return value  # the usual case, in a tenth of a microsecond
     x = to_array(name, value)
     if x.dtype.char not in _FLOATS or not x.dtype.isnative:
@@ -101,7 +104,7 @@ def _to_float(name: str, x: Array, half: bool) -> Array:
         return x.astype(np.float64)
     if kind in half_types():
         if half:
-            return x.astype(kind)
+            return x if x.dtype.isnative else x.astype(kind)
         raise TypeError(f"{name} must be float32 or float64; got {kind}")
     accepted = "float32, float64, float16 or bfloat16" if half else "float32 or float64"
     raise TypeError(f"{name} must be {accepted}; got {x.dtype}")
