@@ -140,8 +140,7 @@ class HalfBackward {
   // zeros.
   Buffer<Bfloat16> paired(const Rows& rows, const Bfloat16* const* table, int64_t taps, int64_t channels,
                           int64_t height) const {
-    const auto kernel =
-        KXFAST_PICK_HALF(void (*)(const Bfloat16*, const Bfloat16*, int64_t, Bfloat16*), interleave);
+    const auto kernel = interleaving<Bfloat16>();
     const int64_t pieces = (channels + height - 1) / height, pairs = (rows.count + 1) / 2;
     constexpr int64_t kEach = 64;
     const int64_t stretches = (pairs + kEach - 1) / kEach;

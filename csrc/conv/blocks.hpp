@@ -86,11 +86,16 @@ struct Source {
   }
 };
 
+// Whether products are made in tiles of AMX.
+template <class T>
+bool in_tiles() {
+  const HalfProducts products = sizeof(T) == 2 ? half_products() : HalfProducts::none;
+  return products == HalfProducts::tiles || products == HalfProducts::emulated;
+}
 // Rows of a register tile, or of two tiles of AMX.
 template <class T>
 int64_t tile_rows() {
-  const HalfProducts products = sizeof(T) == 2 ? half_products() : HalfProducts::none;
-  return products == HalfProducts::tiles || products == HalfProducts::emulated ? 32 : 6;
+  return in_tiles<T>() ? 32 : 6;
 }
 
 // Blocks of rows, and groups of panels where there are few rows. No result depends on the split.

@@ -29,7 +29,7 @@ LinearKernel<T> product_kernel() {
 }
 template <>
 inline Tiling tiling<Bfloat16>() {
-  return {16, 2};
+  return {16, in_tiles<Bfloat16>() ? 1 : 2};
 }
 template <>
 inline GatedKernel<Bfloat16> forward_kernel() {
@@ -214,10 +214,12 @@ void gated_pass(GatedKernel<T> kernel, const Rows& rows, const Layer<T>& layer, 
       2.0 * static_cast<double>(rows.count * layer.taps * layer.in) * static_cast<double>(layer.out);
   over_blocks(rows, source, layer.in, panels.count(), work,
               [&](const Products<T>& in, int64_t row, int64_t begin, int64_t end) {
-                for (int64_t p = begin; p < end; ++p) {
+                const int64_t each = in_tiles<T>() ? end - begin : 1;
+                for (int64_t p = begin; p < end; p += each) {
                   GatedBlock<T> block = common;
                   aim(block, rows.number(row), row, panels.first(p));
                   weight.point(p, block);
+                  block.width = panels.first(p + each - 1) + panels.width(p + each - 1) - panels.first(p);
                   point_bias(layer, panels.first(p), block);
                   block.in = in;
                   kernel(block);

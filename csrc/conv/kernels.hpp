@@ -35,6 +35,7 @@ struct GatedBlock {
   Products<T> in;
   const T *candidate, *gate;  // weights: `step` elements from kTogether channels in to the next
   int64_t step;
+  int64_t panel;  // from one panel to the next: kernels of tiles take several of 16 channels at once
   const Wide<T>*candidate_bias, *gate_bias;  // or null
   int64_t width;                             // channels of the panel
   int64_t channels;                          // of all panels: the stride of scale, y and dy

@@ -8,6 +8,18 @@
 
 namespace kxfast::conv {
 
+// What brings two rows of elements that are multiplied together side by side; or copies one.
+template <class T>
+using Interleave = void (*)(const T*, const T*, int64_t, T*);
+template <class T>
+Interleave<T> interleaving() {
+  return [](const T* a, const T*, int64_t count, T* to) { std::copy(a, a + count, to); };
+}
+template <>
+inline Interleave<Bfloat16> interleaving() {
+  return KXFAST_PICK_HALF(Interleave<Bfloat16>, interleave);
+}
+
 // Panels of candidates and gates, side by side; kTogether channels in of a column stand together. For few
 // rows full panels are read where they are, if each channel stands alone.
 template <class T>
@@ -33,6 +45,7 @@ class GatedWeight {
   void point(int64_t p, GatedBlock<T>& block) const {
     const int64_t first = panels.first(p);
     block.width = panels.width(p);
+    block.panel = 2 * depth_ * panels.size;
     if (p >= in_place_) {
       block.candidate = packed_.data() + 2 * depth_ * (first - panels.first(in_place_));
       block.gate = block.candidate + kTogether<T> * panels.padded(p);
@@ -54,6 +67,7 @@ class GatedWeight {
     const int64_t end = std::min(begin + kPiece, depth_);
     T* to = packed_.data() + 2 * (depth_ * (first - panels.first(in_place_)) + begin * padded);
     constexpr int64_t kEach = kTogether<T>;
+    const auto interleave = interleaving<T>();
     for (int64_t k = begin; k < end; k += kEach)
       for (const T* column : {candidates_, gates_}) {
         const T* from = column + k * stride_ + first;
@@ -62,17 +76,6 @@ class GatedWeight {
         std::fill(to, to + kEach * (padded - width), T{0});
         to += kEach * (padded - width);
       }
-  }
-
-  static void interleave(const T* a, const T* b, int64_t count, T* to) {
-    if constexpr (kTogether<T> == 1) {
-      std::copy(a, a + count, to);
-    } else {
-      for (int64_t n = 0; n < count; ++n) {
-        const uint32_t pair = a[n].bits | uint32_t{b[n].bits} << 16;
-        std::memcpy(to + 2 * n, &pair, 4);
-      }
-    }
   }
 
   const T *candidates_, *gates_;  // the weight's own columns

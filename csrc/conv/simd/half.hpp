@@ -9,10 +9,9 @@ namespace {
 constexpr int64_t kHalfLanes = 16;  // of one register or tile of a panel, whatever the width of vectors
 
 KXFAST_INLINE void interleave_run(const Bfloat16* a, const Bfloat16* b, int64_t count, Bfloat16* to) {
-  for (int64_t n = 0; n < count; ++n) {
-    const uint32_t pair = a[n].bits | uint32_t{b[n].bits} << 16;
-    std::memcpy(to + 2 * n, &pair, 4);
-  }
+  int64_t n = 0;
+  for (; n + kHalfLanes <= count; n += kHalfLanes) interleave_16(a + n, b + n, to + 2 * n);
+  for (; n < count; ++n) to[2 * n] = a[n], to[2 * n + 1] = b[n];
 }
 
 // dz of two rows at a time, by rows for products with transposed weights and by pairs of rows for sums of

@@ -17,25 +17,41 @@ namespace {
 constexpr int64_t kTileRows = matrix::kRows, kDepth = 32;  // rows of a tile, channels of one of its rows
 constexpr matrix::Shapes kShapes = matrix::whole_tiles();
 
-// Two tiles of rows by two of columns.
+// Two tiles of rows by two of columns, by rows.
 struct Sums {
-  alignas(64) float at[2][2][kTileRows][kHalfLanes];  // by rows, columns
+  alignas(64) float at[2 * kTileRows][2][kHalfLanes];
 };
 
 // A tile of rows: where they are if they are equally far apart, or a copy.
-struct RowsTile {
-  alignas(64) Bfloat16 copy[kTileRows][kDepth];
-
-  template <int TILE>
-  void load(matrix::Tiles& tiles, const Bfloat16* const* rows, int64_t count, int64_t k, int64_t channels) {
-    const int64_t apart = count > 1 ? rows[1] - rows[0] : 0, used = channels < kDepth ? channels : kDepth;
-    bool even = count == kTileRows && used == kDepth;
-    for (int64_t i = 2; even && i < count; ++i) even = rows[i] - rows[i - 1] == apart;
-    if (even) return tiles.load<TILE>(rows[0] + k, apart * 2);
-    std::memset(copy, 0, sizeof copy);
-    for (int64_t i = 0; i < count; ++i) std::memcpy(copy[i], rows[i] + k, static_cast<size_t>(2 * used));
-    tiles.load<TILE>(copy, sizeof copy[0]);
+class RowsTile {
+ public:
+  void point(const Bfloat16* const* rows, int64_t count) {
+    rows_ = rows, count_ = count < kTileRows ? count : kTileRows, even_ = false;
+    if (count_ < kTileRows) return;
+    const uintptr_t apart = address(1) - address(0);
+    uintptr_t strange = 0;
+    for (int64_t i = 2; i < kTileRows; ++i) strange |= address(i) - address(i - 1) - apart;
+    even_ = strange == 0, apart_ = static_cast<int64_t>(apart);
   }
+  template <int TILE>
+  void load(matrix::Tiles& tiles, int64_t k, int64_t channels) {
+    if (even_ && channels >= kDepth) return tiles.load<TILE>(rows_[0] + k, apart_);
+    if (count_ < kTileRows || channels < kDepth) std::memset(copy_, 0, sizeof copy_);
+    if (channels >= kDepth)
+      for (int64_t i = 0; i < count_; ++i) std::memcpy(copy_[i], rows_[i] + k, sizeof copy_[i]);
+    else
+      for (int64_t i = 0; i < count_; ++i)
+        std::memcpy(copy_[i], rows_[i] + k, static_cast<size_t>(2 * channels));
+    tiles.load<TILE>(copy_, sizeof copy_[0]);
+  }
+
+ private:
+  uintptr_t address(int64_t i) const { return reinterpret_cast<uintptr_t>(rows_[i]); }
+
+  alignas(64) Bfloat16 copy_[kTileRows][kDepth];
+  const Bfloat16* const* rows_;
+  int64_t count_, apart_;  // bytes
+  bool even_;
 };
 
 // 16 pairs of channels of weights, `step` elements apart, by 16 columns.
@@ -47,83 +63,168 @@ void load_weights(matrix::Tiles& tiles, const Bfloat16* from, int64_t step, int6
   tiles.load<TILE>(copy, sizeof copy[0]);
 }
 
-// Rows `row` to row + 32 of a block by the columns at `low` and those at `high`.
-void multiply(matrix::Tiles& tiles, const Products<Bfloat16>& in, int64_t row, const Bfloat16* low,
-              const Bfloat16* high, int64_t step, Sums& sums) {
-  const int64_t left = in.count - row, first = left < kTileRows ? left : kTileRows;
-  const int64_t second = left - first < kTileRows ? left - first : kTileRows;
+// Rows `row` to row + 32 of a block by the columns at `low` and those at `high`; between() after every four
+// products.
+template <class Between>
+KXFAST_INLINE void multiply(matrix::Tiles& tiles, const Products<Bfloat16>& in, int64_t row,
+                            const Bfloat16* low, const Bfloat16* high, int64_t step, Sums& sums,
+                            Between&& between) {
   RowsTile upper, lower;
+  const int64_t left = in.count - row;
   tiles.zero<0>(), tiles.zero<1>(), tiles.zero<2>(), tiles.zero<3>();
   for (int64_t tap = 0; tap < in.taps; ++tap) {
     const Bfloat16* const* rows = in.rows + tap * in.stride + row;
+    upper.point(rows, left);
+    if (left > kTileRows) lower.point(rows + kTileRows, left - kTileRows);
     for (int64_t k = 0; k < in.channels; k += kDepth) {
       const int64_t channels = in.channels - k, place = (tap * in.channels + k) / 2 * step;
       load_weights<6>(tiles, low + place, step, channels);
       load_weights<7>(tiles, high + place, step, channels);
-      upper.load<4>(tiles, rows, first, k, channels);
+      upper.load<4>(tiles, k, channels);
       tiles.multiply<0, 4, 6>();
       tiles.multiply<1, 4, 7>();
-      if (second <= 0) continue;
-      lower.load<5>(tiles, rows + first, second, k, channels);
-      tiles.multiply<2, 5, 6>();
-      tiles.multiply<3, 5, 7>();
+      if (left > kTileRows) {
+        lower.load<5>(tiles, k, channels);
+        tiles.multiply<2, 5, 6>();
+        tiles.multiply<3, 5, 7>();
+      }
+      between();
     }
   }
-  tiles.store<0>(sums.at[0][0], 4 * kHalfLanes);
-  tiles.store<1>(sums.at[0][1], 4 * kHalfLanes);
-  tiles.store<2>(sums.at[1][0], 4 * kHalfLanes);
-  tiles.store<3>(sums.at[1][1], 4 * kHalfLanes);
+  tiles.store<0>(sums.at[0][0], sizeof sums.at[0]);
+  tiles.store<1>(sums.at[0][1], sizeof sums.at[0]);
+  tiles.store<2>(sums.at[kTileRows][0], sizeof sums.at[0]);
+  tiles.store<3>(sums.at[kTileRows][1], sizeof sums.at[0]);
 }
 
-// end(row, offset in the tiles, rows of sums) for all registers of 16 columns, of which `width` are used.
-template <class End>
-void finish_tiles(const Sums& sums, int64_t count, int64_t row, int64_t width, End&& end) {
-  constexpr int kLanes = Lanes<float>::kWidth;
-  for (int64_t i = 0; i < 2 * kTileRows && row + i < count; ++i)
-    for (int64_t at = 0; at < kHalfLanes && at < width; at += kLanes) {
-      const int64_t here = width - at < kLanes ? width - at : kLanes;
-      const float (&tile)[2][kTileRows][kHalfLanes] = sums.at[i / kTileRows];
-      end(row + i, at, here, load(tile[0][i % kTileRows] + at), load(tile[1][i % kTileRows] + at));
+// Multiplies 32 rows and two tiles of columns at a time, `panels` times as many columns, and finishes those
+// before meanwhile: low(p), high(p) are weights of a panel, end(panel, row, rows, sums) finishes some rows.
+template <class Low, class High, class End>
+void overlap(const Products<Bfloat16>& in, int64_t panels, int64_t step, Low&& low, High&& high, End&& end) {
+  const int64_t steps = in.taps * ((in.channels + kDepth - 1) / kDepth);
+  const int64_t each = (2 * kTileRows + steps - 1) / steps;
+  matrix::Tiles tiles;
+  tiles.configure(kShapes);
+  Sums sums[2];
+  const Sums* done = sums;
+  int64_t panel = 0, row = 0, next = 0, last = 0;  // to be finished: rows next to last from `row` on
+  const auto finish = [&](int64_t count) {
+    const int64_t many = count < last - next ? count : last - next;
+    if (many > 0) end(panel, row + next, many, done->at + next);
+    next += many;
+  };
+  int turn = 0;
+  for (int64_t p = 0; p < panels; ++p)
+    for (int64_t r = 0; r < in.count; r += 2 * kTileRows, turn ^= 1) {
+      multiply(tiles, in, r, low(p), high(p), step, sums[turn], [&] { finish(each); });
+      finish(last);
+      done = sums + turn, panel = p, row = r, next = 0;
+      last = in.count - r < 2 * kTileRows ? in.count - r : 2 * kTileRows;
     }
+  tiles.release();
+  finish(last);
+}
+
+// end(offset, count) for the registers of 16 columns, of which `width` are used.
+template <class End>
+KXFAST_INLINE void by_registers(int64_t width, End&& end) {
+  constexpr int kLanes = Lanes<float>::kWidth;
+  for (int64_t at = 0; at < kHalfLanes && at < width; at += kLanes)
+    end(at, width - at < kLanes ? width - at : kLanes);
+}
+
+// How far a gate opens, to 4e-6, which is enough for what is rounded to bfloat16; NaN stays.
+KXFAST_INLINE Vector<float> opened(Vector<float> g) {
+  Vector<float> t = g * all(-1.44269504f);
+  t = t < -125.0f ? all(-125.0f) : t;
+  t = t > 125.0f ? all(125.0f) : t;
+  const Vector<float> shifted = t + all(0x1.8p23f + 127), r = t - (shifted - all(0x1.8p23f + 127));
+  Vector<float> p = fma(all(9.5701019677e-3f), r, all(5.5917860762e-2f));
+  p = fma(p, r, all(2.4024744830e-1f));
+  p = fma(p, r, all(6.9312181468e-1f));
+  p = fma(p, r, all(9.9999926144e-1f));
+  const Vector<float> power = Vector<float>(Vector<int32_t>(shifted) << 23);
+  return reciprocal(fma(p, power, all(1.0f)));
+}
+
+// Finishes rows of 16 channels whose gates are not scaled.
+template <Skip SKIP, bool KEPT>
+KXFAST_INLINE void finish_whole(const GatedBlock<Bfloat16>& block, int64_t column, int64_t row, int64_t count,
+                                const float (*sums)[2][kHalfLanes]) {
+  constexpr int kLanes = Lanes<float>::kWidth;
+  const int64_t* number = block.number + row;
+  const Bfloat16* const* skipped = block.skipped + row;
+  const int64_t channels = block.channels, offset = block.skipped_offset + column;
+  Bfloat16* y = block.y + column;
+  float* kept = KEPT ? block.kept + column : nullptr;
+  const Vector<float> sign = all(block.sign);
+  for (int64_t at = 0; at < kHalfLanes; at += kLanes) {
+    Vector<float> candidate_bias{}, gate_bias{};
+    if (block.candidate_bias) {
+      candidate_bias = load(block.candidate_bias + column + at);
+      gate_bias = load(block.gate_bias + column + at);
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t place = number[i] * channels + at;
+      const Vector<float> c = load(sums[i][0] + at) + candidate_bias;
+      const Vector<float> opens = opened((load(sums[i][1] + at) + gate_bias) * sign);
+      if constexpr (KEPT) {
+        store(kept + place + number[i] * channels, c);
+        store(kept + place + number[i] * channels + channels, opens);
+      }
+      Vector<float> result = c * opens;
+      if constexpr (SKIP == Skip::gated)
+        result = fma(load(skipped[i] + offset + at, kLanes), all(1.0f) - opens, result);
+      if constexpr (SKIP == Skip::add) result += load(skipped[i] + offset + at, kLanes);
+      store(y + place, result, kLanes);
+    }
+  }
+}
+
+void finish_rows(const GatedBlock<Bfloat16>& block, int64_t column, int64_t row, int64_t count,
+                 const float (*sums)[2][kHalfLanes]) {
+  if (!block.scale && block.y && block.width - column >= kHalfLanes) {
+    const bool kept = block.kept != nullptr;
+    if (block.skip == Skip::gated)
+      return kept ? finish_whole<Skip::gated, true>(block, column, row, count, sums)
+                  : finish_whole<Skip::gated, false>(block, column, row, count, sums);
+    if (block.skip == Skip::add)
+      return kept ? finish_whole<Skip::add, true>(block, column, row, count, sums)
+                  : finish_whole<Skip::add, false>(block, column, row, count, sums);
+    return kept ? finish_whole<Skip::none, true>(block, column, row, count, sums)
+                : finish_whole<Skip::none, false>(block, column, row, count, sums);
+  }
+  for (int64_t i = 0; i < count; ++i)
+    by_registers(block.width - column, [&](int64_t at, int64_t lanes) {
+      const Vector<float> c = load(sums[i][0] + at), g = load(sums[i][1] + at);
+      Forward::finish(block, open(block, c, g, row + i, column + at, lanes), row + i, column + at, lanes, 0);
+    });
 }
 
 }  // namespace
 
 void gated_forward(const GatedBlock<Bfloat16>& block) {
-  matrix::Tiles tiles;
-  tiles.configure(kShapes);
-  Sums sums;
-  for (int64_t row = 0; row < block.in.count; row += 2 * kTileRows)
-    for (int64_t column = 0; column < block.width; column += kHalfLanes) {
-      multiply(tiles, block.in, row, block.candidate + 2 * column, block.gate + 2 * column, block.step, sums);
-      finish_tiles(sums, block.in.count, row, block.width - column,
-                   [&](int64_t i, int64_t at, int64_t count, Vector<float> c, Vector<float> g) {
-                     at += column;
-                     Forward::finish(block, open(block, c, g, i, at, count), i, at, count, 0);
-                   });
-    }
-  tiles.release();
+  const int64_t panels = (block.width + kHalfLanes - 1) / kHalfLanes;
+  overlap(
+      block.in, panels, block.step, [&](int64_t p) { return block.candidate + p * block.panel; },
+      [&](int64_t p) { return block.gate + p * block.panel; },
+      [&](int64_t p, int64_t row, int64_t count, const float (*sums)[2][kHalfLanes]) {
+        finish_rows(block, p * kHalfLanes, row, count, sums);
+      });
 }
 
 void linear(const LinearBlock<Bfloat16>& block) {
-  matrix::Tiles tiles;
-  tiles.configure(kShapes);
-  Sums sums;
-  const int64_t padded = block.width <= 2 * kHalfLanes ? 2 * kHalfLanes : 4 * kHalfLanes;
-  for (int64_t row = 0; row < block.in.count; row += 2 * kTileRows)
-    for (int64_t column = 0; column < block.width; column += 2 * kHalfLanes) {
-      const Bfloat16* weight = block.weight + 2 * column;
-      multiply(tiles, block.in, row, weight, weight + 2 * kHalfLanes, 2 * padded, sums);
-      finish_tiles(sums, block.in.count, row, block.width - column,
-                   [&](int64_t i, int64_t at, int64_t count, Vector<float> low, Vector<float> high) {
-                     finish(block, low, i, column + at, count);
-                     const int64_t next = column + kHalfLanes + at, left = block.width - next;
-                     if (left > 0)
-                       finish(block, high, i, next,
-                              left < Lanes<float>::kWidth ? left : Lanes<float>::kWidth);
-                   });
-    }
-  tiles.release();
+  const bool narrow = block.width <= kHalfLanes;
+  overlap(
+      block.in, 1, (narrow ? 2 : 4) * kHalfLanes, [&](int64_t) { return block.weight; },
+      [&](int64_t) { return block.weight + (narrow ? 0 : 2 * kHalfLanes); },
+      [&](int64_t, int64_t row, int64_t count, const float (*sums)[2][kHalfLanes]) {
+        for (int64_t i = 0; i < count; ++i)
+          for (int64_t half = 0; half < 2; ++half)
+            by_registers(block.width - half * kHalfLanes, [&](int64_t at, int64_t lanes) {
+              finish(block, load(sums[i][half] + at), row + i, half * kHalfLanes + at, lanes);
+            });
+      });
 }
 
 }  // namespace kxfast::conv::KXFAST_ISA

@@ -125,6 +125,16 @@ KXFAST_INLINE void store(Bfloat16* to, Vector<float> v, int64_t count) {
   const __m256i half = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v));
   _mm256_mask_storeu_epi16(to, static_cast<__mmask16>((1u << count) - 1), half);
 }
+// 16 numbers of two rows side by side.
+KXFAST_INLINE void store_pairs(__m256i a, __m256i b, Bfloat16* to) {
+  const __m512i wide = _mm512_maskz_cvtepu16_epi32(0xFFFF, a);
+  const __m512i shifted = _mm512_maskz_slli_epi32(0xFFFF, _mm512_maskz_cvtepu16_epi32(0xFFFF, b), 16);
+  _mm512_storeu_si512(to, _mm512_or_si512(wide, shifted));
+}
+KXFAST_INLINE void interleave_16(const Bfloat16* a, const Bfloat16* b, Bfloat16* to) {
+  store_pairs(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(a)),
+              _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b)), to);
+}
 // A register of numbers of two rows, and both side by side.
 KXFAST_INLINE void store_rows(Bfloat16* first, Bfloat16* second, Bfloat16* pairs, Vector<float> a,
                               Vector<float> b) {
@@ -132,9 +142,7 @@ KXFAST_INLINE void store_rows(Bfloat16* first, Bfloat16* second, Bfloat16* pairs
   const __m256i high = reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(b));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(first), low);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(second), high);
-  const __m512i wide = _mm512_maskz_cvtepu16_epi32(0xFFFF, low);
-  const __m512i shifted = _mm512_maskz_slli_epi32(0xFFFF, _mm512_maskz_cvtepu16_epi32(0xFFFF, high), 16);
-  _mm512_storeu_si512(pairs, _mm512_or_si512(wide, shifted));
+  store_pairs(low, high, pairs);
 }
 #else
 // A product in two steps, of the numbers that stand first in their pairs and of those that stand second.
@@ -177,6 +185,9 @@ KXFAST_INLINE void store(Bfloat16* to, Vector<float> v, int64_t count) {  // to 
     bits += lanes[i] == lanes[i] ? 0x7FFF + (bits >> 16 & 1) : 0;
     to[i].bits = static_cast<uint16_t>(bits >> 16 | (lanes[i] == lanes[i] ? 0 : 0x40));
   }
+}
+KXFAST_INLINE void interleave_16(const Bfloat16* a, const Bfloat16* b, Bfloat16* to) {
+  for (int i = 0; i < 16; ++i) to[2 * i] = a[i], to[2 * i + 1] = b[i];
 }
 KXFAST_INLINE void store_rows(Bfloat16* first, Bfloat16* second, Bfloat16* pairs, Vector<float> a,
                               Vector<float> b) {
