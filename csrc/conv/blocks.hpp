@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
 
 #include "conv/kernels.hpp"
 #include "core/threads.hpp"
@@ -92,10 +94,76 @@ bool in_tiles() {
   const HalfProducts products = sizeof(T) == 2 ? half_products() : HalfProducts::none;
   return products == HalfProducts::tiles || products == HalfProducts::emulated;
 }
-// Rows of a register tile, or of two tiles of AMX.
+// What the taps of a block read, copied to rows of whole cache lines, once for each run of neighbours: tiles
+// are loaded at half the rate from rows that straddle lines, as those of most arrays of NumPy do.
 template <class T>
-int64_t tile_rows() {
-  return in_tiles<T>() ? 32 : 6;
+class Staged {
+ public:
+  static bool pays(const Source<T>& source, int64_t panels) {
+    constexpr int64_t kFew = 4;
+    const auto place = reinterpret_cast<uintptr_t>(source.base);
+    return in_tiles<T>() && panels >= kFew && (place % 64 || source.stride * sizeof(T) % 64);
+  }
+
+  Staged(const Rows& rows, int64_t begin, const Source<T>& source, const Products<T>& in)
+      : apart_((in.channels + kLine - 1) / kLine * kLine),
+        bytes_(static_cast<size_t>(in.channels) * sizeof(T)),
+        copies_(static_cast<size_t>(in.count * in.taps * apart_)),
+        table_(static_cast<size_t>(in.count * in.taps)),
+        made_(in) {
+    made_.rows = table_.data();
+    const int64_t *number = rows.number(begin), *position = rows.position(begin);
+    T* to = copies_.data();
+    for (int64_t i = 0, n = 1; i < in.count; i += n, n = 1) {
+      while (i + n < in.count && number[i + n] == number[i] + n && position[i + n] == position[i] + n) ++n;
+      const int64_t reach = (in.taps - 1) * std::abs(source.step);
+      to = n + reach < n * in.taps ? run(rows, begin + i, n, i, source, reach, to) : each(in, i, n, to);
+    }
+  }
+  const Products<T>& products() const { return made_; }
+
+ private:
+  static constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
+
+  // n rows that follow one another, with what is around them.
+  T* run(const Rows& rows, int64_t row, int64_t n, int64_t i, const Source<T>& source, int64_t reach, T* to) {
+    const int64_t low = (source.step < 0 ? (source.taps - 1) * source.step : 0) - source.left;
+    const int64_t number = *rows.number(row) + low, position = *rows.position(row) + low;
+    for (int64_t r = 0; r < n + reach; ++r) {
+      const bool inside = static_cast<uint64_t>(position + r) < static_cast<uint64_t>(rows.length);
+      const bool there = inside && (!source.mask || source.mask[number + r]);
+      std::memcpy(to + r * apart_, there ? source.base + (number + r) * source.stride : source.zero, bytes_);
+    }
+    for (int64_t a = 0; a < source.taps; ++a)
+      for (int64_t k = 0; k < n; ++k) at(a, i + k) = to + (k + a * source.step - source.left - low) * apart_;
+    return to + (n + reach) * apart_;
+  }
+  // n rows, for each tap of their own.
+  T* each(const Products<T>& in, int64_t i, int64_t n, T* to) {
+    for (int64_t a = 0; a < in.taps; ++a)
+      for (int64_t k = i; k < i + n; ++k, to += apart_) {
+        std::memcpy(to, in.rows[a * in.stride + k], bytes_);
+        at(a, k) = to;
+      }
+    return to;
+  }
+  const T*& at(int64_t tap, int64_t i) { return table_[static_cast<size_t>(tap * made_.stride + i)]; }
+
+  const int64_t apart_;
+  const size_t bytes_;
+  Buffer<T> copies_;
+  Buffer<const T*> table_;
+  Products<T> made_;
+};
+
+// Rows of a register tile, or of two tiles of AMX; and of a block where there are few, and at most: tiles are
+// so fast that a panel of weights, if it comes from the L3 cache, wants more rows.
+struct RowSizes {
+  int64_t tile, few, many;
+};
+template <class T>
+RowSizes row_sizes() {
+  return in_tiles<T>() ? RowSizes{32, 128, 512} : RowSizes{6, 126, 126};
 }
 
 // Blocks of rows, and groups of panels where there are few rows. No result depends on the split.
@@ -103,10 +171,11 @@ struct Split {
   int64_t rows, blocks, groups;
   int threads;
 
-  Split(int64_t count, int64_t panels, double work, int64_t tile) {
-    const int64_t most = 128 / tile * tile;
+  Split(int64_t count, int64_t panels, double work, RowSizes size) {
     constexpr double kLone = 2e6;  // multiply-adds that are over before a thread has woken
     threads = work < kLone ? 1 : num_threads();
+    const int64_t tile = size.tile, share = count / (4 * threads) / tile * tile;
+    const int64_t most = std::min(size.many, std::max(size.few, share));
     blocks = (count + most - 1) / most;
     groups = 1;
     if (threads > 1) {
@@ -126,7 +195,7 @@ template <class T, class Body>
 void over_blocks(const Rows& rows, const Source<T>& source, int64_t channels, int64_t panels, double work,
                  Body&& body) {
   if (rows.count == 0) return;
-  const Split split(rows.count, panels, work, tile_rows<T>());
+  const Split split(rows.count, panels, work, row_sizes<T>());
   Buffer<const T*> table(static_cast<size_t>(rows.count * source.taps));
   const auto block = [&](int64_t b, bool fill) {
     const int64_t begin = b * split.rows, count = std::min(split.rows, rows.count - begin);
@@ -137,9 +206,12 @@ void over_blocks(const Rows& rows, const Source<T>& source, int64_t channels, in
   if (split.groups > 1)
     for (int64_t b = 0; b < split.blocks; ++b) block(b, true);
   const auto task = [&](int64_t i) {
-    const int64_t b = i / split.groups, group = i % split.groups;
-    body(block(b, split.groups == 1), b * split.rows, group * panels / split.groups,
-         (group + 1) * panels / split.groups);
+    const int64_t b = i / split.groups, group = i % split.groups, row = b * split.rows;
+    const int64_t first = group * panels / split.groups, last = (group + 1) * panels / split.groups;
+    const Products<T> in = block(b, split.groups == 1);
+    if (!Staged<T>::pays(source, last - first)) return body(in, row, first, last);
+    const Staged<T> staged(rows, row, source, in);
+    body(staged.products(), row, first, last);
   };
   parallel_for(split.blocks * split.groups, task, split.threads);
 }
