@@ -9,12 +9,12 @@
 // and rounded once.
 #include <optional>
 
+#include "conv/outer_pairs.hpp"
+#include "conv/outer_tiles.hpp"
 #include "conv/packed.hpp"
 
 namespace kxfast::conv {
 namespace {
-
-constexpr int64_t kSumPairs = 64, kHeight = 48, kWidest = 64;
 
 class HalfBackward {
  public:
@@ -24,7 +24,7 @@ class HalfBackward {
         zero_(zeros<Bfloat16>(std::max(layer.in, layer.out))),
         panels_(Panels::gated(tiling<Bfloat16>(), layer.out)),
         dz_(rows, 2 * panels_.padded_total()),
-        pairs_((rows + 1) / 2, 2 * dz_.columns),
+        pairs_((rows + 31) / 32 * 16, 2 * dz_.columns),
         packed_(kept_weights(layer)) {
     if (!packed_) {
       made_back_.emplace(layer.weight, transposed_rows(layer, panels_), 2 * layer.out, layer.in,
@@ -90,77 +90,29 @@ class HalfBackward {
     const Source<Bfloat16> source = convolved(layer_, input, zero_.data());
     Buffer<const Bfloat16*> table(static_cast<size_t>(rows.count * layer_.taps));
     source.point(rows, 0, rows.count, table.data());
-    const int64_t usual = (layer_.in + kHeight - 1) / kHeight * layer_.taps * panels_.count();
-    const int64_t height = usual < 8 * num_threads() ? kHeight / 2 : kHeight;
-    outer_pass(
-        rows, table.data(), layer_.taps, layer_.in, height,
-        [&](int64_t tap, int64_t channel) {
-          return sums_.dweight + (tap * layer_.in + channel) * 2 * layer_.out;
-        },
-        fresh);
+    outer_sums(rows.count, table.data(), layer_.taps, layer_.in, sums_.dweight, fresh);
     if (!sums_.dbias) return;
     const Bfloat16 one{0x3F80};
     std::fill(table.begin(), table.begin() + rows.count, &one);
-    outer_pass(rows, table.data(), 1, 1, 1, [&](int64_t, int64_t) { return sums_.dbias; }, fresh);
+    outer_sums(rows.count, table.data(), 1, 1, sums_.dbias, fresh);
   }
 
-  // to(tap, channel) [+]= sum over rows of x z, for all columns of z.
-  template <class To>
-  void outer_pass(const Rows& rows, const Bfloat16* const* table, int64_t taps, int64_t channels,
-                  int64_t height, To&& to, bool fresh) {
-    const auto kernel = KXFAST_PICK_HALF(void (*)(const OuterBlock<Bfloat16>&), outer);
-    const int64_t pieces = (channels + height - 1) / height, pairs = (rows.count + 1) / 2;
-    const int64_t piece = pairs * 2 * height;
-    const Buffer<Bfloat16> x = paired(rows, table, taps, channels, height);
-    const auto task = [&](int64_t i) {
-      alignas(64) float sum[kHeight * kWidest];
-      const int64_t tap = i / pieces % taps, first = i % pieces * height, p = i / pieces / taps;
-      const int64_t padded = panels_.padded(p);
-      OuterBlock<Bfloat16> block{nullptr,       nullptr, 2 * height,
-                                 pairs_.stride, 0,       std::min(height, channels - first),
-                                 2 * padded,    sum};
-      std::fill(sum, sum + block.height * block.width, 0.0f);
-      for (int64_t t = 0; t < pairs; t += kSumPairs) {
-        block.x = x.data() + (tap * pieces + i % pieces) * piece + t * 2 * height;
-        block.z = pairs_.data.data() + t * pairs_.stride + 4 * panels_.first(p);
-        block.count = std::min(kSumPairs, pairs - t);
-        kernel(block);
-      }
-      for (int64_t n = 0; n < block.height; ++n) {
-        float* row = to(tap, first + n) + panels_.first(p);
-        put(sum + n * 2 * padded, panels_.width(p), row + layer_.candidates(), fresh);
-        put(sum + n * 2 * padded + padded, panels_.width(p), row + layer_.gates(), fresh);
+  // to [+]= sum over rows of x z, for all taps and channels of x and all columns of z.
+  void outer_sums(int64_t count, const Bfloat16* const* table, int64_t taps, int64_t channels, float* to,
+                  bool fresh) {
+    const auto write = [&](int64_t tap, int64_t first, int64_t height, int64_t p, const float* sum) {
+      const int64_t padded = panels_.padded(p), width = panels_.width(p);
+      for (int64_t n = 0; n < height; ++n, sum += 2 * padded) {
+        float* row = to + (tap * channels + first + n) * 2 * layer_.out + panels_.first(p);
+        put(sum, width, row + layer_.candidates(), fresh);
+        put(sum + padded, width, row + layer_.gates(), fresh);
       }
     };
-    const double work = static_cast<double>(rows.count * taps * channels) * static_cast<double>(layer_.out);
-    parallel_for(panels_.count() * taps * pieces, task, work < 2e6 ? 1 : 0);
-  }
-
-  // Pairs of the rows of each tap, `height` channels together; the last row of an odd number meets a row of
-  // zeros.
-  Buffer<Bfloat16> paired(const Rows& rows, const Bfloat16* const* table, int64_t taps, int64_t channels,
-                          int64_t height) const {
-    const auto kernel = interleaving<Bfloat16>();
-    const int64_t pieces = (channels + height - 1) / height, pairs = (rows.count + 1) / 2;
-    constexpr int64_t kEach = 64;
-    const int64_t stretches = (pairs + kEach - 1) / kEach;
-    Buffer<Bfloat16> made(static_cast<size_t>(taps * pieces * pairs * 2 * height));
-    const auto task = [&](int64_t i) {
-      const int64_t tap = i / stretches, begin = i % stretches * kEach, end = std::min(pairs, begin + kEach);
-      for (int64_t t = begin; t < end; ++t) {
-        const Bfloat16* const* row = table + tap * rows.count + 2 * t;
-        const Bfloat16 *a = row[0], *b = 2 * t + 1 < rows.count ? row[1] : zero_.data();
-        for (int64_t n = 0; n < pieces; ++n)
-          kernel(a + n * height, b + n * height, std::min(height, channels - n * height),
-                 made.data() + ((tap * pieces + n) * pairs + t) * 2 * height);
-      }
-    };
-    parallel_for(taps * stretches, task, rows.count * taps * channels < (1 << 16) ? 1 : 0);
-    return made;
-  }
-
-  static void put(const float* from, int64_t count, float* to, bool fresh) {
-    for (int64_t i = 0; i < count; ++i) to[i] = fresh ? from[i] : to[i] + from[i];
+#ifdef KXFAST_X86
+    if (!in_tiles<Bfloat16>())
+      return outer_pairs_pass({table, count, taps, channels, zero_.data()}, pairs_, panels_, write);
+#endif
+    outer_tiles_pass({table, count, taps, channels, zero_.data()}, pairs_, panels_, write);
   }
 
   const Layer<Bfloat16>& layer_;

@@ -89,6 +89,14 @@ struct OuterBlock<Bfloat16> {
   float* sum;
 };
 
+// sum (32, 32) = sum over blocks of 32 rows of x, two tiles of 16 channels by 32 rows, and z, 16 pairs of
+// rows `z_stride` elements apart.
+struct OuterTiles {
+  const Bfloat16 *x, *z;
+  int64_t z_stride, count;
+  float* sum;
+};
+
 enum class Pool : int { largest, mean };
 
 // out = the largest row, or the sum, or the sum times the weights; rows where the mask is false are not read.
@@ -140,15 +148,26 @@ KXFAST_EACH_ISA(KXFAST_DECLARE)
   void gated_forward(const GatedBlock<Bfloat16>& block);                              \
   void kept_backward(const GatedBlock<Bfloat16>& block);                              \
   void linear(const LinearBlock<Bfloat16>& block);                                    \
-  void outer(const OuterBlock<Bfloat16>& block);                                      \
   /* to: a[0] b[0] a[1] b[1] ... */                                                   \
   void interleave(const Bfloat16* a, const Bfloat16* b, int64_t count, Bfloat16* to); \
   }
+#define KXFAST_DECLARE_TILES(set)                                                   \
+  namespace set {                                                                   \
+  /* 32 rows by at most 16 channels to a tile of 16 channels by 32 rows */          \
+  void transpose_rows(const Bfloat16* const* rows, int64_t channels, Bfloat16* to); \
+  void outer_tiles(const OuterTiles& block);                                        \
+  }
 KXFAST_DECLARE_HALF(emulated)
+KXFAST_DECLARE_TILES(emulated)
 #ifdef KXFAST_X86
 KXFAST_DECLARE_HALF(avx512_bf16)
+namespace avx512_bf16 {
+void outer(const OuterBlock<Bfloat16>& block);
+}
 KXFAST_DECLARE_HALF(amx)
+KXFAST_DECLARE_TILES(amx)
 #endif
+#undef KXFAST_DECLARE_TILES
 #undef KXFAST_DECLARE_HALF
 #undef KXFAST_DECLARE
 #undef KXFAST_DECLARE_TYPE

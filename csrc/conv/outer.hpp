@@ -20,6 +20,13 @@ struct Factors {
 
 constexpr int64_t kSumRows = 128, kHeight = 48, kPanelBytes = 256;
 
+// Rows of bfloat16 for each tap, and a row of zeros.
+struct HalfRows {
+  const Bfloat16* const* table;
+  int64_t count, taps, channels;
+  const Bfloat16* zero;
+};
+
 // write(tap, first channel, height, panel, sums) for the products x'z over `count` rows for all taps,
 // channels and panels. `from(tap)` says where the rows are, and `panel_at(p)` which columns of z.
 template <class T, class From, class PanelAt, class Write>

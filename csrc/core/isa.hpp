@@ -52,3 +52,12 @@ Function pick(const Function (&table)[kIsaCount]) {
 #else
 #define KXFAST_PICK_HALF(type, function) static_cast<type>(&emulated::function)
 #endif
+
+// KXFAST_PICK_TILES: the same of kernels that are there for tiles alone.
+#ifdef KXFAST_X86
+#define KXFAST_PICK_TILES(type, function)                                                         \
+  (::kxfast::half_products() == ::kxfast::HalfProducts::tiles ? static_cast<type>(&amx::function) \
+                                                              : static_cast<type>(&emulated::function))
+#else
+#define KXFAST_PICK_TILES(type, function) static_cast<type>(&emulated::function)
+#endif

@@ -227,4 +227,12 @@ void linear(const LinearBlock<Bfloat16>& block) {
       });
 }
 
+void kept_backward(const GatedBlock<Bfloat16>& block) {
+  kept_backward_run(block);
+}
+
+void interleave(const Bfloat16* a, const Bfloat16* b, int64_t count, Bfloat16* to) {
+  interleave_run(a, b, count, to);
+}
+
 }  // namespace kxfast::conv::KXFAST_ISA
