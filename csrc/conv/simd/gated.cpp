@@ -39,23 +39,9 @@ struct Parts {
   }
 };
 
-// Fetches what a row reads and writes: a panel takes too little of each row for the processor to foresee it.
-template <class T>
-KXFAST_INLINE void fetch(const GatedBlock<T>& block, int64_t row, int64_t at, int64_t gates) {
-  const int64_t number = block.number[row];
-  __builtin_prefetch(block.parts + 2 * number * block.channels + at);
-  __builtin_prefetch(block.parts + (2 * number + 1) * block.channels + at);
-  __builtin_prefetch(block.dy + number * block.channels + at);
-  __builtin_prefetch(block.dz + number * block.dz_stride + at, 1);
-  __builtin_prefetch(block.dz + number * block.dz_stride + gates + at, 1);
-  if (block.skipped) __builtin_prefetch(block.skipped[row] + block.skipped_offset + at);
-  if (block.dskip) __builtin_prefetch(block.dskip + number * block.dskip_stride + at, 1);
-}
-
 template <class Mode, class T>
 void run_kept(const GatedBlock<T>& block) {
   constexpr int kLanes = Lanes<T>::kWidth;
-  constexpr int64_t kAhead = 8;
   const int64_t gates = block.width <= kLanes ? kLanes : kVectors * kLanes;
   for (int64_t row = 0; row < block.in.count; ++row)
     for (int64_t at = 0; at < gates; at += kLanes) {

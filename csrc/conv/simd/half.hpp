@@ -26,6 +26,8 @@ inline void kept_backward_run(const GatedBlock<Bfloat16>& block) {
     Bfloat16* second = both ? block.dz + block.number[row + 1] * block.dz_stride : nowhere;
     Bfloat16* pairs = block.pairs + row * block.pairs_stride;
     for (int64_t at = 0; at < gates; at += kLanes) {
+      for (int64_t next = row + kAhead; next < row + kAhead + 2 && next < block.in.count; ++next)
+        fetch(block, next, at, gates);
       const int64_t left = block.width - at, count = left < kLanes ? (left > 0 ? left : 0) : kLanes;
       const Opened<Bfloat16> a = gradient(block, reopen(block, row, at, count), row, at, count);
       Opened<Bfloat16> b{};
