@@ -165,6 +165,56 @@ def test_bits_do_not_depend_on_threads_and_nan_in_padding_goes_nowhere(shape):
     assert found[0] == found[1] == found[2]
 
 
+def placed(x, offset):
+    """Return a copy of `x` that begins `offset` bytes beyond a cache line."""
+    memory = np.empty(x.nbytes + 128, np.uint8)
+    begin = -memory.ctypes.data % 64 + offset
+    copy = memory[begin : begin + x.nbytes].view(x.dtype).reshape(x.shape)
+    copy[...] = x
+    return copy
+
+
+@pytest.mark.usefixtures("products")
+@pytest.mark.parametrize("padding", ["same", "causal"])
+@pytest.mark.parametrize(("length", "dilation"), [(96, 1), (130, 5), (7, 2), (40, 39), (5, 9)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_bits_do_not_depend_on_where_arrays_begin(length, dilation, padding, masked):
+    """Rows that straddle cache lines are copied before they become tiles, together or for each tap."""
+    x, weight, bias, grad = problem(2, length, 66, 66, 3)
+    mask = np.random.default_rng(2).random(x.shape[:2]) < 0.8 if masked else None
+    options = {"dilation": dilation, "mask": mask, "padding": padding, "backend": "native"}
+    found = []
+    for offset in 0, 16, 34:
+        a, g = placed(x, offset), placed(grad, offset)
+        y = kx.conv.dilated_gated_conv1d(a, weight, bias, **options)
+        found.append([y, *kx.conv.dilated_gated_conv1d_backward(g, a, weight, bias, **options)])
+    for other in found[1:]:
+        assert [each.tobytes() for each in other] == [each.tobytes() for each in found[0]]
+    wide = [each.astype(np.float64) for each in (x, weight, bias)]
+    near(found[0][0], kx.conv.dilated_gated_conv1d(*wide, **(options | {"backend": "reference"})), 1e-2)
+
+
+@pytest.mark.skipif(
+    core is None or core.half_products() != "tiles", reason="this processor has no matrix extension (AMX), or it is off"
+)
+@pytest.mark.parametrize(("of_x", "of_weight"), [(1, 0.1), (1e-20, 1e-18), (1e18, 0.1)])
+def test_the_processors_tiles_are_bit_for_bit_the_emulated_ones(of_x, of_weight):
+    """Small scales make some of the sums denormal numbers, which are taken for zeros."""
+    rng = np.random.default_rng(6)
+    x = (rng.standard_normal((3, 61, 96)) * of_x).astype(KIND)
+    weight = (rng.standard_normal((3, 96, 192)) * of_weight).astype(KIND)
+    candidates = []
+    for emulated in False, True:
+        core.emulate_tiles(emulated)
+        try:
+            parts = kx.conv.dilated_gated_conv1d(x, weight, return_parts=True, backend="native")[1]
+        finally:
+            core.emulate_tiles(False)
+        candidates.append(np.ascontiguousarray(parts[..., :96]))
+    assert candidates[0].any()
+    assert candidates[0].tobytes() == candidates[1].tobytes()
+
+
 def flat(gradients):
     return [gradients[0], *(each for pair in gradients[1] for each in pair)]
 
