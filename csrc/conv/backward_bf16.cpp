@@ -3,10 +3,10 @@
 // The passes are those of backward.cpp. dz is made from candidates and gates that were kept in float (without
 // them they are computed again into a buffer) and rounded once, in two orders: by rows, and with two rows
 // side by side, since one instruction multiplies two neighbours of a sum, and dW sums over rows. The rows of
-// x, shifted by each tap, are brought into the same pairs, a few channels together, before they are
-// multiplied: two percent of the time; packing them in each task would be (estimated) an eighth. What is
-// skipped and the product for dx are summed up in float, for a group of sequences that stays in the cache,
-// and rounded once.
+// x, shifted by each tap, are brought into an order for that too, a few channels together, before they are
+// multiplied: pairs (two percent of the time; packing them in each task would be, estimated, an eighth), or
+// tiles of AMX, transposed. What is skipped and the product for dx are summed up in float, for a group of
+// sequences that stays in the cache, and rounded once.
 #include <optional>
 
 #include "conv/outer_pairs.hpp"
