@@ -88,13 +88,19 @@ struct HeldLayer {
   }
 };
 
+// Sequences (B, L, D) in any layout whose last axis is in one piece: Python has seen to it.
 template <class T>
-Input<T> input(const Numbers<T>& x, const Maybe<bool>& mask) {
-  return {pointer<T>(x), pointer<bool>(mask), x.shape(0), x.shape(1)};
+using Sequences = py::array_t<T>;
+
+template <class T>
+Input<T> input(const Sequences<Bits<T>>& x, const Maybe<bool>& mask) {
+  const auto step = [&](int axis) { return x.strides(axis) / static_cast<int64_t>(sizeof(T)); };
+  return {
+      reinterpret_cast<const T*>(x.data()), pointer<bool>(mask), x.shape(0), x.shape(1), step(1), step(0)};
 }
 
 template <class T>
-py::tuple forward(const Numbers<T>& x, const HeldLayer<T>& held, const Maybe<bool>& mask, double drop,
+py::tuple forward(const Sequences<Bits<T>>& x, const HeldLayer<T>& held, const Maybe<bool>& mask, double drop,
                   uint64_t seed, const Maybe<T>& out, bool keep) {
   const Layer<T> layer = held.dropping(drop, seed);
   const Input<T> in = input<T>(x, mask);
@@ -118,11 +124,11 @@ std::optional<Array<To>> alike(const std::optional<Array<From>>& array) {
 }
 
 template <class T>
-py::tuple backward(const Numbers<T>& dy, const Numbers<T>& x, const HeldLayer<T>& held,
+py::tuple backward(const Numbers<T>& dy, const Sequences<Bits<T>>& x, const HeldLayer<T>& held,
                    const Maybe<bool>& mask, double drop, uint64_t seed, const Maybe<Wide<T>>& parts) {
   using W = Wide<T>;
   const Layer<T> layer = held.dropping(drop, seed);
-  Maybe<T> dx = alike<Bits<T>>(Maybe<T>(x));
+  Maybe<T> dx = new_array<Bits<T>>({x.shape(0), x.shape(1), x.shape(2)});
   Maybe<W> dweight = alike<W>(Maybe<T>(held.weight)), dbias = alike<W>(held.bias);
   Maybe<W> dshortcut = alike<W>(held.shortcut), dshortcut_bias = alike<W>(held.shortcut_bias);
   Maybe<W> dgamma = alike<W>(held.gamma), dbeta = alike<W>(held.beta);
@@ -172,7 +178,7 @@ void bind(py::module_& m, const char* name, const char* packed) {
 }
 
 template <class T>
-Array<T> dilated(const Array<T>& x, const Array<T>& weight, const Maybe<T>& bias, const Maybe<bool>& mask,
+Array<T> dilated(const Sequences<T>& x, const Array<T>& weight, const Maybe<T>& bias, const Maybe<bool>& mask,
                  int64_t dilation, bool causal, const std::string& ending, int64_t pool,
                  const Maybe<T>& out) {
   using conv::Ending;
@@ -196,7 +202,7 @@ Array<T> dilated(const Array<T>& x, const Array<T>& weight, const Maybe<T>& bias
 }
 
 template <class T>
-Array<T> pooled(const Array<T>& x, const Maybe<bool>& mask, bool largest) {
+Array<T> pooled(const Sequences<T>& x, const Maybe<bool>& mask, bool largest) {
   Array<T> made = new_array<T>({x.shape(0), x.shape(2)});
   const Input<T> in = input<T>(x, mask);
   T* to = made.mutable_data();
@@ -207,7 +213,7 @@ Array<T> pooled(const Array<T>& x, const Maybe<bool>& mask, bool largest) {
 }
 
 template <class T>
-Array<T> attention_pooled(const Array<T>& x, const Array<T>& hidden, const Array<T>& output,
+Array<T> attention_pooled(const Sequences<T>& x, const Array<T>& hidden, const Array<T>& output,
                           const Maybe<bool>& mask, bool swish, const Maybe<T>& bias) {
   Array<T> made = new_array<T>({x.shape(0), x.shape(2)});
   const conv::Attention<T> attention{hidden.data(),   pointer<T>(bias), output.data(),

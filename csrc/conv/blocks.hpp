@@ -74,7 +74,12 @@ struct Source {
   const bool* mask;  // rows to be hidden are false; or null
   const T* zero;
   int64_t taps, step, left;
+  int64_t extra = 0;  // elements between sequences, beyond their rows
 
+  // Where row `number` stands, of sequences of `length` rows.
+  const T* at(int64_t number, int64_t length) const {
+    return base + number * stride + (extra ? number / length * extra : 0);
+  }
   void point(const Rows& rows, int64_t begin, int64_t count, const T** table) const {
     const int64_t *number = rows.number(begin), *position = rows.position(begin);
     for (int64_t a = 0; a < taps; ++a, table += count) {
@@ -82,7 +87,7 @@ struct Source {
       for (int64_t i = 0; i < count; ++i) {
         const int64_t row = number[i] + shift;
         const bool inside = static_cast<uint64_t>(position[i] + shift) < static_cast<uint64_t>(rows.length);
-        table[i] = inside && (!mask || mask[row]) ? base + row * stride : zero;
+        table[i] = inside && (!mask || mask[row]) ? at(row, rows.length) : zero;
       }
     }
   }
@@ -102,7 +107,7 @@ class Staged {
   static bool pays(const Source<T>& source, int64_t panels) {
     constexpr int64_t kFew = 4;
     const auto place = reinterpret_cast<uintptr_t>(source.base);
-    return in_tiles<T>() && panels >= kFew && (place % 64 || source.stride * sizeof(T) % 64);
+    return in_tiles<T>() && panels >= kFew && (place % 64 || (source.stride | source.extra) * sizeof(T) % 64);
   }
 
   Staged(const Rows& rows, int64_t begin, const Source<T>& source, const Products<T>& in)
@@ -132,7 +137,7 @@ class Staged {
     for (int64_t r = 0; r < n + reach; ++r) {
       const bool inside = static_cast<uint64_t>(position + r) < static_cast<uint64_t>(rows.length);
       const bool there = inside && (!source.mask || source.mask[number + r]);
-      std::memcpy(to + r * apart_, there ? source.base + (number + r) * source.stride : source.zero, bytes_);
+      std::memcpy(to + r * apart_, there ? source.at(number + r, rows.length) : source.zero, bytes_);
     }
     for (int64_t a = 0; a < source.taps; ++a)
       for (int64_t k = 0; k < n; ++k) at(a, i + k) = to + (k + a * source.step - source.left - low) * apart_;

@@ -57,12 +57,12 @@ inline Buffer<int64_t> progression(int64_t count, int64_t step) {
 template <class T>
 Source<T> convolved(const Layer<T>& layer, const Input<T>& input, const T* zero) {
   const bool* hidden = layer.mask_input ? input.mask : nullptr;
-  return {input.x, layer.in, hidden, zero, layer.taps, layer.dilation, layer.left};
+  return {input.x, input.row, hidden, zero, layer.taps, layer.dilation, layer.left, input.extra()};
 }
 template <class T>
 Source<T> skipped(const Layer<T>& layer, const Input<T>& input, const T* zero) {
-  return {input.x, layer.in, layer.mask_input || layer.skip != Skip::add ? input.mask : nullptr, zero, 1,
-          0,       0};
+  const bool* hidden = layer.mask_input || layer.skip != Skip::add ? input.mask : nullptr;
+  return {input.x, input.row, hidden, zero, 1, 0, 0, input.extra()};
 }
 
 // Rows of a gradient that products read: an odd number of cache lines apart, a row of zeros at the end.
@@ -96,8 +96,8 @@ void by_groups(const Layer<T>& layer, const Input<T>& input, Run&& run) {
   const int64_t group = group_size(layer, input);
   for (int64_t b = 0; b == 0 || b < input.batch; b += group) {
     const int64_t row = b * input.length;
-    run(Input<T>{input.x + row * layer.in, input.mask ? input.mask + row : nullptr,
-                 std::min(group, input.batch - b), input.length, row,
+    run(Input<T>{input.x + b * input.sequence, input.mask ? input.mask + row : nullptr,
+                 std::min(group, input.batch - b), input.length, input.row, input.sequence, row,
                  input.parts ? input.parts + row * 2 * layer.out : nullptr},
         row, b == 0);
   }

@@ -53,7 +53,7 @@ class Pairs {
     for (int64_t j = 0; j < kPoints; ++j) {
       const int64_t shift = j * apart - source.left, here = row + shift;
       const bool inside = static_cast<uint64_t>(position + shift) < static_cast<uint64_t>(length);
-      d[j] = inside && (!source.mask || source.mask[here]) ? source.base + here * source.stride : source.zero;
+      d[j] = inside && (!source.mask || source.mask[here]) ? source.at(here, length) : source.zero;
     }
   }
 
@@ -174,7 +174,7 @@ inline Buffer<const float*> skipped_pairs(const Pairs& pairs, const Source<float
   for (int64_t i = 0; i < 2 * pairs.count; ++i) {
     const int64_t row = pairs.number(0)[i];
     const bool seen = row >= 0 && (!source.mask || source.mask[row]);
-    table[static_cast<size_t>(i)] = seen ? source.base + row * source.stride : source.zero;
+    table[static_cast<size_t>(i)] = seen ? source.at(row, pairs.length) : source.zero;
   }
   return table;
 }

@@ -10,7 +10,7 @@ namespace kxfast::conv {
 template <class T>
 struct Packed;
 
-// Row-major arrays; null where there is none.
+// Row-major arrays, but for x; null where there is none.
 template <class T>
 struct Layer {
   const T* weight;      // (taps, in, 2 out)
@@ -32,11 +32,14 @@ struct Layer {
 
 template <class T>
 struct Input {
-  const T* x;        // (batch, length, in)
+  const T* x;        // (batch, length, in), channels in one piece
   const bool* mask;  // (batch, length) or null
   int64_t batch, length;
+  int64_t row, sequence;           // elements of x from one position, one sequence, to the next
   int64_t first = 0;               // number of row 0 in the whole batch
   const Wide<T>* parts = nullptr;  // (batch, length, 2 out): what the forward pass has kept; or null
+
+  int64_t extra() const { return sequence - length * row; }  // elements between sequences, beyond their rows
 };
 
 template <class T>

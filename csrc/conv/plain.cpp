@@ -26,8 +26,8 @@ class Convolution {
 
   void run(const Input<T>& input, T* y) const {
     const Rows rows(nullptr, input.batch, input.length);
-    const Source<T> source{input.x,     plain_.in,       input.mask, zero_.data(),
-                           plain_.taps, plain_.dilation, plain_.left};
+    const Source<T> source{input.x,     input.row,       input.mask,  zero_.data(),
+                           plain_.taps, plain_.dilation, plain_.left, input.extra()};
     if (linear_) {
       const bool relu = plain_.ending == Ending::relu;
       linear_pass<T>(rows, source, *linear_, plain_.in, plain_.bias, y, plain_.columns, false, nullptr, relu);
@@ -70,7 +70,8 @@ void dilated(const Plain<T>& plain, const Input<T>& input, T* y) {
   Buffer<T> positions(static_cast<size_t>(group * size));
   for (int64_t b = 0; b < input.batch; b += group) {
     const int64_t row = b * input.length, batch = std::min(group, input.batch - b);
-    convolution.run({input.x + row * plain.in, input.mask ? input.mask + row : nullptr, batch, input.length},
+    convolution.run({input.x + b * input.sequence, input.mask ? input.mask + row : nullptr, batch,
+                     input.length, input.row, input.sequence},
                     positions.data());
     constexpr int64_t kEach = 64;
     const int64_t stretches = (windows + kEach - 1) / kEach;

@@ -22,8 +22,8 @@ void by_sequences(Pool way, const Input<T>& input, int64_t channels, const T* we
   const auto task = [&](int64_t i) {
     const int64_t b = i / pieces, first = i % pieces * kChannels, row = b * input.length;
     const int64_t count = std::min(kChannels, channels - first);
-    kernel({way, input.x + row * channels + first, input.mask ? input.mask + row : nullptr,
-            weight ? weight + row : nullptr, input.length, channels, count, out + b * channels + first});
+    kernel({way, input.x + b * input.sequence + first, input.mask ? input.mask + row : nullptr,
+            weight ? weight + row : nullptr, input.length, input.row, count, out + b * channels + first});
     finish(b, out + b * channels + first, count);
   };
   parallel_for(input.batch * pieces, task, input.batch * input.length * channels < (1 << 17) ? 1 : 0);
@@ -44,7 +44,7 @@ void make_scores(const Attention<T>& attention, const Input<T>& input, T* scores
                                attention.width, tiling<T>());
   const auto multiply = product_kernel<T>();
   const auto score = KXFAST_PICK(void (*)(const ScoreBlock<T>&), score_rows);
-  const Source<T> source{input.x, attention.channels, nullptr, nullptr, 1, 0, 0};
+  const Source<T> source{input.x, input.row, nullptr, nullptr, 1, 0, 0, input.extra()};
   const Panels& panels = weight.panels;
   const double work =
       static_cast<double>(rows.count * attention.channels) * static_cast<double>(attention.width);

@@ -96,6 +96,18 @@ def floating(name: str, value: Any, *, ndim: int | tuple[int, ...] | None = None
     return x if flags.c_contiguous and flags.aligned else canonical(x)
 
 
+def in_rows(name: str, value: Any, ndim: int) -> Array:
+    """Return a floating array: where it lies, in any layout, if its last axis is in one piece; else a canonical one."""
+    x = value if isinstance(value, np.ndarray) else to_array(name, value)
+    return x if not x.flags.c_contiguous and _has_rows(x, ndim) else floating(name, x, ndim=ndim, half=True)
+
+
+def _has_rows(x: Array, ndim: int) -> bool:
+    whole = x.ndim == ndim and x.strides[-1] == x.itemsize and x.flags.aligned and x.dtype.isnative
+    steps = whole and all(step >= 0 and step % x.itemsize == 0 for step in x.strides)
+    return steps and (x.dtype.char in _FLOATS or x.dtype in half_types())
+
+
 def _to_float(name: str, x: Array, half: bool) -> Array:
     kind = x.dtype.newbyteorder("=")
     if kind.char in _FLOATS:

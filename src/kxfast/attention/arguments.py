@@ -45,9 +45,9 @@ class Call(NamedTuple):
 
 def attention_call(q: Any, k: Any, v: Any, mask: Any, bias: Any, scale: Any) -> Call:
     """Check the arguments that forward and backward share."""
-    a = heads("q", q)
-    b = heads("k", k)
-    c = heads("v", v)
+    a = checks.in_rows("q", q, 4)
+    b = checks.in_rows("k", k, 4)
+    c = checks.in_rows("v", v, 4)
     full = agreeing(a, b, c)
     m = Pairs() if mask is None else pairs(mask, full, bias is None)
     d = None if bias is None else four_dimensions("bias", checks.floating("bias", bias, half=True), full)
@@ -56,18 +56,6 @@ def attention_call(q: Any, k: Any, v: Any, mask: Any, bias: Any, scale: Any) -> 
     else:
         a, b, c, d = checks.common_float(q=a, k=b, v=c, bias=d)
     return Call(a, b, c, m, d, factor(scale, a.shape[3]))
-
-
-def heads(name: str, value: Any) -> Array:
-    """Return an array (B, H, L, D): where it lies, in any layout, if its last axis is in one piece; else canonical."""
-    x = value if isinstance(value, np.ndarray) else checks.to_array(name, value)
-    return x if not x.flags.c_contiguous and _has_rows(x) else checks.floating(name, x, ndim=4, half=True)
-
-
-def _has_rows(x: Array) -> bool:
-    whole = x.ndim == 4 and x.strides[3] == x.itemsize and x.flags.aligned and x.dtype.isnative
-    steps = whole and all(step >= 0 and step % x.itemsize == 0 for step in x.strides)
-    return steps and (x.dtype.char in "fd" or x.dtype in checks.half_types())
 
 
 def laid_out_like(x: Array, example: Array) -> Array:
@@ -132,6 +120,6 @@ def broadcasting(name: str, shape: tuple[int, ...], full: tuple[int, ...]) -> tu
 
 def result_like(name: str, value: Any, shape: tuple[int, ...], kind: np.dtype[Any], letters: str) -> Array:
     """Return an array of the shape of the result (or of its log-sum-exp) in a given type."""
-    x = heads(name, value) if len(shape) == 4 else checks.floating(name, value, ndim=len(shape), half=True)
+    x = checks.in_rows(name, value, 4) if len(shape) == 4 else checks.floating(name, value, ndim=len(shape), half=True)
     checks.shape(name, x, shape, str(shape), f"{letters} to match q and v")
     return x.astype(kind, copy=False)

@@ -58,8 +58,8 @@ class Layer(NamedTuple):
 
 
 def sequence(x: Any, mask: Any) -> tuple[Array, Array | None]:
-    """Return x (B, L, D) and its mask (B, L), or None."""
-    array = checks.floating("x", x, ndim=3, half=True)
+    """Return x (B, L, D), where it lies if its channels are in one piece, and its mask (B, L), or None."""
+    array = checks.in_rows("x", x, 3)
     return array, None if mask is None else positions(mask, array.shape)
 
 

@@ -123,7 +123,7 @@ def _gradients(
     """Return the gradients of one layer as its public function does; those of weights are not yet rounded."""
     kind = layer.weight.dtype
     if kind.itemsize == 2 and _multiplied_as_is(layer):
-        dy, x = (np.ascontiguousarray(rounded(each, kind)).view(np.uint16) for each in (dy, x))
+        dy, x = (rounded(each, kind).view(np.uint16) for each in (dy, x))
         bits, dweight, dbias, *_ = native.backward(dy, x, _layer(layer, kind), mask, drop, seed, parts)
         return [bits.view(kind), dweight, dbias]
     dy, x = widened(dy), widened(x)
