@@ -101,7 +101,7 @@ def _to_float(name: str, x: Array, half: bool) -> Array:
         return x.astype(np.float64)
     if kind in half_types():
         if half:
-            return x.astype(kind)
+            return x.astype(kind, copy=False)
         raise TypeError(f"{name} must be float32 or float64; got {kind}")
     accepted = "float32, float64, float16 or bfloat16" if half else "float32 or float64"
     raise TypeError(f"{name} must be {accepted}; got {x.dtype}")
