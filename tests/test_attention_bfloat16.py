@@ -1,4 +1,4 @@
-"""Attention by products of bfloat16, in pairs and in emulated tiles, beside the reference in float64."""
+"""Attention by products of bfloat16, in pairs, in tiles and in emulated tiles, beside the reference in float64."""
 
 import numpy as np
 import pytest
@@ -15,14 +15,16 @@ from kxfast.backends.native import attention as native  # noqa: E402
 m = kx.masks
 
 
-@pytest.fixture(params=["pairs", "tiles"], autouse=True)
+@pytest.fixture(params=["pairs", "tiles", "emulated"], autouse=True)
 def products(request):
-    """Pairs where the processor has them, and tiles of AMX, emulated everywhere."""
-    if request.param == "pairs" and not core.bf16_products():
-        pytest.skip("this processor has no fast products of bfloat16")
-    core.emulate_tiles(request.param == "tiles")
-    yield request.param
-    core.emulate_tiles(False)
+    """Pairs and tiles where the processor has them, and tiles that are emulated, everywhere."""
+    core.emulate_tiles(request.param == "emulated")
+    try:
+        if core.half_products() != request.param:
+            pytest.skip(f"this processor has no fast products of bfloat16 in {request.param}")
+        yield request.param
+    finally:
+        core.emulate_tiles(False)
 
 
 def masks(rng, n):
@@ -173,3 +175,29 @@ def test_tiles_and_pairs_are_really_other_sums():
         core.emulate_tiles(emulated)
         sums.append(kx.attention.scaled_dot_product_attention(*x, return_lse=True)[1])
     assert 0 < np.abs(sums[0] - sums[1]).max() < 1e-4
+
+
+@pytest.mark.parametrize("which", range(9))
+def test_the_processors_tiles_and_emulated_ones_agree(which, products):
+    if products != "tiles":
+        pytest.skip("both are needed: the processor's own tiles are compared")
+    rng = np.random.default_rng(which)
+    name, mask = list(masks(rng, 330).items())[which]
+    q, k = halves(rng, [(2, 4, 330, 48), (2, 2, 330, 48)])
+    v, grad = halves(rng, [(2, 2, 330, 80), (2, 4, 330, 80)])
+    found = both((q, k, v), grad, "native", mask=mask)
+    core.emulate_tiles(True)
+    emulated = both((q, k, v), grad, "native", mask=mask)
+    np.testing.assert_allclose(found[1], emulated[1], rtol=0, atol=2e-5, err_msg=name)
+    for one, other in zip(found[:1] + found[2:5], emulated[:1] + emulated[2:5], strict=True):
+        difference = np.abs(one.astype(np.float64) - other.astype(np.float64))
+        assert difference.max() <= 2.0**-8 * np.abs(other.astype(np.float64)).max(), name
+        assert np.mean(difference > 0) < 0.05, name
+
+
+@pytest.mark.parametrize("count", [97, 193, 400])
+def test_blocks_that_end_anywhere(count):
+    rng = np.random.default_rng(count)
+    q, grad = halves(rng, [(1, 2, count, 40)] * 2)
+    k, v = halves(rng, [(1, 1, 263, 40)] * 2)
+    check((q, k, v), grad, mask=m.dense(rng.random((count, 263)) < 0.5))

@@ -11,8 +11,10 @@
 namespace kxfast::attention {
 namespace {
 
-constexpr int64_t kTasks = 64;    // enough for many cores
-constexpr int64_t kLeastRun = 8;  // tiles: below it, parts of dq would cost more than they gain
+constexpr int64_t kTasks = 64;  // enough for many cores
+// Tiles: below it, parts of dq would cost more than they gain; products of bfloat16 take a third of the time.
+template <class T>
+constexpr int64_t kLeastRun = sizeof(T) == 2 ? 16 : 8;
 
 // By bits, since sums of floats keep their order and make no vectors.
 inline bool finite(const float* x, int64_t count) {
@@ -46,22 +48,25 @@ struct Kernels {
   }
 };
 
-// Queries and their gradients two by two, keys two by two: what the products of pairs read besides.
+// Queries and their gradients two by two or as columns, keys two by two: what products of bfloat16 read
+// besides.
 template <class T>
 struct Pairs {
   Pairs(const Rows<T>&, const Rows<T>&, const Rows<T>&, const Sizes&) {}
   void into(Backward<T>&, int64_t, int64_t, const Sizes&) const {}
 };
 
-#ifdef KXFAST_X86
 template <>
 struct Kernels<Bfloat16> {
   static constexpr bool kSelects = false;
-  static void add(const Backward<Bfloat16>& head, int64_t tile, bool) {
-    avx512_bf16::add_gradients(head, tile);
-  }
-  static constexpr auto share = avx512_bf16::row_share;
-  static constexpr auto write = avx512_bf16::write_scaled;
+  using Add = void (*)(const Backward<Bfloat16>&, int64_t);
+  using Share = void (*)(const Bfloat16*, const Bfloat16*, float, int64_t, float*, float*);
+  using Write = void (*)(const float*, int64_t, float, Bfloat16*);
+  const Add tile = KXFAST_PICK_HALF(Add, add_gradients);
+  const Share share = KXFAST_PICK_HALF(Share, row_share);
+  const Write write = KXFAST_PICK_HALF(Write, write_scaled);
+
+  void add(const Backward<Bfloat16>& head, int64_t at, bool) const { tile(head, at); }
 };
 
 template <>
@@ -70,16 +75,15 @@ struct Pairs<Bfloat16> {
 
   Pairs(const Rows<Bfloat16>& queries, const Rows<Bfloat16>& keys, const Rows<Bfloat16>& gradients,
         const Sizes& n)
-      : q(paired(queries, n.batch * n.heads, n.q_len)),
+      : q(paired(queries, n.batch * n.heads, n.q_len, half_products() != HalfProducts::pairs)),
         k(paired(keys, n.batch * n.key_heads, n.k_len)),
-        dout(paired(gradients, n.batch * n.heads, n.q_len)) {}
+        dout(paired(gradients, n.batch * n.heads, n.q_len, half_products() != HalfProducts::pairs)) {}
   void into(Backward<Bfloat16>& x, int64_t head, int64_t kv, const Sizes& n) const {
-    const int64_t first = head * (n.q_len + n.q_len % 2);
+    const int64_t first = head * packed_rows(n.q_len);
     x.q_pairs = q.data() + first * x.d_row, x.dout_pairs = dout.data() + first * x.dv_row;
-    x.k = k.data() + kv * (n.k_len + n.k_len % 2) * x.d_row;
+    x.k = k.data() + kv * packed_rows(n.k_len) * x.d_row;
   }
 };
-#endif
 
 template <class T>
 class Call {
@@ -99,9 +103,9 @@ class Call {
         values_(packed(of_keys(x.v, n_.dv), attended_.data())),
         share_(static_cast<size_t>(queries_)),
         lse_(static_cast<size_t>(queries_)),
-        padded_rows_(groups_of(n_.q_len) * kGroup) {
+        padded_rows_(padded_rows<T>(n_.q_len)) {
     const int64_t wanted = std::max<int64_t>(1, kv_heads_ ? kTasks / kv_heads_ : 1);
-    const int64_t runs = std::max<int64_t>(1, std::min(wanted, x.tiles() / kLeastRun));
+    const int64_t runs = std::max<int64_t>(1, std::min(wanted, x.tiles() / kLeastRun<T>));
     run_ = std::max<int64_t>(1, (x.tiles() + runs - 1) / runs);
     runs_ = std::max<int64_t>(1, (x.tiles() + run_ - 1) / run_);
     part_ = n_.batch * n_.heads * padded_rows_ * q_.width();
@@ -158,7 +162,7 @@ class Call {
     W* dq = dq_parts_.data() + run * part_ + first_head * padded_rows_ * d;
     std::fill(dq, dq + dq_size, W{0});
     const int64_t sums_size = kTileRows * (d + dv);
-    Buffer<W> memory(static_cast<size_t>(sums_size + backward_work()));
+    Buffer<W> memory(static_cast<size_t>(sums_size + backward_work<T>(d, dv)));
     bool good = true;
     for (int64_t tile = run * run_; tile < std::min(x_.tiles(), (run + 1) * run_); ++tile) {
       W *dk = memory.data(), *dv_sum = dk + kTileRows * d;
@@ -241,8 +245,6 @@ bool backward(const Problem<T>& problem, const Result<T>& given, const Gradients
 
 template bool backward(const Problem<float>&, const Result<float>&, const Gradients<float>&);
 template bool backward(const Problem<double>&, const Result<double>&, const Gradients<double>&);
-#ifdef KXFAST_X86
 template bool backward(const Problem<Bfloat16>&, const Result<Bfloat16>&, const Gradients<Bfloat16>&);
-#endif
 
 }  // namespace kxfast::attention

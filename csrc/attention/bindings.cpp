@@ -140,8 +140,8 @@ void bind(py::module_& m) {
         py::arg("q").noconvert(), py::arg("k").noconvert(), py::arg("v").noconvert(),
         py::arg("out").noconvert(), py::arg("lse").noconvert(), py::arg("allowed"),
         py::arg("bias").noconvert(), py::arg("scale"), py::arg("need_dbias"),
-        "Gradients (dq, dk, dv, dbias); dbias for each pair, or None. Bits of bfloat16 need "
-        "core.bf16_products().");
+        "Gradients (dq, dk, dv, dbias); dbias for each pair, or None.\n"
+        "Bits of bfloat16 need core.half_products(); None for them: use float.");
 }
 
 }  // namespace
@@ -153,7 +153,5 @@ KXFAST_BINDINGS(attention) {
            py::arg("mask").noconvert(), py::arg("intervals").noconvert(), py::arg("order").noconvert());
   bind<float>(m);
   bind<double>(m);
-#ifdef KXFAST_X86
   bind<Bfloat16>(m);
-#endif
 }

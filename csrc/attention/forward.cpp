@@ -56,7 +56,7 @@ class Questions {
 template <>
 Values<Bfloat16>::Values(const Heads<Bfloat16>& v)
     : rows_(v),
-      head_((v.rows + v.rows % 2) * rows_.width()),
+      head_(packed_rows(v.rows) * rows_.width()),
       pairs_(paired(rows_, v.batch * v.heads, v.rows)),
       data_(pairs_.data()) {}
 

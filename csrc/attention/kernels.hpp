@@ -14,6 +14,12 @@ constexpr int64_t kPartRows = 48;    // and of a part that passes from scores to
 constexpr int64_t kBlockRows = 192;  // queries of a block at most, forward
 constexpr int64_t kAlign = 64;       // bytes to whose multiple rows of sums are padded: whole vectors
 
+constexpr int64_t kCell = 32;  // queries, keys and channels that a product of tiles of bfloat16 takes
+
+constexpr int64_t kPanelTiles = 2;  // of keys that such queries meet at a time, forward
+constexpr int64_t kHalfScores = kCell * kPanelTiles * kTile;  // of bfloat16 forward, at a time
+static_assert(kHalfScores >= kPartRows * kTile && kBlockRows % kCell == 0);
+
 template <class T>
 constexpr int64_t padded(int64_t columns) {
   constexpr int64_t kStep = kAlign / static_cast<int64_t>(sizeof(Wide<T>));
@@ -71,17 +77,33 @@ struct Backward : Queries<T> {
   const T* values;    // packed as keys are
   const T *k, *dout;  // rows padded to d_row and dv_row; q has rows of d_row too; k of bfloat16 by pack_pairs
   int64_t d_row, dv_row;
-  const T *q_pairs, *dout_pairs;  // q and dout once more, by pack_pairs: bfloat16 alone
+  const T *q_pairs, *dout_pairs;  // q and dout once more, by pack_pairs or pack_columns: bfloat16 alone
   const Wide<T>*lse, *share;      // of each query, by row_share
-  Wide<T>* dq;                    // added to, without the scale: (rows up to a multiple of kGroup, d_row)
+  Wide<T>* dq;                    // added to, without the scale: (padded_rows(rows), d_row)
   Wide<T>*dk, *dv_sum;            // added to, dk without the scale: (kTileRows, d_row), (kTileRows, dv_row)
   Wide<T>* dbias;                 // (rows, k_len), or none
-  Wide<T>* work;                  // backward_work() elements
+  Wide<T>* work;                  // backward_work(d_row, dv_row) elements
 };
 constexpr int64_t kBlock = 8 * kGroup;                    // queries whose weights are kept
 constexpr int64_t kTileRows = groups_of(kTile) * kGroup;  // keys of a tile, and what a last group adds
 constexpr int64_t backward_work() {
   return 2 * (kBlock * kTile + kAlign);
+}
+// By tiles: cells of a block, scores and gradients of one cell, sums of a tile, rows of the last queries.
+constexpr int64_t kCellBlock = 96;                      // queries whose cells are kept
+constexpr int64_t kCellFloats = 3 * kCell * kCell / 2;  // of a cell
+template <class T>
+constexpr int64_t backward_work(int64_t d_row, int64_t dv_row) {
+  if constexpr (sizeof(T) > 2) return backward_work();
+  const int64_t cells = kCellBlock * kTile / (kCell * kCell) * kCellFloats + 2 * kCell * kCell;
+  const int64_t tiles = cells + (d_row + dv_row) * (kTile + kCell / 2);
+  return tiles > backward_work() ? tiles : backward_work();
+}
+// Rows of dq: whole groups, and whole cells.
+template <class T>
+constexpr int64_t padded_rows(int64_t rows) {
+  rows = groups_of(rows) * kGroup;
+  return sizeof(T) == 2 ? (rows + kCell - 1) / kCell * kCell : rows;
 }
 
 // A few queries of one key head and a run of its keys, from tile `first` to before `last`.
@@ -116,14 +138,15 @@ struct Source {
   void decode(const Decode<T>& run);                                                     \
   void row_share(const T* dout, const T* out, T lse, int64_t dv, T* share, T* log2_sum); \
   void add_gradients(const Backward<T>& head, int64_t tile, bool selected);
-#define KXFAST_DECLARE(set)                                                       \
-  namespace set {                                                                 \
-  KXFAST_DECLARE_TYPE(float)                                                      \
-  KXFAST_DECLARE_TYPE(double)                                                     \
-  void pack_tiles(const Source<float>& x, float* out);                            \
-  void pack_tiles(const Source<double>& x, double* out);                          \
-  void pack_tiles(const Source<Bfloat16>& x, Bfloat16* out);                      \
-  void pack_pairs(const Bfloat16* x, int64_t rows, int64_t width, Bfloat16* out); \
+#define KXFAST_DECLARE(set)                                                         \
+  namespace set {                                                                   \
+  KXFAST_DECLARE_TYPE(float)                                                        \
+  KXFAST_DECLARE_TYPE(double)                                                       \
+  void pack_tiles(const Source<float>& x, float* out);                              \
+  void pack_tiles(const Source<double>& x, double* out);                            \
+  void pack_tiles(const Source<Bfloat16>& x, Bfloat16* out);                        \
+  void pack_pairs(const Bfloat16* x, int64_t rows, int64_t width, Bfloat16* out);   \
+  void pack_columns(const Bfloat16* x, int64_t rows, int64_t width, Bfloat16* out); \
   }
 KXFAST_EACH_ISA(KXFAST_DECLARE)
 #undef KXFAST_DECLARE
@@ -131,27 +154,29 @@ KXFAST_EACH_ISA(KXFAST_DECLARE)
 
 // The same of bfloat16 multiplied as it is, where half_products() is not none. They have no loop that leaves
 // out what is not allowed: where it may have spoiled a result, which is then not finite, floats are used.
-#define KXFAST_DECLARE(set)                                                         \
-  namespace set {                                                                   \
-  bool attend(const Forward<Bfloat16>& block); /* whether the results are finite */ \
+#define KXFAST_DECLARE(set)                                                                      \
+  namespace set {                                                                                \
+  bool attend(const Forward<Bfloat16>& block); /* whether the results are finite */              \
+  void row_share(const Bfloat16* dout, const Bfloat16* out, float lse, int64_t dv, float* share, \
+                 float* log2_sum);                                                               \
+  void add_gradients(const Backward<Bfloat16>& head, int64_t tile);                              \
+  void write_scaled(const float* from, int64_t count, float scale, Bfloat16* to);                \
   }
 KXFAST_DECLARE(emulated)
 #ifdef KXFAST_X86
 KXFAST_DECLARE(amx)
 KXFAST_DECLARE(avx512_bf16)
-namespace avx512_bf16 {
-void row_share(const Bfloat16* dout, const Bfloat16* out, float lse, int64_t dv, float* share,
-               float* log2_sum);
-void add_gradients(const Backward<Bfloat16>& head, int64_t tile);
-void write_scaled(const float* from, int64_t count, float scale, Bfloat16* to);
-}  // namespace avx512_bf16
 #endif
 #undef KXFAST_DECLARE
 
-// What a row of a packed tile has: elements in pairs of bfloat16.
+// Rows of a packed tile: of bfloat16, with zeros, as many as products of tiles take.
 template <class T>
 constexpr int64_t packed_columns(int64_t d) {
-  return sizeof(T) == 2 ? d + d % 2 : d;
+  return sizeof(T) == 2 ? (d + kCell - 1) / kCell * kCell : d;
+}
+// Rows of a head that pack_pairs and pack_columns fill, with zeros where there are fewer.
+constexpr int64_t packed_rows(int64_t rows) {
+  return (rows + kTile - 1) / kTile * kTile;
 }
 
 // Queries, scores of a tile, sums of values, sums of weights and maxima (a vector each).
@@ -160,8 +185,10 @@ constexpr int64_t forward_work(int64_t rows, int64_t d, int64_t value_row) {
   constexpr int64_t kVector = kAlign / static_cast<int64_t>(sizeof(Wide<T>));
   if constexpr (sizeof(T) > 2)
     return groups_of(rows) * kGroup * (d + value_row + 2 * kVector) + kPartRows * kTile;
-  // Scores and weights in bfloat16 in place of queries, and sums of values for all rows of a last part.
-  return groups_of(rows) * kGroup * 2 * kVector + kPartRows * kTile * 3 / 2 + (rows + kPartRows) * value_row;
+  // Scores and, twice, weights in bfloat16, a last cell's queries, and sums of values for all rows of a last
+  // part.
+  return groups_of(rows) * kGroup * 2 * kVector + kHalfScores * 2 + kCell / 2 * packed_columns<T>(d) +
+         (rows + kPartRows) * value_row;
 }
 
 }  // namespace kxfast::attention

@@ -33,6 +33,12 @@ void fill_bits(bool value, int64_t count, uint64_t* words) {
 
 template <class T>
 using PackTiles = void (*)(const Source<T>&, T*);
+
+template <class T>
+int64_t row_width(int64_t columns) {
+  const bool tiles = sizeof(T) == 2 && half_products() != HalfProducts::pairs;
+  return tiles ? packed_columns<T>(columns) : padded<T>(columns);
+}
 }  // namespace
 
 Pattern::Pattern(const Broadcast<bool>& mask, int64_t k_len) {
@@ -132,7 +138,7 @@ Buffer<T> packed(const Heads<T>& x, const Interval* needed) {
 }
 
 template <class T>
-Rows<T>::Rows(const Heads<T>& x) : width_(padded<T>(x.columns)), data_(x.place.data) {
+Rows<T>::Rows(const Heads<T>& x) : width_(row_width<T>(x.columns)), data_(x.place.data) {
   if (width_ == x.columns && !x.order.places && x.dense()) return;
   memory_ = Buffer<T>(static_cast<size_t>(x.count() * width_));
   constexpr int64_t kRows = 256, kAhead = 8, kLine = 64 / sizeof(T);
@@ -162,11 +168,12 @@ template Buffer<Bfloat16> packed(const Heads<Bfloat16>&, const Interval*);
 template Buffer<Interval> attended(const Problem<Bfloat16>&);
 template class Rows<Bfloat16>;
 
-Buffer<Bfloat16> paired(const Rows<Bfloat16>& x, int64_t heads, int64_t rows) {
+Buffer<Bfloat16> paired(const Rows<Bfloat16>& x, int64_t heads, int64_t rows, bool columns) {
   constexpr int64_t kRows = 256;
-  const int64_t width = x.width(), parts = (rows + kRows - 1) / kRows, size = (rows + 1) / 2 * 2 * width;
+  using Pack = void (*)(const Bfloat16*, int64_t, int64_t, Bfloat16*);
+  const int64_t width = x.width(), parts = (rows + kRows - 1) / kRows, size = packed_rows(rows) * width;
   Buffer<Bfloat16> memory(static_cast<size_t>(heads * size));
-  const auto pack = KXFAST_PICK(void (*)(const Bfloat16*, int64_t, int64_t, Bfloat16*), pack_pairs);
+  const Pack pack = columns ? KXFAST_PICK(Pack, pack_columns) : KXFAST_PICK(Pack, pack_pairs);
   const auto task = [&](int64_t index) {
     const int64_t head = index / parts, begin = index % parts * kRows;
     pack(x.data() + (head * rows + begin) * width, std::min(kRows, rows - begin), width,

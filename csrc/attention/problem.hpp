@@ -103,8 +103,8 @@ Buffer<Interval> attended(const Problem<T>& x);
 template <class T>
 Buffer<T> packed(const Heads<T>& x, const Interval* needed);
 
-// Rows one after another with zeros after each up to a multiple of 64 bytes of sums: x itself where it is
-// that.
+// Rows one after another with zeros after each up to a multiple of 64 bytes of sums (for tiles of bfloat16,
+// of 32 numbers): x itself where it is that.
 template <class T>
 class Rows {
  public:
@@ -118,10 +118,11 @@ class Rows {
   const T* data_;
 };
 
-// Every head's rows two by two, element beside element, (batch heads, pairs, width, 2).
-Buffer<Bfloat16> paired(const Rows<Bfloat16>& x, int64_t heads, int64_t rows);
+// Every head's rows two by two, element beside element, (batch heads, pairs, width, 2), or, `columns`, 32 by
+// 32 as columns, (batch heads, parts, width, 32); packed_rows(rows) of them.
+Buffer<Bfloat16> paired(const Rows<Bfloat16>& x, int64_t heads, int64_t rows, bool columns = false);
 
-// Both directions need bf16_products() for bfloat16, and then return false where what may not be attended to
+// Both directions need half_products() for bfloat16, and then return false where what may not be attended to
 // has spoiled a result: it is to be computed in floats. Otherwise they return true.
 template <class T>
 bool forward(const Problem<T>& problem, const Place<T>& out, Wide<T>* lse);

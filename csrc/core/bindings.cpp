@@ -71,9 +71,6 @@ KXFAST_BINDINGS(core) {
         "Float32 numbers as the bits of float16 or bfloat16, rounded to the nearest.");
   m.def("isa", [] { return std::string(isa_name(isa())); }, "Name of the instruction set in use.");
   m.def(
-      "bf16_products", [] { return half_products() == HalfProducts::pairs; },
-      "Whether AVX-512 multiplies pairs of bfloat16 faster than float32.");
-  m.def(
       "half_products",
       [] {
         constexpr const char* kNames[] = {"none", "pairs", "tiles", "emulated"};

@@ -107,17 +107,7 @@ void add_gradients(const Backward<Bfloat16>& head, int64_t tile) {
 
 void row_share(const Bfloat16* dout, const Bfloat16* out, float lse, int64_t dv, float* share,
                float* log2_sum) {
-  Floats total = {};
-  for (int64_t j = 0; j < dv; j += kLanes) {
-    const __mmask16 there = static_cast<__mmask16>(dv - j >= kLanes ? 0xFFFF : (1u << (dv - j)) - 1);
-    const auto wide = [&](const Bfloat16* x) {
-      return (Floats)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(there, x + j)), 16);
-    };
-    total = fused(wide(dout), wide(out), total);
-  }
-  const bool empty = lse == -kInfinity<float>;
-  *share = empty ? 0 : sum_of<float>(total);
-  *log2_sum = empty ? kInfinity<float> : lse * 1.4426950408889634f;
+  share_of(dout, out, lse, dv, share, log2_sum);
 }
 
 }  // namespace kxfast::attention::KXFAST_ISA

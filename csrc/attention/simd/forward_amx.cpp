@@ -1,109 +1,165 @@
 // Masked attention of a block of queries of one head in bfloat16 by tiles of the matrix extension AMX,
-// compiled for it and, with emulated tiles, for any machine (core/amx.hpp). No machine with AMX was at hand:
-// checked in emulation, never measured.
+// compiled for it and, with emulated tiles, for any machine (core/amx.hpp).
 //
-// A part of 48 queries meets a tile of 64 keys at a time. Four tiles of sums are scores of 32 queries and 32
-// keys: for 32 channels, two tiles of queries and two of keys are loaded for four products. Weights are made
-// from the scores as for pairs (half.hpp), and tiles of them, 16 queries by 32 keys, are multiplied with
-// values in pairs of rows; sums of values are read from the cache into tiles, added to, and written back.
-// Rows that end, and channels and keys that do not fill a tile, are copied, 1 KB, with zeros behind them.
-#include "attention/simd/half.hpp"
-#include "core/amx.hpp"
+// The block's queries pass by a panel of 128 keys, 32 at a time. Their scores, products of 2 x 2 tiles of
+// sums, go through 16 KB to vectors, which make weights of them and round these to tiles, 16 queries by 32
+// keys; weights are multiplied with values in pairs of rows, and sums of values are read from the cache into
+// tiles, added to for all of the panel, and written back. Results do not depend on how queries are shared out
+// to blocks: the same operations make a weight, masked or not.
+//
+// 32 x 32 pairs of 64 channels take 300 to 360 ns of a core of a Xeon: alone, scores are 75, weights 130 and
+// values 50 of them. A cubic in place of exp2 of the pairs' kernel, and scaling by an instruction, took a
+// third off the weights. Tried and lost: steps of products between the rows of weights (units that could
+// work at the same time do so little: no gain); panels of 64 and 256 keys and blocks of 32 to 96 queries (the
+// same or slower); with the same keys over and over, in the L1 cache, it is 5 to 10 % faster, no more.
+#include <utility>
+
+#include "attention/simd/cells.hpp"
 
 namespace kxfast::attention::KXFAST_ISA {
 namespace {
 
-constexpr int64_t kRows = matrix::kRows, kDeep = 32;  // rows of a tile, numbers of one of its rows
-constexpr matrix::Shapes kShapes = matrix::whole_tiles();
-static_assert(kPartRows % kRows == 0 && kTile % kDeep == 0);
+constexpr int64_t kPanel = kPanelTiles * kTile, kCells = kPanel / kCell;
+using BlockWords = Words<kBlockRows>;
 
-// A tile of rows `apart` elements apart, of which `rows` of `used` elements are there.
-template <int TILE>
-void load_tile(matrix::Tiles& tiles, const Bfloat16* from, int64_t apart, int64_t rows, int64_t used) {
-  if (rows >= kRows && used >= kDeep) return tiles.load<TILE>(from, 2 * apart);
-  alignas(64) Bfloat16 copy[kRows][kDeep] = {};
-  for (int64_t i = 0; i < rows && i < kRows; ++i)
-    std::memcpy(copy[i], from + i * apart, static_cast<size_t>(2 * (used < kDeep ? used : kDeep)));
-  tiles.load<TILE>(copy, sizeof copy[0]);
-}
+// 32 queries against a panel: the cells from `first` to before `last` have all that is allowed.
+struct Step {
+  const BlockWords* words;
+  int64_t row, rows, tile, first = kCells, last = 0;
+  bool every = true;  // pair of these cells is allowed
 
-// Scores of 32 queries from `row` on, of which `rows` are there, and 32 keys from `key` on.
-void scores(matrix::Tiles& tiles, const Forward<Bfloat16>& x, int64_t row, int64_t rows,
-            const Bfloat16* panel, int64_t key, float* s) {
-  const int64_t width = packed_columns<Bfloat16>(x.d), step = 2 * kTile;
-  const bool both = rows > kRows;
-  tiles.zero<0>(), tiles.zero<1>(), tiles.zero<2>(), tiles.zero<3>();
-  for (int64_t k = 0; k < width; k += kDeep) {
-    const Bfloat16 *keys = panel + k / 2 * step + 2 * key, *queries = x.q + row * x.q_row + k;
-    load_tile<6>(tiles, keys, step, (width - k) / 2, kDeep);
-    load_tile<7>(tiles, keys + kDeep, step, (width - k) / 2, kDeep);
-    load_tile<4>(tiles, queries, x.q_row, rows, width - k);
-    tiles.multiply<0, 4, 6>();
-    tiles.multiply<1, 4, 7>();
-    if (!both) continue;
-    load_tile<5>(tiles, queries + kRows * x.q_row, x.q_row, rows - kRows, width - k);
-    tiles.multiply<2, 5, 6>();
-    tiles.multiply<3, 5, 7>();
+  Step(const Forward<Bfloat16>& x, const BlockWords* all, int64_t index, int64_t begin)
+      : words(all), row(index * kCell), rows(x.rows - row < kCell ? x.rows - row : kCell), tile(begin) {
+    for (int64_t cell = 0; cell < kCells; ++cell)
+      if (any(cell)) last = cell + 1, first = first < cell ? first : cell;
+    for (int64_t cell = first; cell < last; ++cell)
+      every &= !~half_of(words[cell / kHalves].every[index], cell % kHalves);
   }
-  tiles.store<0>(s + key, 4 * kTile);
-  tiles.store<1>(s + key + kRows, 4 * kTile);
-  if (!both) return;
-  tiles.store<2>(s + kRows * kTile + key, 4 * kTile);
-  tiles.store<3>(s + kRows * kTile + key + kRows, 4 * kTile);
-}
+  bool any(int64_t cell) const { return half_of(words[cell / kHalves].any[row / kCell], cell % kHalves); }
+  uint64_t bits(int64_t i, int64_t key) const { return words[key / kTile].row[row + i] >> key % kTile; }
+};
 
-// Sums of values of 16 queries += their weights p times the values of a tile of keys.
-void add_values(matrix::Tiles& tiles, const Forward<Bfloat16>& x, const Bfloat16* p, int64_t tile,
-                float* sums) {
-  const int64_t pairs = (x.k_len + 1) / 2 - tile * kTile / 2, step = 2 * x.value_row;
-  for (int64_t j = 0; j < x.value_row; j += kRows) {
-    tiles.load<0>(sums + j, 4 * x.value_row);
-    for (int64_t k = 0; k < kTile && k < 2 * pairs; k += kDeep) {
-      tiles.load<4>(p + k, 2 * kTile);
-      load_tile<6>(tiles, x.values + (tile * kTile + k) * x.value_row + 2 * j, step, pairs - k / 2, kDeep);
-      tiles.multiply<0, 4, 6>();
+// Scores become weights in bfloat16; sums of weights grow.
+template <bool EVERY>
+void weigh_cells(const Forward<Bfloat16>& x, const Work& w, const Step& step, Floats scale) {
+  const int64_t from = step.first * kCell, to = step.last * kCell;
+  const auto bits = [&](int64_t i, int64_t c) { return EVERY ? ~uint64_t{0} : step.bits(i, c); };
+  for (int64_t i = 0; i < step.rows; ++i) {
+    const float* s = w.scores + i * kPanel;
+    Floats highest = all(-kInfinity<float>);
+    for (int64_t c = from; c < to; c += kFloats) highest = larger_where(bits(i, c), highest, load(s + c));
+    highest = highest * scale;
+    float *top = w.top + (step.row + i) * kVector, *weights = w.weights + (step.row + i) * kVector;
+    if (exceeds(highest, all(*top + 8)))
+      raise(top, weights, w.values + (step.row + i) * x.value_row, x.value_row, largest_of<float>(highest));
+    const Floats m = all(*top == -kInfinity<float> ? 0 : -*top);
+    Floats total[2] = {load(weights), {}};
+    for (int64_t c = from; c < to; c += 2 * kFloats) {
+      Floats p[2];
+      for (int64_t j = 0; j < 2; ++j) {
+        const int64_t at = c + j * kFloats;
+        p[j] = exp2_where(bits(i, at), fused(load(s + at), scale, m));
+        total[j] += p[j];
+      }
+      store_in_row(p[0], p[1], w.rounded + c / kCell * 2 * kTileSize + i * kCell + c % kCell);
     }
-    tiles.store<0>(sums + j, 4 * x.value_row);
+    store(weights, total[0] + total[1]);
   }
 }
 
-// A part of the block, from query `part` on, and a tile of keys.
-void attend_part(matrix::Tiles& tiles, const Forward<Bfloat16>& x, const Work& w, int64_t part,
-                 int64_t tile) {
-  const int64_t rows = x.rows - part < kPartRows ? x.rows - part : kPartRows;
-  GroupBits groups[kPartRows / kGroup];
-  uint64_t any = 0;
-  for (int64_t row = 0; row < rows; row += kGroup)
-    any |= (groups[row / kGroup] = group_bits(x.mask, part + row, x.rows, tile, x.k_len)).any;
-  if (!any) return;
-  const Bfloat16* panel = x.keys + tile * kTile * packed_columns<Bfloat16>(x.d);
-  for (int64_t row = 0; row < rows; row += 2 * kRows)
-    for (int64_t key = 0; key < kTile; key += kDeep)
-      if (any >> key & 0xffffffff)
-        scores(tiles, x, part + row, rows - row, panel, key, w.scores + row * kTile);
-  for (int64_t row = 0; row < rows; row += kGroup) {
-    const GroupBits& bits = groups[row / kGroup];
-    Bfloat16* p = w.rounded + row * kTile;
-    if (bits.any != ~uint64_t{0}) std::memset(p, 0, sizeof *p * kGroup * kTile);
-    if (bits.any) weigh(x, w, bits, part + row, tile, w.scores + row * kTile, p);
+// The same for any scale: the highest score is that of the highest product only where it is above 0.
+void weigh(const Forward<Bfloat16>& x, const Work& w, const Step& step) {
+  float scale = log2_scale(x);
+  if (scale <= 0) {
+    for (float* s = w.scores; s < w.scores + kCell * kPanel; ++s) *s *= scale;
+    scale = 1;
   }
-  for (int64_t row = 0; row < rows; row += kRows)
-    add_values(tiles, x, w.rounded + row * kTile, tile, w.values + (part + row) * x.value_row);
+  if (step.every)
+    weigh_cells<true>(x, w, step, all(scale));
+  else
+    weigh_cells<false>(x, w, step, all(scale));
+}
+
+// A block's walk over panels. Values of a step are added up when the scores of the next one are made, not on
+// the heels of the vectors that write weights: 4 % where masks are bits, nothing elsewhere.
+class Walk {
+ public:
+  explicit Walk(const Forward<Bfloat16>& block) : x_(block), w_(block) {
+    begin(w_);
+    std::memset(w_.scores, 0, sizeof(float) * 2 * kHalfScores);  // rows beyond the last too
+    tiles_.configure(kShapes);
+  }
+  ~Walk() { tiles_.release(); }
+  void panel(int64_t tile);
+  bool finish();
+
+ private:
+  void make_scores(const Step& step);
+  void add_values();
+
+  const Forward<Bfloat16>& x_;
+  Work w_;
+  matrix::Tiles tiles_;
+  const Bfloat16* weights_;  // of the step whose values are to be added
+  int64_t row_, key_, cells_ = 0;
+};
+
+void Walk::make_scores(const Step& step) {
+  const int64_t width = x_.q_row;
+  const Bfloat16* q = whole_cell(x_.q, step.row, x_.rows, width, w_.last);
+  for (int64_t cell = step.first; cell < step.last; ++cell) {
+    if (!step.any(cell)) continue;  // what stands there is masked
+    const int64_t tile = step.tile + cell / kHalves;
+    products(tiles_, q, width, x_.keys + tile * kTile * width, cell % kHalves * kCell,
+             w_.scores + cell * kCell, kPanel);
+  }
+}
+
+// Sums of values += weights times values.
+void Walk::add_values() {
+  const int64_t width = x_.value_row;
+  for (int64_t j = 0; j < width && cells_; j += kCell) {
+    float* sums = w_.values + row_ * width + j;
+    load_sums(tiles_, sums, width);
+    for (int64_t cell = 0; cell < cells_; ++cell)
+      multiply(tiles_, tiles_at(weights_ + cell * 2 * kTileSize),
+               {x_.values + (key_ + cell * kCell) * width + 2 * j, 2 * width, kCell});
+    store_sums(tiles_, sums, width);
+  }
+  cells_ = 0;
+}
+
+void Walk::panel(int64_t tile) {
+  BlockWords words[kPanelTiles];
+  for (int64_t t = 0; t < kPanelTiles; ++t) read_words(x_.mask, 0, x_.rows, tile + t, x_.k_len, words[t]);
+  for (int64_t i = 0; i * kCell < x_.rows; ++i) {
+    const Step step(x_, words, i, tile);
+    if (step.first >= step.last) continue;
+    make_scores(step);
+    add_values();
+    std::swap(w_.rounded, w_.other);
+    if (x_.bias.data)
+      for (int64_t cell = step.first; cell < step.last; ++cell)
+        add_bias(x_, step.row, tile * kTile + cell * kCell, w_.scores + cell * kCell, kPanel);
+    weigh(x_, w_, step);
+    weights_ = w_.rounded + step.first * 2 * kTileSize, row_ = step.row;
+    key_ = tile * kTile + step.first * kCell, cells_ = step.last - step.first;
+  }
+}
+
+bool Walk::finish() {
+  add_values();
+  return attention::KXFAST_ISA::finish(x_, w_);
 }
 
 }  // namespace
 
 bool attend(const Forward<Bfloat16>& block) {
-  const Work work(block);
-  begin(work);
-  std::memset(work.rounded, 0, sizeof(Bfloat16) * kPartRows * kTile);  // rows beyond the last group's too
-  matrix::Tiles tiles;
-  tiles.configure(kShapes);
+  Walk walk(block);
   const Tiles run = tiles_of(block.mask, block.rows, block.k_len);
-  for (int64_t tile = run.first; tile < run.last; ++tile)
-    for (int64_t part = 0; part < block.rows; part += kPartRows) attend_part(tiles, block, work, part, tile);
-  tiles.release();
-  return finish(block, work);
+  for (int64_t tile = run.first / kPanelTiles * kPanelTiles; tile < run.last; tile += kPanelTiles)
+    walk.panel(tile);
+  return walk.finish();
 }
 
 }  // namespace kxfast::attention::KXFAST_ISA

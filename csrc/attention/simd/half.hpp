@@ -28,6 +28,45 @@ inline void store_rounded(Floats x, Bfloat16* to) {
 #endif
 }
 
+#if defined(__AVX512BF16__)
+inline __m512i side_by_side(__m512i both) {
+  alignas(64) static const uint16_t kOrder[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
+                                                  21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
+                                                  11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  return _mm512_permutexvar_epi16(_mm512_load_si512(kOrder), both);
+}
+#endif
+// The lanes of two rows side by side.
+inline void store_pairs(Floats row, Floats next, Bfloat16* to) {
+#if defined(__AVX512BF16__)
+  _mm512_storeu_si512(to, side_by_side((__m512i)_mm512_cvtne2ps_pbh((__m512)next, (__m512)row)));
+#else
+  Bfloat16 rounded[2][kFloats];
+  store_rounded(row, rounded[0]), store_rounded(next, rounded[1]);
+  for (int i = 0; i < kFloats; ++i) to[2 * i] = rounded[0][i], to[2 * i + 1] = rounded[1][i];
+#endif
+}
+// The lanes of both, one after another.
+inline void store_in_row(Floats low, Floats high, Bfloat16* to) {
+#if defined(__AVX512BF16__)
+  _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low));
+#else
+  store_rounded(low, to), store_rounded(high, to + kFloats);
+#endif
+}
+// Both side by side, and each.
+inline void store_both_ways(Floats row, Floats next, Bfloat16* pairs, Bfloat16* row_to, Bfloat16* next_to) {
+#if defined(__AVX512BF16__)
+  const __m512i both = (__m512i)_mm512_cvtne2ps_pbh((__m512)next, (__m512)row);
+  _mm512_storeu_si512(pairs, side_by_side(both));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(row_to), _mm512_castsi512_si256(both));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(next_to), _mm512_extracti64x4_epi64(both, 1));
+#else
+  store_rounded(row, row_to), store_rounded(next, next_to);
+  for (int i = 0; i < kFloats; ++i) pairs[2 * i] = row_to[i], pairs[2 * i + 1] = next_to[i];
+#endif
+}
+
 inline void write_rounded(const float* from, int64_t count, float scale, Bfloat16* to) {
   int64_t j = 0;
   for (; j + kFloats <= count; j += kFloats) store_rounded(load(from + j) * scale, to + j);
@@ -52,17 +91,43 @@ inline Floats exp2_roughly(Floats x) {
   return y * (Floats)((Lanes<float>::Integer)sum << 23);
 }
 
+// Of a query: sum(dout out), and what is subtracted from its scores.
+inline void share_of(const Bfloat16* dout, const Bfloat16* out, float lse, int64_t dv, float* share,
+                     float* log2_sum) {
+  Floats total = {};
+  for (int64_t j = 0; j < dv; j += kFloats) {
+    const auto wide = [&](const Bfloat16* x) {
+#if defined(__AVX512F__)
+      const auto there = static_cast<__mmask16>(dv - j >= kFloats ? 0xFFFF : (1u << (dv - j)) - 1);
+      return (Floats)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(there, x + j)), 16);
+#else
+      float lanes[kFloats] = {};
+      for (int i = 0; i < kFloats && j + i < dv; ++i) {
+        const uint32_t bits = uint32_t{x[j + i].bits} << 16;
+        std::memcpy(lanes + i, &bits, sizeof bits);
+      }
+      return load(lanes);
+#endif
+    };
+    total = fused(wide(dout), wide(out), total);
+  }
+  const bool empty = lse == -kInfinity<float>;
+  *share = empty ? 0 : sum_of<float>(total);
+  *log2_sum = empty ? kInfinity<float> : lse * 1.4426950408889634f;
+}
+
 // Of a block forward, as in forward.cpp, but for queries, which are read where they lie. Sums of values have
 // rows for whole parts.
 struct Work {
-  int64_t rows;
   float *scores, *values, *weights, *top, *end;
-  Bfloat16* rounded;  // weights of a part, (kPartRows, kTile)
+  Bfloat16 *rounded, *other, *last;  // weights of a part, twice; queries of a last cell
 
-  explicit Work(const Forward<Bfloat16>& x) : rows(groups_of(x.rows) * kGroup), scores(x.work) {
-    rounded = reinterpret_cast<Bfloat16*>(scores + kPartRows * kTile);
-    values = scores + kPartRows * kTile * 3 / 2;
-    weights = values + (x.rows + kPartRows) / kPartRows * kPartRows * x.value_row;
+  explicit Work(const Forward<Bfloat16>& x) : scores(x.work) {
+    const int64_t rows = groups_of(x.rows) * kGroup;
+    values = scores + kHalfScores * 2 + kCell / 2 * x.q_row;
+    rounded = reinterpret_cast<Bfloat16*>(scores + kHalfScores), other = rounded + kHalfScores;
+    last = other + kHalfScores;
+    weights = values + (x.rows + kPartRows) * x.value_row;
     top = weights + rows * kVector, end = top + rows * kVector;
   }
 };

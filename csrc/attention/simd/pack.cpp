@@ -47,6 +47,25 @@ void pack(const Source<T>& x, T* out) {
   }
 }
 
+#if defined(__AVX512F__)
+// Eight columns of 32 rows: pairs of columns are transposed, and their numbers sorted.
+inline void columns_of_pairs(const Bfloat16* x, int64_t width, Bfloat16* out) {
+  alignas(64) float pairs[4][2][16];
+  for (int64_t half = 0; half < 2; ++half) {
+    const Bfloat16* row[16];
+    for (int64_t i = 0; i < 16; ++i) row[i] = x + (16 * half + i) * width;
+    transpose_sixteen(row, 0, pairs[0][half], 2 * 16);
+  }
+  alignas(64) uint16_t even[32], odd[32];
+  for (uint16_t i = 0; i < 32; ++i) even[i] = 2 * i, odd[i] = 2 * i + 1;
+  for (int64_t k = 0; k < 4; ++k, out += 2 * kCell) {
+    const __m512i low = _mm512_load_si512(pairs[k][0]), high = _mm512_load_si512(pairs[k][1]);
+    _mm512_storeu_si512(out, _mm512_permutex2var_epi16(low, _mm512_load_si512(even), high));
+    _mm512_storeu_si512(out + kCell, _mm512_permutex2var_epi16(low, _mm512_load_si512(odd), high));
+  }
+}
+#endif
+
 // Pairs of channels in place of single ones.
 void pack_halves(const Source<Bfloat16>& x, Bfloat16* out) {
   for (int64_t j = 0; j < kTile; j += 16, out += 2 * 16) {
@@ -64,6 +83,8 @@ void pack_halves(const Source<Bfloat16>& x, Bfloat16* out) {
         to[0] = j + i < x.rows ? row[i][k] : Bfloat16{};
         to[1] = j + i < x.rows && k + 1 < x.d ? row[i][k + 1] : Bfloat16{};
       }
+    for (; k < packed_columns<Bfloat16>(x.d); k += 2)
+      for (int64_t i = 0; i < 2 * 16; ++i) out[k * kTile + i] = {};
   }
 }
 
@@ -73,13 +94,32 @@ void pack_tiles(const Source<Bfloat16>& x, Bfloat16* out) {
   pack_halves(x, out);
 }
 
-// Rows (rows, width) two by two: out[pair][column][2], zeros where a row is missing.
+// Rows (rows, width) two by two: out[pair][column][2], zeros up to packed_rows(rows).
 void pack_pairs(const Bfloat16* x, int64_t rows, int64_t width, Bfloat16* out) {
-  for (int64_t r = 0; r < rows; r += 2, x += 2 * width, out += 2 * width)
+  const int64_t all = packed_rows(rows);
+  int64_t r = 0;
+  for (; r + 2 <= rows; r += 2, x += 2 * width, out += 2 * width)
+    for (int64_t j = 0; j < width; ++j) out[2 * j] = x[j], out[2 * j + 1] = x[width + j];
+  for (; r < all; r += 2, out += 2 * width)
     for (int64_t j = 0; j < width; ++j) {
-      out[2 * j] = x[j];
-      out[2 * j + 1] = r + 1 < rows ? x[width + j] : Bfloat16{};
+      out[2 * j] = r < rows ? x[j] : Bfloat16{};
+      out[2 * j + 1] = {};
     }
+}
+
+// Rows (rows, width) 32 by 32 as columns: out[part][column][32], zeros up to packed_rows(rows); a width of
+// tiles.
+void pack_columns(const Bfloat16* x, int64_t rows, int64_t width, Bfloat16* out) {
+  for (int64_t r = 0, all = packed_rows(rows); r < all; r += kCell, out += kCell * width) {
+    int64_t j = 0;
+#if defined(__AVX512F__)
+    if (r + kCell <= rows)
+      for (; j < width; j += 8) columns_of_pairs(x + r * width + j, width, out + j * kCell);
+#endif
+    for (; j < width; ++j)
+      for (int64_t i = 0; i < kCell; ++i)
+        out[j * kCell + i] = r + i < rows ? x[(r + i) * width + j] : Bfloat16{};
+  }
 }
 
 void pack_tiles(const Source<float>& x, float* out) {

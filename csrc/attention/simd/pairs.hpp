@@ -25,17 +25,6 @@ inline Floats fused(__m512bh a, __m512bh b, Floats c) {
   return (Floats)_mm512_dpbf16_ps((__m512)c, a, b);
 }
 
-// Rounds the lanes of two registers: those of `low` come first.
-inline __m512i round_pair(Floats low, Floats high) {
-  return (__m512i)_mm512_cvtne2ps_pbh((__m512)high, (__m512)low);
-}
-// The lanes of two rows side by side.
-inline void store_pairs(Floats row, Floats next, Bfloat16* to) {
-  alignas(64) static const uint16_t kOrder[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
-                                                  21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
-                                                  11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-  _mm512_storeu_si512(to, _mm512_permutexvar_epi16(_mm512_load_si512(kOrder), round_pair(row, next)));
-}
 // c[i][0 ...] = sum over steps of a[i][step a_step ...] b[step b_row ...], of a group and NV registers; ADD:
 // c += it.
 template <int NV, bool ADD>

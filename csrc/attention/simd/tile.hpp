@@ -11,7 +11,8 @@
 
 #ifdef KXFAST_X86
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 warns of its own undefined operands
+#pragma GCC diagnostic ignored "-Wuninitialized"  // GCC 12 warns of its own undefined operands
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
 #pragma GCC diagnostic pop
 #endif
@@ -120,6 +121,10 @@ constexpr T kInfinity = static_cast<T>(__builtin_inf());
 template <class T>
 inline typename Lanes<T>::Vector where(uint64_t bits, typename Lanes<T>::Vector v, T other) {
   using L = Lanes<T>;
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4)
+    return (Floats)_mm512_mask_mov_ps((__m512)all(other), static_cast<__mmask16>(bits), (__m512)v);
+#endif
   typename L::Integer lane;
   for (int k = 0; k < L::kWidth; ++k) lane[k] = 1 << k;
   const typename L::Integer set = lane & static_cast<decltype(lane[0] + 0)>(bits & ((1u << L::kWidth) - 1));

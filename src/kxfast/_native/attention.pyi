@@ -75,7 +75,8 @@ def scaled_dot_product_attention_backward(
     need_dbias: bool,
 ) -> typing.Any:
     """
-    Gradients (dq, dk, dv, dbias); dbias for each pair, or None. Bits of bfloat16 need core.bf16_products().
+    Gradients (dq, dk, dv, dbias); dbias for each pair, or None.
+    Bits of bfloat16 need core.half_products(); None for them: use float.
     """
 
 @typing.overload
@@ -92,7 +93,8 @@ def scaled_dot_product_attention_backward(
     need_dbias: bool,
 ) -> typing.Any:
     """
-    Gradients (dq, dk, dv, dbias); dbias for each pair, or None. Bits of bfloat16 need core.bf16_products().
+    Gradients (dq, dk, dv, dbias); dbias for each pair, or None.
+    Bits of bfloat16 need core.half_products(); None for them: use float.
     """
 
 @typing.overload
@@ -109,5 +111,6 @@ def scaled_dot_product_attention_backward(
     need_dbias: bool,
 ) -> typing.Any:
     """
-    Gradients (dq, dk, dv, dbias); dbias for each pair, or None. Bits of bfloat16 need core.bf16_products().
+    Gradients (dq, dk, dv, dbias); dbias for each pair, or None.
+    Bits of bfloat16 need core.half_products(); None for them: use float.
     """

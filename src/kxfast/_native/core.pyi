@@ -5,11 +5,6 @@ import typing
 import numpy
 import numpy.typing
 
-def bf16_products() -> bool:
-    """
-    Whether AVX-512 multiplies pairs of bfloat16 faster than float32.
-    """
-
 def emulate_tiles(emulated: bool) -> None:
     """
     For tests: multiply bfloat16 as AMX does, in plain C++.

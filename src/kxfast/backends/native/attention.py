@@ -1,7 +1,7 @@
 """Masked attention, compiled; half types are converted to float32 and rounded once, at the end.
 
-bfloat16 is multiplied as it is where the processor is fast at that (tiles of AMX: forward alone): weights are rounded
-before they meet values.
+bfloat16 is multiplied as it is where the processor is fast at that: weights, and gradients of scores, are rounded
+before they are multiplied again.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ Array = NDArray[Any]
 FEW = 8  # queries of a key head that share a pass over keys in float32
 
 
-def multiplied_as_it_is(q: Array, k: Array, *, backward: bool = False) -> bool:
+def multiplied_as_it_is(q: Array, k: Array) -> bool:
     """Return whether there is a kernel for the type of q."""
     if q.dtype.itemsize != 2 or q.dtype.char == "e" or q.shape[2] * (q.shape[1] // max(k.shape[1], 1)) <= FEW:
         return False
-    return core.bf16_products() if backward else core.half_products() != "none"
+    return core.half_products() != "none"
 
 
 def bits(*arrays: Array) -> list[Array]:
@@ -67,7 +67,7 @@ def scaled_dot_product_attention_backward(
     """See the reference."""
     run: Any = _native.scaled_dot_product_attention_backward
     rest = (_native.Allowed(*allowed), widened(bias), scale, need_dbias)
-    made = run(*bits(grad, q, k, v, out), lse, *rest) if multiplied_as_it_is(q, k, backward=True) else None
+    made = run(*bits(grad, q, k, v, out), lse, *rest) if multiplied_as_it_is(q, k) else None
     if made is None:
         made = run(*map(widened, (grad, q, k, v, out)), lse, *rest)
     dq, dk, dv, dbias = (x.view(q.dtype) if x is not None and x.dtype.itemsize == 2 else x for x in made)
