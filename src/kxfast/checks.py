@@ -7,7 +7,7 @@ goes through here once; no backend checks again.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -291,24 +291,3 @@ def executor(value: Any) -> Any:
     if value is not None and not callable(getattr(value, "submit", None)):
         raise TypeError(f"executor must be a concurrent.futures.Executor or None; got {type(value).__name__}")
     return value
-
-
-def progress(value: bool | Callable[..., Any], unit: str) -> Callable[[int, int], None] | None:
-    """Return a callable ``(done, total)``: None, a tqdm bar for True, or the user's ``(done, total, unit)``."""
-    if callable(value):
-        return lambda done, total: value(done, total, unit)
-    if not boolean("progress", value):
-        return None
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        raise ImportError("progress=True needs tqdm; install it, or pass a callable (done, total, unit)") from None
-    bar = tqdm(unit=unit, unit_scale=True)
-
-    def show(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-        if done >= total:
-            bar.close()
-
-    return show

@@ -22,6 +22,7 @@ from kxfast.cooccurrence.vocabulary import Vocabulary
 from kxfast.corpus import is_list_of_files
 from kxfast.dispatch import implementation
 from kxfast.files import scratch_folder
+from kxfast.progress import reporter
 
 WEIGHTINGS = ("uniform", "harmonic")
 DIRECTIONS = ("symmetric", "left", "right")
@@ -222,7 +223,7 @@ def _target(output: Any) -> Path:
 
 def _reports(corpus: Any, progress: Any, shared: bool) -> tuple[Callable[[int], None] | None, Any]:
     """Return who hears of bytes that have been read, and who of tokens or tasks that have been counted."""
-    later = checks.progress(progress, "task" if shared else "token")
+    later = reporter(progress, "task" if shared else "token")
     paths = [corpus] if isinstance(corpus, (str, os.PathLike)) else corpus
     if later is None or shared or not isinstance(paths, (list, tuple)):
         return None, later
@@ -232,7 +233,7 @@ def _reports(corpus: Any, progress: Any, shared: bool) -> tuple[Callable[[int], 
     if len(files) < len(paths) or any(each.suffix.lower() in (".gz", ".xz", ".zst") for each in files):
         return None, later
     total = sum(checks.readable_file("corpus", each).stat().st_size for each in files)
-    show, done = checks.progress(progress, "B"), 0
+    show, done = reporter(progress, "B"), 0
 
     def read(size: int) -> None:
         nonlocal done

@@ -12,6 +12,7 @@ from kxfast.cooccurrence.matrix import Cooccurrence
 from kxfast.cooccurrence.pmi import checked, pmi
 from kxfast.cooccurrence.vectors import WordVectors
 from kxfast.dispatch import implementation
+from kxfast.progress import reporter
 
 _STRIPE = 1 << 18  # bytes of the vectors and accumulators of a stripe of words: two fit into an L2 cache
 
@@ -103,7 +104,7 @@ def word_vectors(
     eta, model = checks.number("eta", eta, above=0), checks.integer("model", model, 0, 2)
     truncate = checks.boolean("truncate", truncate)
     kind = checks.choice("dtype", np.dtype(dtype).name, ("float32", "float64"))
-    workers, report = checks.threads(threads), checks.progress(progress, "pair")
+    workers, report = checks.threads(threads), reporter(progress, "pair")
     if on_epoch is not None and not callable(on_epoch):
         raise TypeError(f"on_epoch must be a callable (epoch, loss) or None; got {type(on_epoch).__name__}")
     size = len(co.vocabulary)

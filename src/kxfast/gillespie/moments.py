@@ -12,6 +12,7 @@ from kxfast.gillespie.memory import check_memory
 from kxfast.gillespie.network import ReactionNetwork
 from kxfast.gillespie.simulate import Progress
 from kxfast.gillespie.trajectories import Histograms, Moments
+from kxfast.progress import reporter
 from kxfast.settings import get_num_threads
 
 
@@ -140,7 +141,7 @@ def _run(
     chosen, method = serving("moments", net, method, backend)
     leap = check_leaping(net, method, epsilon)
     key = checks.seed(seed)
-    report = checks.progress(progress, "sample")
+    report = reporter(progress, "sample")
     sums = 32 + 8 * (histogram[2] + 2 if histogram[2] else 0)
     check_memory((16 + sums * (1 + (workers or get_num_threads()))) * len(grid) * len(net.species))
     with names_in_errors(net):

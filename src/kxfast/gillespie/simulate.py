@@ -29,6 +29,7 @@ from kxfast.gillespie.control import compile_until, flat
 from kxfast.gillespie.memory import check_memory
 from kxfast.gillespie.network import ReactionNetwork
 from kxfast.gillespie.trajectories import Trajectories
+from kxfast.progress import reporter
 
 Progress = bool | Callable[[int, int, str], Any]
 
@@ -143,7 +144,7 @@ def simulate(
     chosen, method = serving("simulate", net, method, backend, single=n == 1)
     leap = check_leaping(net, method, epsilon, averages=averages, until=until)
     key = key_of(checks.seed(seed), first)
-    report = checks.progress(progress, "sample")
+    report = reporter(progress, "sample")
     at_samples = len(net.species) + len(net.rules)
     check_memory(8 * n * (len(grid) * at_samples + len(net.rates) + 2 * len(net.species) * averages))
     arrays = net.arrays_until(condition) if condition else net.arrays

@@ -18,6 +18,7 @@ import numpy as np
 
 from kxfast import checks
 from kxfast.dispatch import implementation
+from kxfast.progress import reporter
 from kxfast.settings import get_num_threads
 from kxfast.shards import SIZE, Documents, Lines, reduced
 from kxfast.words.text import Codes, Piece, Reading, pieces_of
@@ -64,7 +65,7 @@ class Corpus:
         checks.choice("errors", reading.errors, ("strict", "replace"))
         self.limit = None if memory_limit is None else checks.integer("memory_limit", memory_limit, LEAST_MEMORY)
         self.executor = checks.executor(executor)
-        self._show = checks.progress(progress, "B")
+        self._show = reporter(progress, "B")
         self.block = SIZE
         if self.limit:
             share = 2 * _IN_FLIGHT * 10 if self.executor else _BYTES_PER_CHARACTER
