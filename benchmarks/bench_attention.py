@@ -1,7 +1,7 @@
 """Masked attention beside other libraries: ``python benchmarks/bench_attention.py [--only forward] [--json FILE]``.
 
 PyTorch's scaled_dot_product_attention in every form that takes the mask and compiled FlexAttention (forward, where it
-walks blocks, in float32), OpenVINO, ONNX Runtime and JAX where they are installed, all on the same number of threads
+walks blocks), OpenVINO, ONNX Runtime and JAX where they are installed, all on the same number of threads
 and alternately; the best one is the peer. Rates count allowed pairs alone. --only runs "steps" (one query against a
 cache), "forward", "gradients" or "bf16"; results of what is not run stay in the file.
 """
@@ -73,7 +73,7 @@ def measure(size: Size, name: str, mask: Any, kind: str, backward: bool, chosen:
     if half:
         arrays = [each.astype(ml_dtypes.bfloat16) for each in arrays]
     allowed = None if mask is None else mask.to_dense(b, 1, length, length)
-    flexible = not chosen.no_flex and name in FLEX and not backward and not half
+    flexible = not chosen.no_flex and name in FLEX and not backward
     calls: Calls = {"kxfast": partial(ours, arrays[:3], arrays[3], mask, backward)}
     calls |= peers(Problem(arrays, name, allowed, backward=backward, flexible=flexible, threads=THREADS))
     density = 1.0 if mask is None else mask.density(b, h, length, length)

@@ -195,6 +195,32 @@ def test_the_processors_tiles_and_emulated_ones_agree(which, products):
         assert np.mean(difference > 0) < 0.05, name
 
 
+def not_widened(x):
+    assert x is None, "computed in floats"
+
+
+@pytest.mark.parametrize("which", range(9))
+def test_ordinary_numbers_are_never_computed_again_in_floats(which, monkeypatch):
+    """The way back for what is not finite is slow: masked pairs of ordinary numbers must not take it."""
+    monkeypatch.setattr(native, "widened", not_widened)
+    rng = np.random.default_rng(which)
+    name, mask = list(masks(rng, 150).items())[which]
+    *x, grad = halves(rng, [(2, 2, 150, 40)] * 4)
+    assert all(np.isfinite(np.asarray(each, np.float64)).any() for each in both(x, grad, "native", mask=mask)[:5]), name
+
+
+def test_gradients_of_values_that_are_masked_and_nan_are_not_either(monkeypatch):
+    q, k, v, grad = halves(np.random.default_rng(3), [(1, 2, 150, 40)] * 4)
+    mask = m.padding(101) & m.causal()
+    out, lse = kx.attention.scaled_dot_product_attention(q, k, v, mask=mask, return_lse=True)
+    run = kx.attention.scaled_dot_product_attention_backward
+    right = run(grad, q, k, v, out, lse, mask=mask)
+    v[:, :, 101:] = np.nan
+    monkeypatch.setattr(native, "widened", not_widened)
+    for found, expected in zip(run(grad, q, k, v, out, lse, mask=mask), right, strict=True):
+        np.testing.assert_array_equal(found.view(np.uint16), expected.view(np.uint16))
+
+
 @pytest.mark.parametrize("count", [97, 193, 400])
 def test_blocks_that_end_anywhere(count):
     rng = np.random.default_rng(count)

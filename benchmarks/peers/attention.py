@@ -35,7 +35,7 @@ class Problem:
 
 
 def torch_calls(problem: Problem) -> dict[str, Call]:
-    """PyTorch in each form that the mask has; compiled FlexAttention where it skips blocks: float32, forward."""
+    """PyTorch in each form that the mask has; compiled FlexAttention where it skips blocks: forward."""
     import torch
 
     def tensor(array: Any) -> Any:
