@@ -89,7 +89,6 @@ class Walk {
     std::memset(w_.scores, 0, sizeof(float) * 2 * kHalfScores);  // rows beyond the last too
     tiles_.configure(kShapes);
   }
-  ~Walk() { tiles_.release(); }
   void panel(int64_t tile);
   bool finish();
 
@@ -149,6 +148,7 @@ void Walk::panel(int64_t tile) {
 
 bool Walk::finish() {
   add_values();
+  tiles_.release();
   return attention::KXFAST_ISA::finish(x_, w_);
 }
 
