@@ -115,7 +115,8 @@ def arguments(stem: str) -> argparse.Namespace:
 
 def processor() -> str:
     """Return the processor's name as part of a file's name."""
-    return re.sub(r"\W+", "_", about.info().processor).strip("_").lower()
+    short = re.sub(r"\((R|TM)\)| Processor| CPU.*", "", about.info().processor)
+    return re.sub(r"\W+", "_", short).strip("_").lower()
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -118,7 +118,9 @@ def conv() -> str:
 
 def lipschitz() -> str:
     parts = []
-    for result in results("lipschitz_amd"):
+    for result in results("lipschitz"):
+        if "machine" not in result:
+            continue  # results of another kind
         machine = result["machine"]
         parts += [
             f"`python benchmarks/bench_lipschitz.py --threads {machine['threads']}` on an {machine['processor']} "
