@@ -1,5 +1,11 @@
 // One layer forward: rows that a mask leaves, in blocks, by panels of channels; each panel is finished in
 // registers. A block also clears the masked rows around its own, so that no pass over y is made for them.
+//
+// Stacks run layer by layer. Lost: groups of sequences that pass through all layers one group after another,
+// so that their rows stay in the cache (one thread of a Xeon, nine layers of kept weights, 16 x 256 x 128, 16
+// x 1024 x 32 and 64 x 256 x 32): a quarter of the batch at a time takes 0.97 to 1.00 of the time in float
+// and 1.02 to 1.06 in bfloat16, a sixteenth 1.05 (1.43 where its rows are too few for filtering) and 1.37
+// to 1.44: every group reads all weights again.
 #include <optional>
 #include <type_traits>
 
