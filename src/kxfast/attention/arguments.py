@@ -15,8 +15,9 @@ from kxfast.masks.patterns import Permutation
 Array = NDArray[Any]
 
 
-# Masks do not change: the intervals of each one's last call are kept for its next, the gradients perhaps.
-_recent: WeakKeyDictionary[Mask, tuple[Any, Pairs]] = WeakKeyDictionary()
+# Masks do not change: the intervals of each one's last call, or that there are none, are kept for its next one, the
+# gradients perhaps.
+_recent: WeakKeyDictionary[Mask, tuple[Any, Pairs | None]] = WeakKeyDictionary()
 
 
 class Pairs(NamedTuple):
@@ -89,17 +90,14 @@ def pairs(mask: Any, full: tuple[int, int, int, int], sortable: bool) -> Pairs:
     if not isinstance(mask, Mask):
         return Pairs(four_dimensions("mask", checks.booleans("mask", mask), full))
     known = _recent.get(mask)
-    if known is not None and known[0] == (full, sortable):
-        return known[1]
-    if sortable and isinstance(mask, Permutation) and full[2] == full[3]:
-        found = Pairs(None, *mask.sorted_intervals(*full))
-    else:
-        intervals = mask.key_intervals(*full)
-        if intervals is None:
-            return Pairs(mask.pattern(*full))
-        found = Pairs(None, intervals)
-    _recent[mask] = (full, sortable), found
-    return found
+    if known is None or known[0] != (full, sortable):
+        if sortable and isinstance(mask, Permutation) and full[2] == full[3]:
+            found: Pairs | None = Pairs(None, *mask.sorted_intervals(*full))
+        else:
+            intervals = mask.key_intervals(*full)
+            found = None if intervals is None else Pairs(None, intervals)
+        known = _recent[mask] = (full, sortable), found
+    return known[1] or Pairs(mask.pattern(*full))
 
 
 def four_dimensions(name: str, x: Array, full: tuple[int, ...]) -> Array:
