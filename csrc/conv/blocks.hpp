@@ -99,8 +99,8 @@ bool in_tiles() {
   const HalfProducts products = sizeof(T) == 2 ? half_products() : HalfProducts::none;
   return products == HalfProducts::tiles || products == HalfProducts::emulated;
 }
-// What the taps of a block read, copied to rows of whole cache lines, once for each run of neighbours: tiles
-// are loaded at half the rate from rows that straddle lines, as those of most arrays of NumPy do.
+// What the taps of a block read, copied to rows of whole cache lines, once for each run of neighbours:
+// products of tiles take a third longer with rows that straddle lines, as those of most arrays of NumPy do.
 template <class T>
 class Staged {
  public:

@@ -30,8 +30,8 @@ inline Floats product_where(uint64_t bits, Floats a, Floats b) {
 #endif
 }
 
-// 2^x by floor(x) and a cubic of the rest, to 8e-5, a fiftieth of what rounding to bfloat16 may change, and 0
-// for lanes whose bits are not set; 0 for -infinity, and NaN for NaN.
+// 2^x by floor(x) and a cubic of the rest, to 8e-5, a twentieth of what rounding to bfloat16 may change, and
+// 0 for lanes whose bits are not set; 0 for -infinity, and NaN for NaN.
 inline Floats exp2_where(uint64_t bits, Floats x) {
 #if defined(__AVX512DQ__)
   const Floats rest = (Floats)_mm512_reduce_ps((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
