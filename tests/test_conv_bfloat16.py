@@ -165,6 +165,19 @@ def test_bits_do_not_depend_on_threads_and_nan_in_padding_goes_nowhere(shape):
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.usefixtures("products")
+@pytest.mark.parametrize("size", [80.0, 130.0, 1e4, np.inf])
+def test_gates_that_are_wide_open_or_shut(size):
+    """Far beyond where exponentials overflow, a gate passes one of its inputs on and nothing of the other."""
+    x, weight, bias, _ = problem(1, 20, 32, 32, 3)
+    bias[32:48], bias[48:] = size, -size
+    y, parts = kx.conv.dilated_gated_conv1d(x, weight, bias, return_parts=True, backend="native")
+    np.testing.assert_array_equal(y[..., 16:], x[..., 16:])
+    np.testing.assert_array_equal(y[..., :16], parts[..., :16].astype(KIND))
+    np.testing.assert_allclose(parts[..., 32:48], 1, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(parts[..., 48:], 0, rtol=0, atol=1e-30)
+
+
 def placed(x, offset):
     """Return a copy of `x` that begins `offset` bytes beyond a cache line."""
     memory = np.empty(x.nbytes + 128, np.uint8)

@@ -123,7 +123,6 @@ void overlap(const Products<Bfloat16>& in, int64_t panels, int64_t step, Low&& l
   for (int64_t p = 0; p < panels; ++p)
     for (int64_t r = 0; r < in.count; r += 2 * kTileRows, turn ^= 1) {
       multiply(tiles, in, r, low(p), high(p), step, sums[turn], [&] { finish(each); });
-      finish(last);
       done = sums + turn, panel = p, row = r, next = 0;
       last = in.count - r < 2 * kTileRows ? in.count - r : 2 * kTileRows;
     }
