@@ -140,6 +140,21 @@ def test_large_scores_and_rows_of_large_ones():
     near(found[:3] + found[4:], exact[:3] + exact[4:], q.dtype)
 
 
+def not_widened(x):
+    assert x is None, "computed in floats"
+
+
+def test_scores_that_grow_from_panel_to_panel(monkeypatch):
+    """Weights made with the maximum before would overflow; what is infinite would be computed again, in floats."""
+    q, k, v = halves(np.random.default_rng(12), [(1, 2, 400, 16)] * 3)
+    growth = np.repeat(np.array([1, 60, 120, 180], np.float32), 128)[:400, None]
+    q, k = np.abs(q), (np.abs(k.astype(np.float32)) * growth).astype(k.dtype)
+    wide = [x.astype(float) for x in (q, k, v)]
+    exact = kx.attention.scaled_dot_product_attention(*wide, return_lse=True, backend="reference")
+    monkeypatch.setattr(native, "widened", not_widened)
+    near(kx.attention.scaled_dot_product_attention(q, k, v, return_lse=True, backend="native"), exact, q.dtype)
+
+
 def test_results_do_not_depend_on_the_number_of_threads():
     *x, grad = halves(np.random.default_rng(6), [(1, 3, 1100, 24)] * 4)
     results = []
@@ -193,10 +208,6 @@ def test_the_processors_tiles_and_emulated_ones_agree(which, products):
         difference = np.abs(one.astype(np.float64) - other.astype(np.float64))
         assert difference.max() <= 2.0**-8 * np.abs(other.astype(np.float64)).max(), name
         assert np.mean(difference > 0) < 0.05, name
-
-
-def not_widened(x):
-    assert x is None, "computed in floats"
 
 
 @pytest.mark.parametrize("which", range(9))

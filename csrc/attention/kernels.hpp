@@ -185,9 +185,8 @@ constexpr int64_t forward_work(int64_t rows, int64_t d, int64_t value_row) {
   constexpr int64_t kVector = kAlign / static_cast<int64_t>(sizeof(Wide<T>));
   if constexpr (sizeof(T) > 2)
     return groups_of(rows) * kGroup * (d + value_row + 2 * kVector) + kPartRows * kTile;
-  // Scores and, twice, weights in bfloat16, a last cell's queries, and sums of values for all rows of a last
-  // part.
-  return groups_of(rows) * kGroup * 2 * kVector + kHalfScores * 2 + kCell / 2 * packed_columns<T>(d) +
+  // Scores and weights in bfloat16, a last cell's queries, and sums of values for all rows of a last part.
+  return groups_of(rows) * kGroup * 2 * kVector + kHalfScores * 3 / 2 + kCell / 2 * packed_columns<T>(d) +
          (rows + kPartRows) * value_row;
 }
 

@@ -12,8 +12,6 @@
 // third off the weights. Tried and lost: steps of products between the rows of weights (units that could
 // work at the same time do so little: no gain); panels of 64 and 256 keys and blocks of 32 to 96 queries (the
 // same or slower); with the same keys over and over, in the L1 cache, it is 5 to 10 % faster, no more.
-#include <utility>
-
 #include "attention/simd/cells.hpp"
 
 namespace kxfast::attention::KXFAST_ISA {
@@ -86,7 +84,7 @@ class Walk {
  public:
   explicit Walk(const Forward<Bfloat16>& block) : x_(block), w_(block) {
     begin(w_);
-    std::memset(w_.scores, 0, sizeof(float) * 2 * kHalfScores);  // rows beyond the last too
+    std::memset(w_.scores, 0, sizeof(float) * kHalfScores * 3 / 2);  // rows beyond the last too
     tiles_.configure(kShapes);
   }
   void panel(int64_t tile);
@@ -136,7 +134,6 @@ void Walk::panel(int64_t tile) {
     if (step.first >= step.last) continue;
     make_scores(step);
     add_values();
-    std::swap(w_.rounded, w_.other);
     if (x_.bias.data)
       for (int64_t cell = step.first; cell < step.last; ++cell)
         add_bias(x_, step.row, tile * kTile + cell * kCell, w_.scores + cell * kCell, kPanel);

@@ -120,13 +120,12 @@ inline void share_of(const Bfloat16* dout, const Bfloat16* out, float lse, int64
 // rows for whole parts.
 struct Work {
   float *scores, *values, *weights, *top, *end;
-  Bfloat16 *rounded, *other, *last;  // weights of a part, twice; queries of a last cell
+  Bfloat16 *rounded, *last;  // weights of a part; queries of a last cell
 
   explicit Work(const Forward<Bfloat16>& x) : scores(x.work) {
     const int64_t rows = groups_of(x.rows) * kGroup;
-    values = scores + kHalfScores * 2 + kCell / 2 * x.q_row;
-    rounded = reinterpret_cast<Bfloat16*>(scores + kHalfScores), other = rounded + kHalfScores;
-    last = other + kHalfScores;
+    values = scores + kHalfScores * 3 / 2 + kCell / 2 * x.q_row;
+    rounded = reinterpret_cast<Bfloat16*>(scores + kHalfScores), last = rounded + kHalfScores;
     weights = values + (x.rows + kPartRows) * x.value_row;
     top = weights + rows * kVector, end = top + rows * kVector;
   }
