@@ -95,7 +95,7 @@ class LinearWeight {
         offset_(std::move(offset)),
         depth_(static_cast<int64_t>(offset_.size())),
         step_(step),
-        square_(tiling.lanes),
+        square_(KXFAST_PICK(Tiling (*)(Word), tiling)(Word{}).lanes),  // of the kernel that turns them
         transpose_(KXFAST_PICK(Transpose, transpose)),
         packed_(static_cast<size_t>(depth_ * panels.padded_total())) {
     const int64_t pieces = (depth_ + kPiece - 1) / kPiece, rows = square_ * kTogether<T>;
