@@ -54,7 +54,7 @@ class Backward {
   // After the last run.
   void finish() {
     if constexpr (std::is_same_v<T, float>)
-      if (filtered_) filtered_->finish(sums_.dweight);
+      if (filtered_) filtered_->finish(sums_.dweight, sums_.dbias);
   }
 
  private:
@@ -118,8 +118,9 @@ class Backward {
 
   void weights(const Input<T>& input, const Rows& rows, bool fresh) {
     const Source<T> source = convolved(layer_, input, zero_.data());
-    Buffer<const T*> table(static_cast<size_t>(rows.count * (filtered_ ? 1 : layer_.taps)));
-    if (!filtered_) source.point(rows, 0, rows.count, table.data());
+    if (filtered_) return weight_pairs(source, input);
+    Buffer<const T*> table(static_cast<size_t>(rows.count * layer_.taps));
+    source.point(rows, 0, rows.count, table.data());
     const auto panel_at = [&](int64_t p) { return Columns{2 * panels_.first(p), 2 * panels_.padded(p)}; };
     const auto copy = [&](T* to, int64_t p, const T* sum) {
       const int64_t first = panels_.first(p), width = panels_.width(p), padded = panels_.padded(p);
@@ -129,15 +130,12 @@ class Backward {
     const auto from = [&](int64_t tap) {
       return Factors<T>{table.data() + tap * rows.count, dz_.data.data(), rows.number(0)};
     };
-    if (filtered_)
-      weight_pairs(source, input, fresh);
-    else
-      outer_pass<T>(rows.count, layer_.taps, layer_.in, from, dz_.stride, panels_.count(), panel_at,
-                    [&](int64_t tap, int64_t first, int64_t height, int64_t p, const T* sum) {
-                      for (int64_t i = 0; i < height; ++i)
-                        copy(sums_.dweight + (tap * layer_.in + first + i) * 2 * layer_.out, p,
-                             sum + i * 2 * panels_.padded(p));
-                    });
+    outer_pass<T>(rows.count, layer_.taps, layer_.in, from, dz_.stride, panels_.count(), panel_at,
+                  [&](int64_t tap, int64_t first, int64_t height, int64_t p, const T* sum) {
+                    for (int64_t i = 0; i < height; ++i)
+                      copy(sums_.dweight + (tap * layer_.in + first + i) * 2 * layer_.out, p,
+                           sum + i * 2 * panels_.padded(p));
+                  });
     if (!sums_.dbias) return;
     std::fill(table.begin(), table.begin() + rows.count, &one_);
     outer_pass<T>(rows.count, 1, 1, from, dz_.stride, panels_.count(), panel_at,
@@ -167,10 +165,10 @@ class Backward {
     if constexpr (std::is_same_v<T, float>)
       filtered_->inputs(Pairs(shown, input.batch, input.length, layer_.dilation), source, dx, add);
   }
-  void weight_pairs(const Source<T>& source, const Input<T>& input, bool fresh) {
+  void weight_pairs(const Source<T>& source, const Input<T>& input) {
     const bool* counted = layer_.skip == Skip::add ? nullptr : input.mask;
     if constexpr (std::is_same_v<T, float>)
-      filtered_->weights(Pairs(counted, input.batch, input.length, layer_.dilation), source, dz_, fresh);
+      filtered_->weights(Pairs(counted, input.batch, input.length, layer_.dilation), source, dz_);
   }
 
   const Layer<T>& layer_;

@@ -233,13 +233,11 @@ template <class T>
 void kept_pass(GatedKernel<T> kernel, const Rows& rows, const Panels& panels, const GatedBlock<T>& common) {
   constexpr int64_t kRows = 64;
   const auto task = [&](int64_t i) {
-    for (int64_t p = 0; p < panels.count(); ++p) {
-      GatedBlock<T> block = common;
-      aim(block, rows.number(i * kRows), i * kRows, panels.first(p));
-      block.width = panels.width(p);
-      block.in.count = std::min(kRows, rows.count - i * kRows);
-      kernel(block);
-    }
+    GatedBlock<T> block = common;
+    aim(block, rows.number(i * kRows), i * kRows, 0);
+    block.panel = panels.size;
+    block.in.count = std::min(kRows, rows.count - i * kRows);
+    kernel(block);
   };
   parallel_for((rows.count + kRows - 1) / kRows, task, rows.count * panels.total < (1 << 15) ? 1 : 0);
 }

@@ -6,10 +6,13 @@
 // at the points are sums of u0 dz0', u1 (dz0 + dz1)', u2 (dz0 - dz1)' and -u3 dz1' over pairs: four outer
 // products in place of six. A task makes the values it needs of 128 pairs at a time, which stay in the L2
 // cache over all its products: written out once for all tasks they cost as much memory as x and dz together,
-// and a fifth of the pass, twice that where others use the memory. The weight's own three taps come out of
-// the four sums at the end. Tried and lost: asking for the rows of the next pairs (no gain), twice as many
-// tasks (each then reads parts of rows: 3 % slower on two threads), groups of sequences of half the size (no
-// gain) or twice (6 % slower).
+// and a fifth of the pass, twice that where others use the memory. It has the two inner points or the two
+// outer ones, which read the same rows: with one point, making values took 7 % of forward and backward of
+// nine layers, now 4. It keeps its sums until all sequences are through; the weight's own three taps come out
+// of them at the end (written after each group of sequences and combined from there: 2 % slower), and the
+// bias's gradient, dz times ones, out of values that are in the cache anyway. Tried and lost: asking for the
+// rows of the next pairs (no gain), twice as many tasks (each then reads parts of rows: 5 % slower on two
+// threads), groups of sequences of half the size (no gain) or twice (6 % slower).
 #pragma once
 
 #include <optional>
@@ -40,11 +43,8 @@ class FilteredBackward {
  public:
   // `kept`: the weight that was kept packed, or null.
   FilteredBackward(const Layer<float>& layer, const Panels& panels, const LinearWeight<float>* kept)
-      : layer_(layer),
-        panels_(panels),
-        columns_(2 * panels.padded_total()),
-        sums_(static_cast<size_t>(kPoints * Filter::size(layer))),
-        back_(kept) {
+      : layer_(layer), panels_(panels), columns_(2 * panels.padded_total()), back_(kept) {
+    deal();
     if (kept) return;
     const Filter filter(layer);
     back_ = &made_.emplace(filter.layer.weight, filtered_rows(filter.layer, panels), 2 * layer.out, layer.in,
@@ -75,133 +75,178 @@ class FilteredBackward {
     });
   }
 
-  // The weight's gradients at the points are set, or added to. A task has one point, and some of the channels
-  // and columns.
-  void weights(const Pairs& pairs, const Source<float>& x, const Gradient<float>& dz, bool fresh) {
-    constexpr int64_t kMost = 4;  // pieces of channels, and panels, of a task: it stays in the L2 cache
-    const auto divide = [](int64_t all, int64_t wanted) {
-      return std::max((all + kMost - 1) / kMost, std::min(all, wanted));
-    };
-    const int64_t panels = panels_.count(), pieces = (layer_.in + kHeight - 1) / kHeight;
-    const int64_t wanted = (num_threads() + 1) / 2, across = divide(panels, wanted);
-    const int64_t down = divide(pieces, (wanted + across - 1) / across);
-    std::vector<Share> shares;  // made here: a task must not run out of memory
-    for (int64_t i = 0; i < kPoints * across * down; ++i) {
-      const int64_t part = i / kPoints % across, piece = i / kPoints / across;
-      shares.emplace_back(*this, i % kPoints, part * panels / across, (part + 1) * panels / across,
-                          piece * pieces / down * kHeight,
-                          std::min(layer_.in, (piece + 1) * pieces / down * kHeight));
-    }
+  // Adds what some sequences contribute to the gradients at the points and of the bias. A task has the outer
+  // or the inner two points, which read the same rows, and some of the channels and columns.
+  void weights(const Pairs& pairs, const Source<float>& x, const Gradient<float>& dz) {
     const auto task = [&](int64_t i) {
-      Share& share = shares[static_cast<size_t>(i)];
       for (int64_t begin = 0; begin < pairs.count; begin += kSumRows)
-        share.add(pairs, begin, std::min(kSumRows, pairs.count - begin), x, dz);
-      share.write(sums_.data(), fresh);
+        shares_[static_cast<size_t>(i)].add(pairs, begin, std::min(kSumRows, pairs.count - begin), x, dz);
     };
     const double work =
         static_cast<double>(pairs.count * kPoints * layer_.in) * static_cast<double>(columns_);
-    parallel_for(static_cast<int64_t>(shares.size()), task, work < 2e6 ? 1 : 0);
+    parallel_for(static_cast<int64_t>(shares_.size()), task, work < 2e6 ? 1 : 0);
   }
 
-  // The gradient of the weight itself.
-  void finish(float* dweight) const {
-    const int64_t n = Filter::size(layer_);
-    constexpr int64_t kEach = 4096;
-    const float* s = sums_.data();
+  // The gradients of the weight itself and, if wanted, of the bias.
+  void finish(float* dweight, float* dbias) const {
+    const int64_t panels = panels_.count();
     const auto task = [&](int64_t i) {
-      for (int64_t k = i * kEach; k < std::min(n, (i + 1) * kEach); ++k) {
-        const float half = 0.5f * (s[n + k] + s[2 * n + k]);
-        dweight[k] = s[k] + half;
-        dweight[n + k] = 0.5f * (s[n + k] - s[2 * n + k]);
-        dweight[2 * n + k] = half - s[3 * n + k];
-      }
+      const size_t inner = static_cast<size_t>(i / panels) * 2;
+      shares_[inner].finish(shares_[inner + 1], i % panels, dweight, dbias);
     };
-    parallel_for((n + kEach - 1) / kEach, task);
+    parallel_for(static_cast<int64_t>(shares_.size()) / 2 * panels, task);
   }
 
  private:
-  // Gradients at one point, for the channels from `first` to `last` and some panels of columns.
+  // Gradients at the inner or the outer two points, for the channels from `first` to `last` and the panels of
+  // columns from `panel` to `end`.
   class Share {
    public:
-    Share(const FilteredBackward& owner, int64_t point, int64_t panel, int64_t end, int64_t first,
-          int64_t last)
+    Share(const FilteredBackward& owner, bool inner, int64_t panel, int64_t end, int64_t first, int64_t last)
         : layer_(owner.layer_),
           panels_(owner.panels_),
-          point_(point),
+          inner_(inner),
           panel_(panel),
           end_(end),
           first_(first),
           height_(last - first),
           column_(2 * panels_.first(panel)),
           columns_(2 * (panels_.first(end - 1) + panels_.padded(end - 1)) - column_),
-          x_stride_(odd_lines(height_)),
+          x_stride_(odd_lines(height_ + 1)),
           z_stride_(odd_lines(columns_)),
-          x_(static_cast<size_t>(kSumRows * x_stride_)),
-          z_(static_cast<size_t>(kSumRows * z_stride_)),
-          sums_(zeros<float>(height_ * columns_)),
-          rows_(static_cast<size_t>(kSumRows)),
-          number_(progression(kSumRows, 1)) {
-      for (int64_t i = 0; i < kSumRows; ++i) rows_[static_cast<size_t>(i)] = x_.data() + i * x_stride_;
+          x_(static_cast<size_t>(2 * kSumRows * x_stride_)),
+          z_(static_cast<size_t>(inner ? 2 * kSumRows * z_stride_ : 0)),
+          sums_(zeros<float>(2 * height_ * columns_)),
+          bias_(zeros<float>(inner && first == 0 ? columns_ : 0)),
+          rows_(static_cast<size_t>(2 * kSumRows)),
+          number_(progression(2 * kSumRows, 1)) {
+      for (int64_t i = 0; i < 2 * kSumRows; ++i) {
+        float* row = x_.data() + i * x_stride_;
+        row[height_] = 1;  // of which dz is the bias's gradient
+        rows_[static_cast<size_t>(i)] = row;
+      }
     }
 
-    // Adds what some pairs contribute: values of x and dz at the point, then their products.
+    // Adds what some pairs contribute: values of x and dz at the points, then their products.
     void add(const Pairs& pairs, int64_t begin, int64_t count, const Source<float>& x,
              const Gradient<float>& dz) {
-      struct Term {
-        int64_t plus, other;
-        float sign;
-      };
-      constexpr Term kOfX[kPoints] = {{0, 2, -1}, {1, 2, 1}, {2, 1, -1}, {1, 3, -1}};
-      constexpr Term kOfZ[kPoints] = {{0, 2, 1}, {0, 1, 1}, {0, 1, -1}, {1, 2, 1}};
-      const Term of_x = kOfX[point_], of_z = kOfZ[point_];
-      const auto combine =
-          KXFAST_PICK(void (*)(const float*, const float*, float, int64_t, float*), combine_rows);
+      const float* place = dz.data.data() + column_;
       for (int64_t i = 0; i < count; ++i) {
-        const float *d[kPoints], *z[3] = {dz.zero(), dz.zero(), dz.zero()};
-        pairs.point(begin + i, x, d);
-        for (int64_t h = 0; h < 2; ++h)
-          if (const int64_t row = pairs.number(begin + i)[h]; row >= 0)
-            z[h] = dz.data.data() + row * dz.stride;
-        combine(d[of_x.plus] + first_, d[of_x.other] + first_, of_x.sign, height_, x_.data() + i * x_stride_);
-        combine(z[of_z.plus] + column_, z[of_z.other] + column_, of_z.sign, columns_,
-                z_.data() + i * z_stride_);
+        const int64_t row[2] = {shown(pairs.number(begin + i)[0], dz), shown(pairs.number(begin + i)[1], dz)};
+        mix(pairs, begin + i, x, place + row[0] * dz.stride, place + row[1] * dz.stride, i);
+        if (!inner_)
+          for (int64_t h = 0; h < 2; ++h) number_[static_cast<size_t>(h * kSumRows + i)] = row[h];
       }
       const auto kernel = KXFAST_PICK(void (*)(const OuterBlock<float>&), outer);
-      float* sum = sums_.data();
-      for (int64_t p = panel_; p < end_; ++p)
-        for (int64_t first = 0, width = 2 * panels_.padded(p); first < height_; first += kHeight) {
-          const int64_t height = std::min(kHeight, height_ - first);
-          kernel({rows_.data(), z_.data() + 2 * panels_.first(p) - column_, number_.data(), z_stride_, count,
-                  first, height, width, sum});
-          sum += height * width;
+      const float* z = (inner_ ? z_.data() : place) - column_;
+      OuterBlock<float> block{};
+      block.z_stride = inner_ ? z_stride_ : dz.stride;
+      block.count = count;
+      block.sum = sums_.data();
+      for (int64_t h = 0; h < 2; ++h) {
+        block.x = rows_.data() + h * kSumRows;
+        block.number = number_.data() + h * kSumRows;
+        for (int64_t p = panel_; p < end_; ++p) {
+          block.z = z + 2 * panels_.first(p);
+          block.width = 2 * panels_.padded(p);
+          for (block.first = 0; block.first < height_; block.first += kHeight) {
+            block.height = std::min(kHeight, height_ - block.first);
+            kernel(block);
+            block.sum += block.height * block.width;
+          }
+          if (h > 0 || bias_.size() == 0) continue;
+          OuterBlock<float> ones = block;
+          ones.first = height_, ones.height = 1, ones.sum = bias_.data() + 2 * panels_.first(p) - column_;
+          kernel(ones);
         }
+      }
     }
 
-    void write(float* to, bool fresh) const {
-      const float* sum = sums_.data();
-      for (int64_t p = panel_; p < end_; ++p)
-        for (int64_t i = 0; i < height_; ++i, sum += 2 * panels_.padded(p)) {
-          float* row = to + (point_ * layer_.in + first_ + i) * 2 * layer_.out + panels_.first(p);
-          put(sum, panels_.width(p), row + layer_.candidates(), fresh);
-          put(sum + panels_.padded(p), panels_.width(p), row + layer_.gates(), fresh);
+    // Of one panel, if it has it, with what the outer points' share holds.
+    void finish(const Share& outer, int64_t p, float* dweight, float* dbias) const {
+      if (p < panel_ || p >= end_) return;
+      const int64_t padded = panels_.padded(p), width = panels_.width(p), first = panels_.first(p);
+      const int64_t offset = height_ * (2 * first - column_), half = height_ * columns_;
+      const float *inside = sums_.data() + offset, *outside = outer.sums_.data() + offset;
+      const int64_t places[2] = {layer_.candidates() + first, layer_.gates() + first};
+      for (int64_t i = 0; i < height_; ++i)
+        for (const int64_t place : places) {
+          float* to = dweight + (first_ + i) * 2 * layer_.out + place;
+          point_sums(inside, inside + half, outside, outside + half, width, Filter::size(layer_), to);
+          inside += padded, outside += padded;
         }
+      if (!dbias || bias_.size() == 0) return;
+      for (int64_t h = 0; h < 2; ++h)
+        std::copy_n(bias_.data() + 2 * first - column_ + h * padded, width, dbias + places[h]);
     }
 
    private:
+    // Where a row of dz is that may not count.
+    static int64_t shown(int64_t row, const Gradient<float>& dz) { return row < 0 ? dz.rows : row; }
+
+    // The values of pair `pair`, as number i. At the outer points dz is that of one position, and is read
+    // where it is.
+    void mix(const Pairs& pairs, int64_t pair, const Source<float>& x, const float* z0, const float* z1,
+             int64_t i) {
+      const auto combine = KXFAST_PICK(MixRows, mix_rows);
+      const float* d[kPoints];
+      pairs.point(pair, x, d);
+      for (const float*& each : d) each += first_;
+      float* const to_x[2] = {x_.data() + i * x_stride_, x_.data() + (kSumRows + i) * x_stride_};
+      if (!inner_) {
+        combine(d[0], d[2], -1, d[1], d[3], height_, to_x);
+        for (const float* z : {z0, z1})
+          for (int64_t at = 0; at < columns_; at += 16) __builtin_prefetch(z + at, 0, 2);
+        return;
+      }
+      float* const to_z[2] = {z_.data() + i * z_stride_, z_.data() + (kSumRows + i) * z_stride_};
+      combine(d[1], d[2], 1, d[2], d[1], height_, to_x);
+      combine(z0, z1, 1, z0, z1, columns_, to_z);
+    }
+
+    // The gradients of three taps from those at the four points.
+    static void point_sums(const float* plus, const float* minus, const float* low, const float* high,
+                           int64_t count, int64_t apart, float* to) {
+      for (int64_t k = 0; k < count; ++k) {
+        const float half = 0.5f * (plus[k] + minus[k]);
+        to[k] = low[k] + half;
+        to[apart + k] = 0.5f * (plus[k] - minus[k]);
+        to[2 * apart + k] = half - high[k];
+      }
+    }
+
     const Layer<float>& layer_;
     const Panels& panels_;
-    const int64_t point_, panel_, end_, first_, height_, column_, columns_, x_stride_, z_stride_;
-    Buffer<float> x_, z_, sums_;
+    const bool inner_;
+    const int64_t panel_, end_, first_, height_, column_, columns_, x_stride_, z_stride_;
+    Buffer<float> x_, z_, sums_, bias_;
     Buffer<const float*> rows_;
     Buffer<int64_t> number_;
   };
 
+  // Two shares, of the inner and of the outer points, for each part of the channels and columns.
+  void deal() {
+    constexpr int64_t kMost = 4;  // pieces of channels, and panels, of a task: it stays in the L2 cache
+    const auto divide = [](int64_t all, int64_t wanted) {
+      return std::max((all + kMost - 1) / kMost, std::min(all, wanted));
+    };
+    const int64_t panels = panels_.count(), pieces = (layer_.in + kHeight - 1) / kHeight;
+    const int64_t wanted = num_threads() > 2 ? num_threads() : 1, across = divide(panels, wanted);
+    const int64_t down = divide(pieces, (wanted + across - 1) / across);
+    for (int64_t i = 0; i < 2 * across * down; ++i) {
+      const int64_t part = i / 2 % across, piece = i / 2 / across;
+      shares_.emplace_back(*this, i % 2 == 0, part * panels / across, (part + 1) * panels / across,
+                           piece * pieces / down * kHeight,
+                           std::min(layer_.in, (piece + 1) * pieces / down * kHeight));
+    }
+  }
+
   const Layer<float>& layer_;
   const Panels panels_;
   const int64_t columns_;
-  Buffer<float> sums_;
   std::optional<LinearWeight<float>> made_;
   const LinearWeight<float>* back_;
+  std::vector<Share> shares_;  // made before any task: those must not run out of memory
 };
 
 }  // namespace kxfast::conv

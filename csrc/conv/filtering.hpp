@@ -42,14 +42,14 @@ class Pairs {
           if (!one && !other) continue;
           number_[static_cast<size_t>(2 * count)] = one ? row : -1;
           number_[static_cast<size_t>(2 * count + 1)] = other ? row + step : -1;
-          first_[static_cast<size_t>(count++)] = row;
+          first_[static_cast<size_t>(count++)] = {row, t};
         }
   }
   // Of both rows of pair i, -1 where a row does not count.
   const int64_t* number(int64_t i) const { return number_.data() + 2 * i; }
   // The four rows that pair i sees.
   void point(int64_t i, const Source<float>& source, const float** d) const {
-    const int64_t row = first_[static_cast<size_t>(i)], position = row % length;
+    const auto [row, position] = first_[static_cast<size_t>(i)];
     for (int64_t j = 0; j < kPoints; ++j) {
       const int64_t shift = j * apart - source.left, here = row + shift;
       const bool inside = static_cast<uint64_t>(position + shift) < static_cast<uint64_t>(length);
@@ -61,7 +61,11 @@ class Pairs {
   int64_t count = 0;
 
  private:
-  Buffer<int64_t> number_, first_;
+  struct Place {
+    int64_t row, position;
+  };
+  Buffer<int64_t> number_;
+  Buffer<Place> first_;
 };
 
 // The weight's values at the points, in its own order (kPoints, in, 2 out), and the layer that has them.
@@ -96,6 +100,8 @@ struct Filter {
 };
 
 using FilterRows = void (*)(const float* const*, int64_t, float* const*);
+using MixRows = void (*)(const float*, const float*, float, const float*, const float*, int64_t,
+                         float* const*);
 inline FilterRows filter_kernel() {
   return KXFAST_PICK(FilterRows, filter_rows);
 }

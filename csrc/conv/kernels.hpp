@@ -35,7 +35,8 @@ struct GatedBlock {
   Products<T> in;
   const T *candidate, *gate;  // weights: `step` elements from kTogether channels in to the next
   int64_t step;
-  int64_t panel;  // from one panel to the next: kernels of tiles take several of 16 channels at once
+  int64_t panel;  // from one panel to the next: kernels of tiles take several of 16 channels at once,
+                  // those of what was kept all (in channels)
   const Wide<T>*candidate_bias, *gate_bias;  // or null
   int64_t width;                             // channels of the panel
   int64_t channels;                          // of all panels: the stride of scale, y and dy
@@ -139,7 +140,8 @@ struct ScoreBlock {
   /* conv/filtering.hpp: rows are the values of pairs at points, `number` those of both rows of each pair */ \
   void filtered_forward(const GatedBlock<float>& block);                                                     \
   void filtered_linear(const LinearBlock<float>& block);                                                     \
-  void combine_rows(const float* a, const float* b, float sign, int64_t count, float* to);                   \
+  void mix_rows(const float* a, const float* b, float sign, const float* c, const float* d, int64_t count,   \
+                float* const* to);                                                                           \
   void filter_rows(const float* const* d, int64_t count, float* const* to);                                  \
   }
 KXFAST_EACH_ISA(KXFAST_DECLARE)

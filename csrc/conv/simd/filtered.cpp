@@ -125,11 +125,13 @@ void filtered_linear(const LinearBlock<float>& block) {
   else
     linear_filtered_panel<float, 2 * kVectors>(block);
 }
-void combine_rows(const float* a, const float* b, float sign, int64_t count, float* to) {
+void mix_rows(const float* a, const float* b, float sign, const float* c, const float* d, int64_t count,
+              float* const* to) {
   constexpr int kLanes = Lanes<float>::kWidth;
   for (int64_t at = 0; at < count; at += kLanes) {
     const int64_t here = count - at < kLanes ? count - at : kLanes;
-    store(to + at, fma(load(b + at, here), all(sign), load(a + at, here)), here);
+    store(to[0] + at, fma(load(b + at, here), all(sign), load(a + at, here)), here);
+    store(to[1] + at, load(c + at, here) - load(d + at, here), here);
   }
 }
 void filter_rows(const float* const* d, int64_t count, float* const* to) {

@@ -10,7 +10,8 @@
 // Weights of a panel stream from the L2 cache at a third of its bandwidth. Up to 256 rows, full panels are
 // read from the weight as it is, since packing would be (estimated) a twentieth of the work. A division in
 // the sigmoid lost to an estimate and a Newton step by 2 %. The pass over what a forward pass has kept waits
-// for memory: with rows fetched eight ahead it takes half the time.
+// for memory: with rows fetched eight ahead it takes half the time, and a sixth less with all panels of a row
+// one after the other than with all rows of a panel.
 #include "conv/simd/gated.hpp"
 
 namespace kxfast::conv::KXFAST_ISA {
@@ -42,13 +43,14 @@ struct Parts {
 template <class Mode, class T>
 void run_kept(const GatedBlock<T>& block) {
   constexpr int kLanes = Lanes<T>::kWidth;
-  const int64_t gates = block.width <= kLanes ? kLanes : kVectors * kLanes;
   for (int64_t row = 0; row < block.in.count; ++row)
-    for (int64_t at = 0; at < gates; at += kLanes) {
-      if (row + kAhead < block.in.count) fetch(block, row + kAhead, at, gates);
-      const int64_t left = block.width - at, count = left < kLanes ? (left > 0 ? left : 0) : kLanes;
-      Mode::finish(block, reopen(block, row, at, count), row, at, count, gates);
-    }
+    by_panels<kLanes>(block, [&](const GatedBlock<T>& panel, int64_t gates) {
+      for (int64_t at = 0; at < gates; at += kLanes) {
+        if (row + kAhead < block.in.count) fetch(panel, row + kAhead, at, gates);
+        const int64_t left = panel.width - at, count = left < kLanes ? (left > 0 ? left : 0) : kLanes;
+        Mode::finish(panel, reopen(panel, row, at, count), row, at, count, gates);
+      }
+    });
 }
 
 }  // namespace

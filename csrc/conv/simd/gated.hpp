@@ -92,6 +92,24 @@ KXFAST_INLINE void fetch(const GatedBlock<T>& block, int64_t row, int64_t at, in
   if (block.dskip) __builtin_prefetch(block.dskip + number * block.dskip_stride + at, 1);
 }
 
+// body(block at a panel, where in dz the panel's gates begin) for all panels of a block that stands at the
+// first.
+template <int64_t NARROW, class T, class Body>
+KXFAST_INLINE void by_panels(const GatedBlock<T>& block, Body&& body) {
+  for (int64_t first = 0; first < block.channels; first += block.panel) {
+    GatedBlock<T> panel = block;
+    panel.width = block.channels - first < block.panel ? block.channels - first : block.panel;
+    panel.skipped_offset = first;
+    panel.parts += first;
+    panel.dy += first;
+    panel.dz += 2 * first;
+    if (block.scale) panel.scale += first;
+    if (block.dskip) panel.dskip += first;
+    if (block.pairs) panel.pairs += 4 * first;
+    body(panel, panel.width <= NARROW ? NARROW : block.panel);
+  }
+}
+
 template <class Mode, class T, int VECTORS>
 void panel(const GatedBlock<T>& block) {
   constexpr int kLanes = Lanes<Wide<T>>::kWidth, kGates = VECTORS * kLanes;
