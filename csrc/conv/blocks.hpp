@@ -189,6 +189,8 @@ struct Split {
       blocks = std::min<int64_t>(blocks, (count + most - 1) / most * 4);
       groups = std::min<int64_t>(panels, (4 * threads + blocks - 1) / blocks);
       if (blocks >= 4 * threads) groups = 1;
+      const int64_t finer = std::min((4 * threads + groups - 1) / groups, count / (2 * tile));
+      blocks = std::max(blocks, finer);
     }
     rows = ((count + blocks - 1) / blocks + tile - 1) / tile * tile;
     blocks = (count + rows - 1) / rows;

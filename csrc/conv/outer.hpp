@@ -66,7 +66,10 @@ void outer_pass(int64_t count, int64_t taps, int64_t channels, From&& from, int6
 // Sets or adds to some numbers.
 template <class T>
 void put(const T* from, int64_t count, T* to, bool fresh) {
-  for (int64_t i = 0; i < count; ++i) to[i] = fresh ? from[i] : to[i] + from[i];
+  if (fresh)
+    std::copy_n(from, count, to);
+  else
+    for (int64_t i = 0; i < count; ++i) to[i] += from[i];
 }
 
 }  // namespace kxfast::conv

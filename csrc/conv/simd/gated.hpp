@@ -110,23 +110,51 @@ KXFAST_INLINE void by_panels(const GatedBlock<T>& block, Body&& body) {
   }
 }
 
-template <class Mode, class T, int VECTORS>
-void panel(const GatedBlock<T>& block) {
-  constexpr int kLanes = Lanes<Wide<T>>::kWidth, kGates = VECTORS * kLanes;
-  by_tiles(block.in.count, [&](int64_t row, auto rows) {
+// Finishes a tile of some rows whose first channel is number `first` of the panel.
+template <class Mode, class T, int ROWS, int VECTORS>
+KXFAST_INLINE void finish(const GatedBlock<T>& block, const Tile<T, ROWS, 2 * VECTORS>& tile, int64_t row,
+                          int64_t first, int64_t gates) {
+  constexpr int kLanes = Lanes<Wide<T>>::kWidth;
+#pragma GCC unroll 12
+  for (int i = 0; i < ROWS; ++i)
+#pragma GCC unroll 2
+    for (int j = 0; j < VECTORS; ++j) {
+      const int64_t at = first + j * kLanes, left = block.width - at;
+      const int64_t count = left < kLanes ? left : kLanes;
+      const Gated<T> s = open(block, tile.sum[i][j], tile.sum[i][j + VECTORS], row + i, at, count);
+      Mode::finish(block, s, row + i, at, count, gates);
+    }
+}
+
+template <class Mode, int VECTORS, bool FAR, class T>
+KXFAST_INLINE void by_six(const GatedBlock<T>& block, int64_t begin) {
+  by_tiles(block.in.count - begin, [&](int64_t i, auto rows) {
     constexpr int kRows = decltype(rows)::value;
     Tile<T, kRows, 2 * VECTORS> tile;
-    tile.multiply(block.in, row, block.candidate, block.gate, block.step);
-#pragma GCC unroll 6
-    for (int i = 0; i < kRows; ++i)
-#pragma GCC unroll 2
-      for (int j = 0; j < VECTORS; ++j) {
-        const int64_t at = j * kLanes, left = block.width - at;
-        const int64_t count = left < kLanes ? left : kLanes;
-        const Gated<T> s = open(block, tile.sum[i][j], tile.sum[i][j + VECTORS], row + i, at, count);
-        Mode::finish(block, s, row + i, at, count, kGates);
-      }
+    tile.template multiply<FAR>(block.in, begin + i, block.candidate, block.gate, block.step);
+    finish<Mode, T, kRows, VECTORS>(block, tile, begin + i, 0, VECTORS * Lanes<Wide<T>>::kWidth);
   });
+}
+
+// Weights that are read where they are come from the L2 cache at every tile: half of them, by twice the rows.
+template <class Mode, class T>
+void panel_in_place(const GatedBlock<T>& block) {
+  constexpr int kRows = 12, kLanes = Lanes<T>::kWidth, kGates = kVectors * kLanes;
+  int64_t row = 0;
+  for (; row + kRows <= block.in.count; row += kRows)
+    for (int64_t at = 0; at < kGates; at += kLanes) {
+      Tile<T, kRows, 2> tile;
+      tile.template multiply<true>(block.in, row, block.candidate + at, block.gate + at, block.step);
+      finish<Mode, T, kRows, 1>(block, tile, row, at, kGates);
+    }
+  by_six<Mode, kVectors, true>(block, row);
+}
+
+template <class Mode, class T, int VECTORS>
+void panel(const GatedBlock<T>& block) {
+  if constexpr (VECTORS > 1 && std::is_same_v<T, Wide<T>>)
+    if (block.step > 2 * VECTORS * Lanes<T>::kWidth) return panel_in_place<Mode>(block);
+  by_six<Mode, VECTORS, false>(block, 0);
 }
 
 template <class Mode, class T>

@@ -14,7 +14,7 @@ struct Tile {
   Vector<Wide<T>> sum[ROWS][VECTORS];
 
   KXFAST_INLINE void clear() {
-#pragma GCC unroll 6
+#pragma GCC unroll 12
     for (int i = 0; i < ROWS; ++i)
 #pragma GCC unroll 4
       for (int j = 0; j < VECTORS; ++j) sum[i][j] = Vector<Wide<T>>{};
@@ -28,7 +28,7 @@ struct Tile {
 #pragma GCC unroll 4
     for (int j = 0; j < VECTORS; ++j)
       b[j] = j < kHalf ? Each::load(low + j * kLanes) : Each::load(high + (j - kHalf) * kLanes);
-#pragma GCC unroll 6
+#pragma GCC unroll 12
     for (int i = 0; i < ROWS; ++i) {
       const typename Each::Type value = Each::all(a[i] + k);
 #pragma GCC unroll 4
@@ -36,13 +36,24 @@ struct Tile {
     }
   }
 
+  static KXFAST_INLINE void fetch(const T* weights) {
+    __builtin_prefetch(weights);
+    __builtin_prefetch(weights + 64 / sizeof(T));
+  }
+
+  // FAR: rows of weights are so far apart that the processor does not foresee them all.
+  template <bool FAR = false>
   KXFAST_INLINE void multiply(const Products<T>& in, int64_t row, const T* low, const T* high, int64_t step) {
+    constexpr int64_t kAhead = 12;
     clear();
     for (int64_t tap = 0; tap < in.taps; ++tap) {
       const T* a[ROWS];
-#pragma GCC unroll 6
+#pragma GCC unroll 12
       for (int i = 0; i < ROWS; ++i) a[i] = in.rows[tap * in.stride + row + i];
-      for (int64_t k = 0; k < in.channels; k += kTogether<T>, low += step, high += step) add(a, k, low, high);
+      for (int64_t k = 0; k < in.channels; k += kTogether<T>, low += step, high += step) {
+        if constexpr (FAR) fetch(low + kAhead * step), fetch(high + kAhead * step);
+        add(a, k, low, high);
+      }
     }
   }
 };
