@@ -197,10 +197,15 @@ struct Split {
   }
 };
 
+// Which tasks follow one another, and so are mostly one thread's: those of the same rows, or those of the
+// same panels, where threads have just packed them (dx of 128 rows, two threads: forward and backward 10 %
+// faster).
+enum class Order { rows, panels };
+
 // body(products, first row, first panel, last panel + 1) for every task.
 template <class T, class Body>
 void over_blocks(const Rows& rows, const Source<T>& source, int64_t channels, int64_t panels, double work,
-                 Body&& body) {
+                 Order order, Body&& body) {
   if (rows.count == 0) return;
   const Split split(rows.count, panels, work, row_sizes<T>());
   Buffer<const T*> table(static_cast<size_t>(rows.count * source.taps));
@@ -213,7 +218,9 @@ void over_blocks(const Rows& rows, const Source<T>& source, int64_t channels, in
   if (split.groups > 1)
     for (int64_t b = 0; b < split.blocks; ++b) block(b, true);
   const auto task = [&](int64_t i) {
-    const int64_t b = i / split.groups, group = i % split.groups, row = b * split.rows;
+    const bool panels_first = order == Order::panels;
+    const int64_t b = panels_first ? i % split.blocks : i / split.groups, row = b * split.rows;
+    const int64_t group = panels_first ? i / split.blocks : i % split.groups;
     const int64_t first = group * panels / split.groups, last = (group + 1) * panels / split.groups;
     const Products<T> in = block(b, split.groups == 1);
     if (!Staged<T>::pays(source, last - first)) return body(in, row, first, last);

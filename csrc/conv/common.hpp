@@ -139,7 +139,7 @@ void linear_pass(const Rows& rows, const Source<T>& source, const LinearWeight<T
   const int64_t most = std::max<int64_t>(1, kCached / (channels * panels.size));
   const double work =
       static_cast<double>(rows.count * source.taps * channels) * static_cast<double>(panels.total);
-  over_blocks(rows, source, channels, panels.count(), work,
+  over_blocks(rows, source, channels, panels.count(), work, Order::panels,
               [&](const Products<T>& in, int64_t row, int64_t begin, int64_t end) {
                 for (int64_t p = begin; p < end; ++p)
                   for (int64_t tap = 0; tap < in.taps; tap += most) {
@@ -212,7 +212,7 @@ void gated_pass(GatedKernel<T> kernel, const Rows& rows, const Layer<T>& layer, 
   const Panels& panels = weight.panels;
   const double work =
       2.0 * static_cast<double>(rows.count * layer.taps * layer.in) * static_cast<double>(layer.out);
-  over_blocks(rows, source, layer.in, panels.count(), work,
+  over_blocks(rows, source, layer.in, panels.count(), work, Order::rows,
               [&](const Products<T>& in, int64_t row, int64_t begin, int64_t end) {
                 const int64_t each = in_tiles<T>() ? end - begin : 1;
                 for (int64_t p = begin; p < end; p += each) {
@@ -239,7 +239,7 @@ void kept_pass(GatedKernel<T> kernel, const Rows& rows, const Panels& panels, co
     block.in.count = std::min(kRows, rows.count - i * kRows);
     kernel(block);
   };
-  parallel_for((rows.count + kRows - 1) / kRows, task, rows.count * panels.total < (1 << 15) ? 1 : 0);
+  parallel_for((rows.count + kRows - 1) / kRows, task, rows.count * panels.total < (1 << 13) ? 1 : 0);
 }
 
 }  // namespace kxfast::conv

@@ -48,7 +48,7 @@ void make_scores(const Attention<T>& attention, const Input<T>& input, T* scores
   const Panels& panels = weight.panels;
   const double work =
       static_cast<double>(rows.count * attention.channels) * static_cast<double>(attention.width);
-  over_blocks(rows, source, attention.channels, 1, work,
+  over_blocks(rows, source, attention.channels, 1, work, Order::rows,
               [&](const Products<T>& in, int64_t row, int64_t, int64_t) {
                 constexpr int64_t kRows = 128, kColumns = 64;
                 alignas(64) T z[kRows * kColumns];

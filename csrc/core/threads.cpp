@@ -40,22 +40,50 @@ bool spin_until(Ready&& ready) {
 }
 
 // One loop in flight. Workers hold a reference only while `users` counts them, and the caller waits for that.
-struct Loop {
-  Task task;
-  void* context;
-  int64_t tasks;
-  Job* job;
-  std::atomic<int64_t> next{0};
-  std::atomic<int> users{0};  // workers inside; changed under the pool's mutex
-
-  void drain(bool caller) {
-    Inside mark;
-    for (int64_t i; (i = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) {
-      if (job && job->stopped()) return;
-      task(context, i);
-      if (caller && job) job->tend_if_due();
+// Its tasks are in as many shares as there are threads; who is through with the share of his seat helps with
+// the next ones.
+class Loop {
+ public:
+  Loop(Task body, void* given, int64_t count, int threads, Job* owner)
+      : tasks(count),
+        job(owner),
+        task_(body),
+        context_(given),
+        shares_(static_cast<int>(std::min<int64_t>(std::min(threads, kMostShares), count))) {
+    for (int i = 0; i < shares_; ++i) {
+      share_[i].next.store(i * tasks / shares_, std::memory_order_relaxed);
+      share_[i].end = (i + 1) * tasks / shares_;
     }
   }
+
+  // Seat 0 is the caller's.
+  void drain(int seat) {
+    Inside mark;
+    for (int turn = 0; turn < shares_; ++turn) {
+      Share& share = share_[(seat + turn) % shares_];
+      for (int64_t i; (i = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;) {
+        if (job && job->stopped()) return;
+        task_(context_, i);
+        if (seat == 0 && job) job->tend_if_due();
+      }
+    }
+  }
+
+  const int64_t tasks;
+  Job* const job;
+  std::atomic<int> users{0};  // workers inside; changed under the pool's mutex
+
+ private:
+  static constexpr int kMostShares = 64;
+  struct alignas(64) Share {
+    std::atomic<int64_t> next;
+    int64_t end;
+  };
+
+  const Task task_;
+  void* const context_;
+  const int shares_;
+  Share share_[kMostShares];
 };
 
 class Pool {
@@ -64,16 +92,17 @@ class Pool {
     std::unique_lock<std::mutex> lock(mutex_);
     if (loop_ || threads <= 1) {  // busy with another caller's loop
       lock.unlock();
-      loop.drain(true);
+      loop.drain(0);
       return;
     }
-    while (static_cast<int>(workers_.size()) < threads - 1) workers_.emplace_back([this] { work(); });
+    for (int n = static_cast<int>(workers_.size()); n < threads - 1; ++n)
+      workers_.emplace_back([this, n] { work(n + 1); });
     loop_ = &loop;
     seats_ = static_cast<int>(std::min<int64_t>(threads - 1, loop.tasks - 1));
     const int asleep = std::min<int>(seats_, sleepers_);
     lock.unlock();
     for (int i = 0; i < asleep; ++i) wake_.notify_one();
-    loop.drain(true);
+    loop.drain(0);
     lock.lock();
     loop_ = nullptr;  // nobody joins any more
     seats_ = 0;
@@ -93,7 +122,7 @@ class Pool {
   }
 
  private:
-  void work() {
+  void work(int seat) {
     std::unique_lock<std::mutex> lock(mutex_);
     for (;;) {
       if (seats_ == 0) {
@@ -108,7 +137,7 @@ class Pool {
       --seats_;
       ++loop->users;
       lock.unlock();
-      loop->drain(false);
+      loop->drain(seat);
       lock.lock();
       if (--loop->users == 0) done_.notify_all();
     }
@@ -147,11 +176,12 @@ void run_on_team(TeamRun run, Loop& loop, int threads) {
   struct Both {
     Loop* loop;
     std::thread::id caller;
+    std::atomic<int> arrived{0};
   } both{&loop, std::this_thread::get_id()};
   run(
       [](void* context) {
-        const Both& given = *static_cast<Both*>(context);
-        given.loop->drain(std::this_thread::get_id() == given.caller);
+        Both& given = *static_cast<Both*>(context);
+        given.loop->drain(std::this_thread::get_id() == given.caller ? 0 : ++given.arrived);
       },
       &both, static_cast<unsigned>(std::min<int64_t>(threads, loop.tasks)), 0);
 }
@@ -203,14 +233,16 @@ void use_team(TeamRun run, TeamSize size) {
 
 void parallel_tasks(int64_t tasks, Task task, void* context, int threads, Job* job) {
   if (tasks <= 0) return;
-  Loop loop{task, context, tasks, job};
   if (threads <= 0) threads = num_threads();
   const TeamRun team = team_run.load(std::memory_order_relaxed);
   if (team) threads = std::min(threads, team_size.load(std::memory_order_relaxed)());
   if (inside_task) {  // a task that calls again works alone
     for (int64_t i = 0; i < tasks && !(job && job->stopped()); ++i) task(context, i);
-  } else if (threads == 1 || tasks == 1) {
-    loop.drain(true);
+    return;
+  }
+  Loop loop(task, context, tasks, threads, job);
+  if (threads == 1 || tasks == 1) {
+    loop.drain(0);
   } else if (team) {
     run_on_team(team, loop, threads);
   } else {
