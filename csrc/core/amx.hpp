@@ -1,10 +1,10 @@
-// Eight tiles of 16 rows of 64 bytes, and sums of products of bfloat16 in them: the matrix extension AMX, or
-// the same in plain C++ where this header is compiled without it.
+// Eight tiles of 16 rows of 64 bytes, and sums of products of bfloat16 or bytes in them: the matrix extension
+// AMX, or the same in plain C++ where this header is compiled without it.
 //
 // Tiles are named by numbers known to the compiler; `configure` says how many rows and bytes of each are used
 // and clears all, so it comes before anything else and not within a sum. A product multiplies rows of 2 K
 // numbers with K rows of pairs: what stands together in a pair of the second factor is what is added up
-// first.
+// first. Of bytes, with signs, four stand together, and their sums are integers of 32 bits that wrap around.
 //
 // The plain body does what the manual says, bit by bit: the products of first and of second numbers of all
 // pairs are summed apart, by fused multiply-adds that round to nearest and take denormal numbers for zeros,
@@ -41,7 +41,7 @@ constexpr Shapes whole_tiles() {
   return shapes;
 }
 
-#if defined(__AMX_BF16__) && defined(__AMX_TILE__)
+#if defined(__AMX_BF16__) && defined(__AMX_INT8__) && defined(__AMX_TILE__)
 class Tiles {
  public:
   void configure(const Shapes& shapes) { asm volatile("ldtilecfg %0" ::"m"(shapes)); }
@@ -64,6 +64,11 @@ class Tiles {
   void multiply() {
     static_assert(SUM != A && SUM != B && A != B);
     asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(SUM), "i"(A), "i"(B));
+  }
+  template <int SUM, int A, int B>
+  void multiply_bytes() {
+    static_assert(SUM != A && SUM != B && A != B);
+    asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(SUM), "i"(A), "i"(B));
   }
 };
 #else
@@ -102,11 +107,8 @@ class Tiles {
   template <int SUM, int A, int B>
   void multiply() {
     static_assert(SUM != A && SUM != B && A != B);
-    used(SUM), used(A), used(B);
+    matching(SUM, A, B);
     const int rows = shapes_.rows[SUM], columns = shapes_.bytes[SUM] / 4, depth = shapes_.bytes[A] / 4;
-    if (shapes_.bytes[SUM] % 4 || shapes_.bytes[A] % 4 || shapes_.bytes[B] != shapes_.bytes[SUM] ||
-        shapes_.rows[A] != rows || shapes_.rows[B] != depth)
-      fault("a product needs tiles of m x n, m x k and k x n pairs");
     for (int m = 0; m < rows; ++m)
       for (int n = 0; n < columns; ++n) {
         float first = 0, second = 0;
@@ -120,8 +122,28 @@ class Tiles {
         std::memcpy(data_[SUM][m] + 4 * n, &sum, 4);
       }
   }
+  template <int SUM, int A, int B>
+  void multiply_bytes() {
+    static_assert(SUM != A && SUM != B && A != B);
+    matching(SUM, A, B);
+    for (int m = 0; m < shapes_.rows[SUM]; ++m)
+      for (int n = 0; n < shapes_.bytes[SUM] / 4; ++n) {
+        uint32_t sum;  // wraps around
+        std::memcpy(&sum, data_[SUM][m] + 4 * n, 4);
+        for (int k = 0; k < shapes_.bytes[A]; ++k)
+          sum += static_cast<uint32_t>(byte(A, m, k) * byte(B, k / 4, 4 * n + k % 4));
+        std::memcpy(data_[SUM][m] + 4 * n, &sum, 4);
+      }
+  }
 
  private:
+  void matching(int sum, int a, int b) const {
+    used(sum), used(a), used(b);
+    if (shapes_.bytes[sum] % 4 || shapes_.bytes[a] % 4 || shapes_.bytes[b] != shapes_.bytes[sum] ||
+        shapes_.rows[a] != shapes_.rows[sum] || shapes_.rows[b] != shapes_.bytes[a] / 4)
+      fault("a product needs tiles of m x n, m x k and k x n words");
+  }
+  int byte(int tile, int row, int i) const { return static_cast<int8_t>(data_[tile][row][i]); }
   void used(int tile) const {
     if (!shapes_.rows[tile]) fault("a tile must be configured before it is used");
   }

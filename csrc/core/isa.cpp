@@ -19,12 +19,13 @@ std::atomic<int> current{kUnset};
 std::atomic<bool> emulated{false};
 
 #ifdef KXFAST_X86
-// AMX needs the processor's tile and bf16 bits, a system that saves tiles (their bits of XCR0), and its
+// AMX needs the processor's tile, bf16 and int8 bits, a system that saves tiles (their bits of XCR0), and its
 // permission to use tile data.
 bool amx_permitted() {
   unsigned a, b, c, d;
-  constexpr unsigned kTile = 1u << 24, kBf16 = 1u << 22, kSaving = 1u << 27, kTileState = 3u << 17;
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & kTile) || !(d & kBf16)) return false;
+  constexpr unsigned kTile = 1u << 24, kInt8 = 1u << 25, kBf16 = 1u << 22, kSaving = 1u << 27,
+                     kTileState = 3u << 17;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & kTile) || !(d & kInt8) || !(d & kBf16)) return false;
   if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & kSaving)) return false;
   unsigned low, high;
   asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));

@@ -3,6 +3,7 @@
 
 #include <new>
 
+#include "lipschitz/digits.hpp"
 #include "lipschitz/norms.hpp"
 
 namespace kxfast::lipschitz {
@@ -42,6 +43,21 @@ py::tuple spectral_norm(const Array<T>& a, double tol, int upper, double delta,
   return py::make_tuple(lower, top, steps, u, v);
 }
 
+// The upper triangle of the Gram matrix of 2^-exponent A, and what is apart and wrong at most.
+template <class T>
+py::tuple digit_gram(const Array<T>& a, int exponent, double largest, int64_t digits, int stages) {
+  const int64_t rows = a.shape(0), cols = a.shape(1), size = std::min(rows, cols);
+  PythonJob job(0, py::none());
+  Digits planes(a.data(), rows, cols, exponent, largest, digits, job);
+  Gram found;
+  for (int stage = 0; stage < stages; ++stage) planes.add(stage, found, job);
+  Array<double> made({size, size});
+  for (int64_t i = 0; i < size; ++i)
+    for (int64_t j = 0; j < size; ++j)
+      made.mutable_at(i, j) = j < i ? 0.0 : found.entries[static_cast<size_t>(i * found.stride + j)];
+  return py::make_tuple(made, found.apart, found.error * found.frobenius);
+}
+
 template <class T>
 void bind(py::module_& m) {
   m.def("power_iteration", &power_iteration<T>, py::arg("weight").noconvert(), py::arg("u").noconvert(),
@@ -50,6 +66,10 @@ void bind(py::module_& m) {
   m.def("spectral_norm", &spectral_norm<T>, py::arg("a").noconvert(), py::arg("tol"), py::arg("upper"),
         py::arg("delta"), py::arg("start").noconvert(), py::arg("seed"),
         "Lower and upper ends, steps, u and v of each of a stack; upper: 0 none, 1 proof, 2 random.");
+  m.def("digit_gram", &digit_gram<T>, py::arg("a").noconvert(), py::arg("exponent"), py::arg("largest"),
+        py::arg("digits"), py::arg("stages"),
+        "For tests, where half_products() is tiles or emulated: the upper triangle of the Gram matrix in "
+        "digits, the norm of what is apart and what it may be wrong by.");
 }
 
 }  // namespace

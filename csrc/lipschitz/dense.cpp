@@ -13,9 +13,8 @@
 #include <cmath>
 #include <cstdlib>
 
-#include "lipschitz/cholesky.hpp"
-#include "lipschitz/gram.hpp"
-#include "lipschitz/norms.hpp"
+#include "lipschitz/certificate.hpp"
+#include "lipschitz/gram_norm.hpp"
 
 namespace kxfast::lipschitz {
 namespace {
@@ -36,6 +35,7 @@ class Matrix {
     if (weight != 0) mixed<V>(u, weight, nullptr, 0, rows_, before_.data());
     blocks_.there_and_back(v, weight != 0 ? before_.data() : nullptr, u, t);
   }
+  void back(const V* u, V* t) const { blocks_.transposed(u, t); }
 
  private:
   const int64_t rows_, cols_;
@@ -57,45 +57,24 @@ class Proof {
     int64_t run = sizeof(T) == 4 ? 64 : 0;
     while (run && 2 * gram_error(0, run) * frobenius_ > widest * widest - value * value)
       run = run > 16 ? run / 2 : 0;
+    Gram& now = certificate_.gram;
     if (run) {
-      if (!gram_.size) gram_ = gram(a_, rows_, cols_, exponent_, run, job);
-    } else if (!gram_.size || gram_.error > gram_error(std::max(rows_, cols_), 0)) {
-      gram_ = gram(a_, rows_, cols_, exponent_, 0, job);
+      if (!now.size) now = gram(a_, rows_, cols_, exponent_, run, job);
+    } else if (!now.size || now.error > gram_error(std::max(rows_, cols_), 0)) {
+      now = gram(a_, rows_, cols_, exponent_, 0, job);
     }
-    double top = test(value, widest, job);
+    double top = certificate_.test(value, widest, job);
     for (; last && !std::isfinite(top) && !job.stopped(); tol *= 2)  // less was asked for than can be proven
-      top = test(value, value * (1 + 2 * tol) - margin, job);
+      top = certificate_.test(value, value * (1 + 2 * tol) - margin, job);
     return top;
   }
 
  private:
-  double slack(double squared) const {
-    const double k = static_cast<double>(gram_.size);
-    const double trace = std::fmax(k * squared - gram_.frobenius, 0) + 8 * k * kRound * squared;
-    return gram_.error * gram_.frobenius + 2 * kRound * ((k + 2) * trace + 4 * squared);
-  }
-
-  double test(double value, double widest, Job& job) {
-    const double guess = slack(widest * widest);
-    const double squared = std::fmax(widest * widest * (1 - 8 * kRound) - guess, value * value + guess);
-    const int64_t n = gram_.size;
-    if (!shifted_.size()) shifted_ = Buffer<double>(static_cast<size_t>(n * gram_.stride));
-    const double* from = gram_.entries.data();
-    double* to = shifted_.data();
-    for (int64_t i = 0; i < n; ++i, from += gram_.stride, to += gram_.stride) {
-      for (int64_t j = i; j < n; ++j) to[j] = -from[j];
-      to[i] += squared;
-    }
-    if (!cholesky({shifted_.data(), gram_.stride, 0}, n, job)) return HUGE_VAL;
-    return std::sqrt(squared + slack(squared)) * (1 + 4 * kRound);
-  }
-
   const T* a_;
   const int64_t rows_, cols_;
   const int exponent_;
   const double frobenius_;  // about |A|_F^2
-  Gram gram_;
-  Buffer<double> shifted_;
+  Certificate certificate_;
 };
 
 }  // namespace
@@ -136,11 +115,6 @@ double scaled(double end, int exponent, bool up) {
   return std::fmin(value > DBL_MIN ? value : std::nextafter(value, 0.0), DBL_MAX);
 }
 
-struct Found {
-  double top;
-  int64_t steps;
-};
-
 // Lanczos with vectors of type V: in floats where neither a proof nor the width asked for sees their
 // rounding.
 template <class V, class T, class Prove>
@@ -165,9 +139,11 @@ template <class T>
 Ends spectral_norm(const T* a, int64_t rows, int64_t cols, const Wanted& wanted, const double* start,
                    Stream random, Job& job, double* u, double* v) {
   const Extent size = extent(a, rows * cols);
-  if (size.largest == 0) {
+  const bool finite = std::isfinite(size.largest) && !std::isnan(size.squares);  // a NaN is no largest one
+  if (size.largest == 0 || !finite) {
     std::fill(u, u + rows, 0.0);
     std::fill(v, v + cols, 0.0);
+    if (!finite) return {NAN, NAN, 0};
     return {0.0, wanted.upper == Upper::none ? HUGE_VAL : 0.0, 0};
   }
   int exponent;
@@ -180,20 +156,32 @@ Ends spectral_norm(const T* a, int64_t rows, int64_t cols, const Wanted& wanted,
     return {scaled(ends.lower, exponent, false), scaled(ends.upper, exponent, true), ends.steps};
   }
   const double unit = std::ldexp(1.0, exponent);
-  Proof<T> proof(a, rows, cols, exponent, size.squares / (unit * unit));
   const double rounded =
       kRound * static_cast<double>(rows + cols + 16) * std::sqrt(size.squares) * (1 + 1e-6);
-  const auto prove = [&](double value, bool last) {
-    return proof(value / unit, wanted.tol, 4 * rounded / unit, last, job) * unit;
-  };
-  const bool coarse = sizeof(T) == 4 && std::min(rows, cols) >= 64 && wanted.upper != Upper::random &&
-                      wanted.tol >= (wanted.upper == Upper::none ? 4e-7 : 1e-5);
-  const Found found = coarse ? search<float>(a, rows, cols, wanted, start, random, job, prove, v)
-                             : search<double>(a, rows, cols, wanted, start, random, job, prove, v);
+  const bool wide = rows <= cols;
+  Matrix<T, double> matrix(a, rows, cols);
+  Found found;
+  if (wanted.upper == Upper::proof && norm_by_gram(a, rows, cols, exponent, size, 4 * rounded / unit, wanted,
+                                                   start, random, job, wide ? u : v, found)) {
+    if (job.stopped()) return {0, 0, 0};
+    found.top *= unit;
+    if (wide) {
+      matrix.back(u, v);
+      return finish(found.top, rounded, found.steps, u, v, rows, cols);
+    }
+  } else {
+    Proof<T> proof(a, rows, cols, exponent, size.squares / (unit * unit));
+    const auto prove = [&](double value, bool last) {
+      return proof(value / unit, wanted.tol, 4 * rounded / unit, last, job) * unit;
+    };
+    const bool coarse = sizeof(T) == 4 && std::min(rows, cols) >= 64 && wanted.upper != Upper::random &&
+                        wanted.tol >= (wanted.upper == Upper::none ? 4e-7 : 1e-5);
+    found = coarse ? search<float>(a, rows, cols, wanted, start, random, job, prove, v)
+                   : search<double>(a, rows, cols, wanted, start, random, job, prove, v);
+  }
   if (job.stopped()) return {0, 0, 0};
   const double amount = length(v, cols);
   if (amount > 0) divide(v, cols, amount);
-  Matrix<T, double> matrix(a, rows, cols);
   Buffer<double> t(static_cast<size_t>(cols));
   matrix.step(v, 0, u, t.data());
   std::copy(t.begin(), t.end(), v);

@@ -7,13 +7,13 @@
 
 namespace kxfast::lipschitz {
 
-// A Gram matrix of 2^-exponent A; `error` bounds the norm of what it differs from the exact one by, over the
-// squared Frobenius norm.
+// A Gram matrix of 2^-exponent A, but for a part of it whose norm is below `apart`; `error` bounds the norm
+// of what it differs from the exact one by, over the squared Frobenius norm.
 struct Gram {
   int64_t size = 0, stride = 0;
   Buffer<double> entries;  // upper triangle
   double frobenius = 0;    // at least |A|_F^2
-  double error = 0;
+  double error = 0, apart = 0;
 };
 
 // run: floats are multiplied and summed as such over that many terms; 0: in doubles.

@@ -84,6 +84,8 @@ struct Extent {
   int64_t lanes_together();                                                                             \
   void tridiagonal(double* a, int64_t n, double* diagonal, double* beside, double* work);               \
   void hermitian_times(Planes g, int64_t n, const double* x, double* y);                                \
+  void symmetric_times(const double* g, int64_t stride, int64_t rows, int64_t n, const double* x,       \
+                       double* y);                                                                      \
   KXFAST_DECLARE_PATCHES(float)                                                                         \
   KXFAST_DECLARE_PATCHES(double)                                                                        \
   }
@@ -92,6 +94,52 @@ KXFAST_EACH_ISA(KXFAST_DECLARE)
 #undef KXFAST_DECLARE_TYPES
 #undef KXFAST_DECLARE_SCALING
 #undef KXFAST_DECLARE_PATCHES
+
+// digits_amx.cpp: a matrix as three or four digits of 8 bits, and products of these.
+//
+// An entry times a factor, rounded, is the sum of digit i times 256^(last - i), digits from -128 to 127.
+// Those of number i are a plane of tiles: of 16 rows of the short side by 64 of the long one, up to
+// kDigitsAlong one after another along it, strip after strip, then the next block of depth; and once more
+// with the words of a tile transposed, as columns.
+constexpr int64_t kDigits = 4, kStrip = 16, kAlong = 64, kTileBytes = kStrip * kAlong, kDigitsAlong = 32;
+
+struct DigitPlanes {
+  int8_t *rows, *columns;
+  int64_t digits, plane;  // how many planes, bytes from one to the next
+};
+
+// Products of digits that count the same.
+struct DigitPairs {
+  int count, first[3], second[3];
+  double weight;
+};
+constexpr int kGroups = 3;  // at most
+
+struct DigitBlock {
+  DigitPlanes planes;
+  int64_t strip, along, columns;  // bytes to the next strip, tiles of one, pairs of strips
+  const DigitPairs* pairs;
+  int groups;
+  double* g;
+  int64_t stride;
+  bool fresh;  // g is set, not added to
+};
+
+// to_digits: of rows `a` of T apart by `down`, elements by `along`; adds the squares of each plane's digits.
+// add_digit_products: to rows of g from pairs of strips first .. last - 1, columns those of one pair.
+#define KXFAST_DECLARE_DIGITS(set)                                                                    \
+  namespace set {                                                                                     \
+  void to_digits(const float* a, int64_t rows, int64_t cols, int64_t down, int64_t along, double by,  \
+                 const DigitPlanes& to, int64_t* squares);                                            \
+  void to_digits(const double* a, int64_t rows, int64_t cols, int64_t down, int64_t along, double by, \
+                 const DigitPlanes& to, int64_t* squares);                                            \
+  void add_digit_products(const DigitBlock& block, int64_t first, int64_t last, int64_t column);      \
+  }
+KXFAST_DECLARE_DIGITS(emulated)
+#ifdef KXFAST_X86
+KXFAST_DECLARE_DIGITS(amx)
+#endif
+#undef KXFAST_DECLARE_DIGITS
 
 constexpr int64_t kTogether = 4;  // frequencies that combine() computes at a time
 

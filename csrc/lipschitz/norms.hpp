@@ -10,7 +10,8 @@ struct Ends {
   int64_t steps;
 };
 
-// A matrix (rows, cols) and a start (cols or null); u (rows) and v (cols) are set.
+// A matrix (rows, cols) and a start (cols or null); u (rows) and v (cols) are set. Ends are NaN where it is
+// not finite.
 template <class T>
 Ends spectral_norm(const T* a, int64_t rows, int64_t cols, const Wanted& wanted, const double* start,
                    Stream random, Job& job, double* u, double* v);

@@ -1,10 +1,10 @@
 // What a certificate does row by row: the rows of R beside a factored corner, Gram matrices at frequencies
-// from sums over taps, and a Hermitian matrix times a vector.
+// from sums over taps, and a Hermitian or symmetric matrix times a vector.
 //
 // Each takes one or two registers of columns at a time. solve_rows keeps eight rows of them, so that a column
 // is read and written once; combine keeps four frequencies, so that the matrices of the taps, which come from
-// the L2 cache, are read once for four; hermitian_times reads the upper triangle once for both halves. The
-// limit is the loads.
+// the L2 cache, are read once for four; hermitian_times and symmetric_times read the upper triangle once
+// for both halves, the latter four rows at a time. The limit is the loads.
 #include "lipschitz/simd/span.hpp"
 
 namespace kxfast::lipschitz::KXFAST_ISA {
@@ -100,6 +100,39 @@ void hermitian_times(Planes g, int64_t n, const double* x, double* y) {
     }
     for (int64_t k = 0; k < kDoubles; ++k) yr[i] += sum_r[k], yi[i] += sum_i[k];
   }
+}
+
+// Adds to y (n) what the first `rows` rows of the upper triangle of a symmetric G (n) give for x (n).
+void symmetric_times(const double* g, int64_t stride, int64_t rows, int64_t n, const double* x, double* y) {
+  by_rows<4>(rows, [&](int64_t first, auto many) {
+    constexpr int kRows = decltype(many)::kCount;
+    const double* row = g + first * stride;
+    Vector<double> sum[kRows] = {};
+    double corner[kRows] = {};
+    for (int i = 0; i < kRows; ++i) {
+      const double* here = row + i * stride + first;
+      corner[i] += here[i] * x[first + i];
+      for (int j = i + 1; j < kRows; ++j)
+        corner[i] += here[j] * x[first + j], corner[j] += here[j] * x[first + i];
+    }
+    const auto columns = [&](int64_t j, const Span<double>& span) {
+      const Vector<double> with = span.read(x + j, 0);
+      Vector<double> to = span.read(y + j, 0);
+#pragma GCC unroll 4
+      for (int i = 0; i < kRows; ++i) {
+        const Vector<double> value = span.read(row + i * stride + j, 0);
+        sum[i] = fma(value, with, sum[i]);
+        to = fma(value, all(x[first + i]), to);
+      }
+      span.write(y + j, 0, to);
+    };
+    int64_t j = first + kRows;
+    for (; j + kDoubles <= n; j += kDoubles) columns(j, kDoubles);
+    if (j < n) columns(j, n - j);
+    for (int i = 0; i < kRows; ++i)
+      for (int64_t k = 0; k < kDoubles; ++k) corner[i] += sum[i][k];
+    for (int i = 0; i < kRows; ++i) y[first + i] += corner[i];
+  });
 }
 
 }  // namespace kxfast::lipschitz::KXFAST_ISA

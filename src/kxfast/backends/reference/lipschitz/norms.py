@@ -39,7 +39,10 @@ class Ends(NamedTuple):
 def spectral_norm(
     a: Array, tol: float, upper: str | None, failure: float, start: Array | None, key: int
 ) -> tuple[Array, ...]:
-    """Enclose the norms of a stack of matrices (N, m, n), `start` (N, n): ends and steps (N,), u (N, m), v (N, n)."""
+    """Enclose the norms of a stack of matrices (N, m, n), `start` (N, n): ends and steps (N,), u (N, m), v (N, n).
+
+    The ends of a matrix that is not finite are NaN.
+    """
     rng, (count, m, n) = np.random.default_rng(key), a.shape
     lower, top, steps = np.zeros(count), np.zeros(count), np.zeros(count, np.int64)
     u, v = np.zeros((count, m)), np.zeros((count, n))
@@ -54,6 +57,8 @@ def _matrix_norm(
 ) -> Ends:
     m, n = a.shape
     largest = np.max(np.abs(a), initial=0.0)
+    if not np.isfinite(largest):
+        return Ends(np.nan, np.nan, 0, np.zeros(m), np.zeros(n))
     if largest == 0:
         return Ends(0.0, inf if upper is None else 0.0, 0, np.zeros(m), np.zeros(n))
     exponent = int(np.frexp(np.float64(largest))[1])
