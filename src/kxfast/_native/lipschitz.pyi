@@ -200,6 +200,30 @@ def conv_power_iteration(
     """
 
 @typing.overload
+def digit_gram(
+    a: numpy.typing.NDArray[numpy.float32],
+    exponent: typing.SupportsInt | typing.SupportsIndex,
+    largest: typing.SupportsFloat | typing.SupportsIndex,
+    digits: typing.SupportsInt | typing.SupportsIndex,
+    stages: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[typing.Any, ...]:
+    """
+    For tests, where half_products() is tiles or emulated: the upper triangle of the Gram matrix in digits, the norm of what is apart and what it may be wrong by.
+    """
+
+@typing.overload
+def digit_gram(
+    a: numpy.typing.NDArray[numpy.float64],
+    exponent: typing.SupportsInt | typing.SupportsIndex,
+    largest: typing.SupportsFloat | typing.SupportsIndex,
+    digits: typing.SupportsInt | typing.SupportsIndex,
+    stages: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple[typing.Any, ...]:
+    """
+    For tests, where half_products() is tiles or emulated: the upper triangle of the Gram matrix in digits, the norm of what is apart and what it may be wrong by.
+    """
+
+@typing.overload
 def power_iteration(
     weight: numpy.typing.NDArray[numpy.float32],
     u: numpy.typing.NDArray[numpy.float32],
