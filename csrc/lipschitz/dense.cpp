@@ -2,13 +2,13 @@
 //
 // From below by Lanczos (lanczos.hpp), with one read of the matrix per step; vectors are in floats where
 // neither the width asked for nor a statement on chances sees their rounding: the end is that of the vector
-// found, evaluated in double. From above
-// by a Cholesky factorisation of s^2 I - A'A in double: where it succeeds, s^2 plus a bound of all roundings
-// exceeds |A|^2 (Rump, BIT 46, 2006; with twice its constants). The Gram matrix is most of the work. Where
-// the width asked for allows the rounding of short sums of floats it is made of these, in half the time; a
-// bound for long sums of floats, or a factorisation in floats, would be wider than any interval of interest
-// (|A|_F^2 / |A|^2, a hundred or more, and n^2 multiply the unit of rounding). When the factorisation fails,
-// s was below the norm: Lanczos goes on.
+// found, evaluated in double. From above by a Cholesky factorisation of s^2 I - A'A in double
+// (certificate.cpp). The Gram matrix is most of the work; where products of bytes are fast it is made of
+// these, first, and all else is done with it (gram_norm.cpp). Elsewhere, where the width asked for allows the
+// rounding of short sums of floats it is made of these, in half the time; a bound for long sums of floats, or
+// a factorisation in floats, would be wider than any interval of interest (|A|_F^2 / |A|^2, a hundred or
+// more, and n^2 multiply the unit of rounding). When the factorisation fails, s was below the norm: Lanczos
+// goes on.
 #include <cfloat>
 #include <cmath>
 #include <cstdlib>

