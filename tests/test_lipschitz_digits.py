@@ -135,7 +135,7 @@ def test_emulated_tiles_multiply_bytes(rng):
         for to, values in zip(tile, (sums, a, words), strict=True):
             given = np.ascontiguousarray(values).view(np.uint8)
             to[: given.shape[0], : given.shape[1]] = given
-        found = core.tile_product(configured, *tile, bytes=True).view(np.int32)
+        found = core.tile_product(configured, *tile, of_bytes=True).view(np.int32)
         wide = sums.astype(np.int64) + a.astype(np.int64) @ b.astype(np.int64)
         np.testing.assert_array_equal(found[:m, :n], wide.astype(np.int32))  # which wraps around
         assert not found[m:].any()

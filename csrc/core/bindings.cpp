@@ -43,7 +43,7 @@ Array<uint16_t> narrowed(const Array<float>& x, bool bfloat16) {
 
 // One product of emulated tiles 0 += 1 x 2; arrays of 16 rows of 64 bytes.
 Array<uint8_t> tile_product(const Array<uint8_t>& shapes, const Array<uint8_t>& sum, const Array<uint8_t>& a,
-                            const Array<uint8_t>& b, bool bytes) {
+                            const Array<uint8_t>& b, bool of_bytes) {
   constexpr int64_t kAll = matrix::kRows * matrix::kRowBytes;
   if (shapes.size() != sizeof(matrix::Shapes) || sum.size() != kAll || a.size() != kAll || b.size() != kAll)
     throw std::invalid_argument("a configuration has 64 bytes and a tile 1024");
@@ -54,7 +54,7 @@ Array<uint8_t> tile_product(const Array<uint8_t>& shapes, const Array<uint8_t>& 
   tiles.load<0>(sum.data(), matrix::kRowBytes);
   tiles.load<1>(a.data(), matrix::kRowBytes);
   tiles.load<2>(b.data(), matrix::kRowBytes);
-  bytes ? tiles.multiply_bytes<0, 1, 2>() : tiles.multiply<0, 1, 2>();
+  of_bytes ? tiles.multiply_bytes<0, 1, 2>() : tiles.multiply<0, 1, 2>();
   Array<uint8_t> made = new_array<uint8_t>({matrix::kRows, matrix::kRowBytes});
   std::memset(made.mutable_data(), 0, kAll);
   tiles.store<0>(made.mutable_data(), matrix::kRowBytes);
@@ -81,9 +81,9 @@ KXFAST_BINDINGS(core) {
   m.def("emulate_tiles", &emulate_tiles, py::arg("emulated"),
         "For tests: multiply bfloat16 as AMX does, in plain C++.");
   m.def("tile_product", &tile_product, py::arg("shapes").noconvert(), py::arg("sums").noconvert(),
-        py::arg("a").noconvert(), py::arg("b").noconvert(), py::arg("bytes") = false,
-        "For tests: tile 0 (16 x 64 bytes) plus the product of tiles 1 and 2 of bfloat16 or bytes, emulated, "
-        "under a configuration.");
+        py::arg("a").noconvert(), py::arg("b").noconvert(), py::arg("of_bytes") = false,
+        "For tests: tile 0 (16 x 64 bytes) plus the product of tiles 1 and 2, emulated, under a "
+        "configuration.");
   m.def("isas", &supported_isas, "Names of the instruction sets this processor can run.");
   m.def("use_isa", &use_isa, py::arg("name"), "Use this instruction set from now on; '' for the best.");
   m.def("get_num_threads", &num_threads, "Threads that a call uses when it is not told.");

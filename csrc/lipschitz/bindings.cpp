@@ -68,8 +68,7 @@ void bind(py::module_& m) {
         "Lower and upper ends, steps, u and v of each of a stack; upper: 0 none, 1 proof, 2 random.");
   m.def("digit_gram", &digit_gram<T>, py::arg("a").noconvert(), py::arg("exponent"), py::arg("largest"),
         py::arg("digits"), py::arg("stages"),
-        "For tests, where half_products() is tiles or emulated: the upper triangle of the Gram matrix in "
-        "digits, the norm of what is apart and what it may be wrong by.");
+        "For tests: the upper triangle of the Gram matrix in digits, what is apart and what is wrong.");
 }
 
 }  // namespace

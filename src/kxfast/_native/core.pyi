@@ -45,10 +45,10 @@ def tile_product(
     sums: numpy.typing.NDArray[numpy.uint8],
     a: numpy.typing.NDArray[numpy.uint8],
     b: numpy.typing.NDArray[numpy.uint8],
-    bytes: bool = False,
+    of_bytes: bool = False,
 ) -> numpy.typing.NDArray[numpy.uint8]:
     """
-    For tests: tile 0 (16 x 64 bytes) plus the product of tiles 1 and 2 of bfloat16 or bytes, emulated, under a configuration.
+    For tests: tile 0 (16 x 64 bytes) plus the product of tiles 1 and 2, emulated, under a configuration.
     """
 
 def use_isa(name: str) -> None:

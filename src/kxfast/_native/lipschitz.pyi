@@ -208,7 +208,7 @@ def digit_gram(
     stages: typing.SupportsInt | typing.SupportsIndex,
 ) -> tuple[typing.Any, ...]:
     """
-    For tests, where half_products() is tiles or emulated: the upper triangle of the Gram matrix in digits, the norm of what is apart and what it may be wrong by.
+    For tests: the upper triangle of the Gram matrix in digits, what is apart and what is wrong.
     """
 
 @typing.overload
@@ -220,7 +220,7 @@ def digit_gram(
     stages: typing.SupportsInt | typing.SupportsIndex,
 ) -> tuple[typing.Any, ...]:
     """
-    For tests, where half_products() is tiles or emulated: the upper triangle of the Gram matrix in digits, the norm of what is apart and what it may be wrong by.
+    For tests: the upper triangle of the Gram matrix in digits, what is apart and what is wrong.
     """
 
 @typing.overload
