@@ -99,8 +99,8 @@ class Call {
         dout_(of_queries(given.dout, n_.dv)),
         pairs_(q_, k_, dout_, n_),
         attended_(attended(x)),
-        keys_(packed(of_keys(x.k, n_.d), attended_.data())),
-        values_(packed(of_keys(x.v, n_.dv), attended_.data())),
+        keys_(packed(of_keys(x.k, n_.d), attended_.data(), x.scale * kLog2E<W>)),
+        values_(packed(of_keys(x.v, n_.dv), attended_.data(), W{1})),
         share_(static_cast<size_t>(queries_)),
         lse_(static_cast<size_t>(queries_)),
         padded_rows_(padded_rows<T>(n_.q_len)) {
@@ -184,7 +184,7 @@ class Call {
     x.q = q_.data() + row * q_.width(), x.q_row = x.d_row = q_.width();
     x.rows = n_.q_len, x.d = n_.d, x.dv = n_.dv, x.k_len = n_.k_len;
     x.keys = keys_.data() + kv * x_.tiles() * kTile * packed_columns<T>(n_.d);
-    x.mask = x_.mask->of(b, h, 0), x.bias = x_.bias_of(b, h, 0), x.scale = x_.scale;
+    x.mask = x_.mask_of(b, h, 0), x.bias = x_.bias_of(b, h, 0), x.scale = x_.scale;
     x.values = values_.data() + kv * x_.tiles() * kTile * packed_columns<T>(n_.dv);
     x.k = k_.data() + kv * n_.k_len * k_.width();
     x.dout = dout_.data() + row * dout_.width(), x.dv_row = dout_.width();
@@ -239,8 +239,23 @@ class Call {
 }  // namespace
 
 template <class T>
-bool backward(const Problem<T>& problem, const Result<T>& given, const Gradients<T>& made) {
-  return Call<T>(problem, given, made).compute();
+bool backward(const Problem<T>& x, const Result<T>& given, const Gradients<T>& made) {
+  if (!by_heads(x) || x.tiles() >= 2 * kLeastRun<T>) return Call<T>(x, given, made).compute();
+  const Sizes& n = x.size;
+  const auto task = [&](int64_t kv) {
+    const int64_t b = kv / n.key_heads, key = kv % n.key_heads, h = key * (n.heads / n.key_heads);
+    const auto at = [&](const auto& place, int64_t head) {
+      auto moved = place;
+      moved.data = place(b, head, 0);
+      return moved;
+    };
+    const int64_t row = kv * x.shared_rows();
+    Wide<T>* dbias = made.dbias ? made.dbias + row * n.k_len : nullptr;
+    const Gradients<T> mine{at(made.dq, h), at(made.dk, key), at(made.dv, key), dbias};
+    Call<T>(x.alone(kv), {at(given.dout, h), at(given.out, h), given.lse + row}, mine).compute();
+  };
+  parallel_for(n.batch * n.key_heads, task);
+  return true;
 }
 
 template bool backward(const Problem<float>&, const Result<float>&, const Gradients<float>&);

@@ -11,8 +11,8 @@ namespace {
 
 // Queries of a block: many, since a block reads all its keys, but not so many that cores are idle. Groups are
 // the same for any number, so results are too.
-int64_t block_rows(int64_t heads, int64_t q_len) {
-  const int64_t share = heads * q_len / (8 * num_threads());
+int64_t block_rows(int64_t heads, int64_t q_len, int64_t threads) {
+  const int64_t share = heads * q_len / (8 * threads);
   const int64_t wanted = std::min(std::max(kBlockRows / 4, share), (q_len + 1) / 2);
   return std::min(kBlockRows, std::max<int64_t>(1, groups_of(wanted)) * kGroup);
 }
@@ -80,18 +80,15 @@ class Questions<Bfloat16> {
   const int64_t q_len_;
 };
 
-}  // namespace
-
+// All heads; `threads` share blocks.
 template <class T>
-bool forward(const Problem<T>& x, const Place<T>& out, Wide<T>* lse) {
+bool attend_all(const Problem<T>& x, const Place<T>& out, Wide<T>* lse, int64_t threads) {
   const Sizes& n = x.size;
-  if constexpr (sizeof(T) > 2)
-    if (n.key_heads && n.q_len * (n.heads / n.key_heads) <= kFew && !x.order.places)
-      return forward_few(x, out, lse), true;
-  const Buffer<T> keys = packed<T>({x.k, n.batch, n.key_heads, n.k_len, n.d, x.order}, attended(x).data());
+  const Buffer<T> keys = packed<T>({x.k, n.batch, n.key_heads, n.k_len, n.d, x.order}, attended(x).data(),
+                                   x.scale * kLog2E<Wide<T>>);
   const Values<T> values({x.v, n.batch, n.key_heads, n.k_len, n.dv, x.order});
   const Questions<T> queries({x.q, n.batch, n.heads, n.q_len, n.d, x.order});
-  const int64_t height = block_rows(n.batch * n.heads, n.q_len);
+  const int64_t height = block_rows(n.batch * n.heads, n.q_len, threads);
   const int64_t blocks = (n.q_len + height - 1) / height;
   std::atomic<bool> good{true};
   const auto task = [&](int64_t index) {
@@ -104,7 +101,7 @@ bool forward(const Problem<T>& x, const Place<T>& out, Wide<T>* lse) {
     block.q = queries.data(head, row), block.q_row = queries.stride();
     block.places = x.order.places ? x.order.places + b * x.order.batch + row : nullptr;
     block.keys = keys.data() + kv * x.tiles() * kTile * packed_columns<T>(n.d);
-    block.mask = x.mask->of(b, h, row), block.bias = x.bias_of(b, h, row), block.scale = x.scale;
+    block.mask = x.mask_of(b, h, row), block.bias = x.bias_of(b, h, row), block.scale = x.scale;
     block.values = values.head(kv), block.value_row = values.width();
     block.out = out(b, h, first), block.out_row = out.row;
     block.lse = lse + head * n.q_len + first, block.work = work.data();
@@ -112,6 +109,23 @@ bool forward(const Problem<T>& x, const Place<T>& out, Wide<T>* lse) {
   };
   parallel_for(n.batch * n.heads * blocks, task);
   return good;
+}
+
+}  // namespace
+
+template <class T>
+bool forward(const Problem<T>& x, const Place<T>& out, Wide<T>* lse) {
+  const Sizes& n = x.size;
+  if constexpr (sizeof(T) > 2)
+    if (n.key_heads && n.q_len * (n.heads / n.key_heads) <= kFew && !x.order.places)
+      return forward_few(x, out, lse), true;
+  if (!by_heads(x)) return attend_all(x, out, lse, num_threads());
+  const auto task = [&](int64_t kv) {
+    const int64_t b = kv / n.key_heads, h = kv % n.key_heads * (n.heads / n.key_heads);
+    attend_all<T>(x.alone(kv), {out(b, h, 0), out.batch, out.head, out.row}, lse + kv * x.shared_rows(), 1);
+  };
+  parallel_for(n.batch * n.key_heads, task);
+  return true;
 }
 
 template bool forward(const Problem<float>&, const Place<float>&, float*);

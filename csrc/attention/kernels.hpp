@@ -14,6 +14,10 @@ constexpr int64_t kPartRows = 48;    // and of a part that passes from scores to
 constexpr int64_t kBlockRows = 192;  // queries of a block at most, forward
 constexpr int64_t kAlign = 64;       // bytes to whose multiple rows of sums are padded: whole vectors
 
+// Units of log2 in one of the natural logarithm.
+template <class T>
+constexpr T kLog2E = static_cast<T>(1.4426950408889634);
+
 constexpr int64_t kCell = 32;  // queries, keys and channels that a product of tiles of bfloat16 takes
 
 constexpr int64_t kPanelTiles = 2;  // of keys that such queries meet at a time, forward
@@ -48,7 +52,8 @@ struct HeadBias {
   int64_t row = 0, key = 0;  // strides: key is 0 or 1
 };
 
-// What forward and backward know of a block of queries of one head. `keys` is packed by pack_tiles.
+// What forward and backward know of a block of queries of one head. `keys` is packed by pack_tiles, and has
+// the scale in it, in units of log2, but in bfloat16.
 template <class T>
 struct Queries {
   const T* q;
@@ -123,12 +128,14 @@ struct Decode {
   T* sums;  // of each row: dv sums of values, the highest score in units of log2, the sum of weights
 };
 
-// At most kTile rows of d elements, `stride` apart, or those at `places` of them.
+// At most kTile rows of d elements, `stride` apart, or those at `places` of them; packed times `scale`, but in
+// bfloat16.
 template <class T>
 struct Source {
   const T* data;
   const int64_t* places;
   int64_t rows, d, stride;
+  Wide<T> scale;
 
   const T* row(int64_t r) const { return data + (places ? places[r] : r) * stride; }
 };
@@ -179,12 +186,12 @@ constexpr int64_t packed_rows(int64_t rows) {
   return (rows + kTile - 1) / kTile * kTile;
 }
 
-// Queries, scores of a tile, sums of values, sums of weights and maxima (a vector each).
+// Scores of a group, weights of a part, sums of values, sums of weights and maxima (a vector each).
 template <class T>
 constexpr int64_t forward_work(int64_t rows, int64_t d, int64_t value_row) {
   constexpr int64_t kVector = kAlign / static_cast<int64_t>(sizeof(Wide<T>));
   if constexpr (sizeof(T) > 2)
-    return groups_of(rows) * kGroup * (d + value_row + 2 * kVector) + kPartRows * kTile;
+    return groups_of(rows) * kGroup * (value_row + 2 * kVector) + (kGroup + kPartRows) * kTile;
   // Scores and weights in bfloat16, a last cell's queries, and sums of values for all rows of a last part.
   return groups_of(rows) * kGroup * 2 * kVector + kHalfScores * 3 / 2 + kCell / 2 * packed_columns<T>(d) +
          (rows + kPartRows) * value_row;

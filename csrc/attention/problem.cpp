@@ -109,7 +109,7 @@ Buffer<Interval> attended(const Problem<T>& x) {
   for (int64_t b = 0; b < n.batch; ++b)
     for (int64_t h = 0; h < n.heads; ++h) {
       Interval& mine = keys[static_cast<size_t>(x.key_head(b, h))];
-      const HeadMask mask = x.mask->of(b, h, 0);
+      const HeadMask mask = x.mask_of(b, h, 0);
       if (!mask.groups) mine = {0, static_cast<int32_t>(n.k_len)};
       for (int64_t g = 0; mask.groups && g < (mask.group ? groups_of(n.q_len) : 1); ++g) {
         const Interval any = mask.groups[g * mask.group];
@@ -120,7 +120,16 @@ Buffer<Interval> attended(const Problem<T>& x) {
 }
 
 template <class T>
-Buffer<T> packed(const Heads<T>& x, const Interval* needed) {
+bool by_heads(const Problem<T>& x) {
+  constexpr int64_t kCached = 1 << 20;  // bytes: half of a second level cache
+  const Sizes& n = x.size;
+  const int64_t heads = n.batch * n.key_heads, size = n.k_len * (n.d + n.dv) * static_cast<int64_t>(sizeof(T));
+  const int64_t threads = num_threads(), each = heads / threads;
+  return sizeof(T) > 2 && size <= kCached && (each >= 8 || (each >= 4 && heads % threads == 0));
+}
+
+template <class T>
+Buffer<T> packed(const Heads<T>& x, const Interval* needed, Wide<T> scale) {
   const int64_t tiles = (x.rows + kTile - 1) / kTile, size = kTile * packed_columns<T>(x.columns);
   Buffer<T> memory(static_cast<size_t>(x.batch * x.heads * tiles * size));
   const auto pack = KXFAST_PICK(PackTiles<T>, pack_tiles);
@@ -131,7 +140,7 @@ Buffer<T> packed(const Heads<T>& x, const Interval* needed) {
     const int64_t* places =
         x.order.places ? x.order.places + head / x.heads * x.order.batch + begin : nullptr;
     const T* first = x.place(head / x.heads, head % x.heads, places ? 0 : begin);
-    pack({first, places, rows, x.columns, x.place.row}, out);
+    pack({first, places, rows, x.columns, x.place.row, scale}, out);
   };
   parallel_for(x.batch * x.heads * tiles, task);
   return memory;
@@ -139,7 +148,8 @@ Buffer<T> packed(const Heads<T>& x, const Interval* needed) {
 
 template <class T>
 Rows<T>::Rows(const Heads<T>& x) : width_(row_width<T>(x.columns)), data_(x.place.data) {
-  if (width_ == x.columns && !x.order.places && x.dense()) return;
+  const bool aligned = sizeof(T) == 2 || reinterpret_cast<uintptr_t>(data_) % kAlign == 0;
+  if (width_ == x.columns && !x.order.places && x.dense() && aligned) return;
   memory_ = Buffer<T>(static_cast<size_t>(x.count() * width_));
   constexpr int64_t kRows = 256, kAhead = 8, kLine = 64 / sizeof(T);
   const auto pad = [&](int64_t part) {
@@ -157,15 +167,18 @@ Rows<T>::Rows(const Heads<T>& x) : width_(row_width<T>(x.columns)), data_(x.plac
   data_ = memory_.data();
 }
 
-template Buffer<float> packed(const Heads<float>&, const Interval*);
+template Buffer<float> packed(const Heads<float>&, const Interval*, Wide<float>);
 template Buffer<Interval> attended(const Problem<float>&);
-template Buffer<double> packed(const Heads<double>&, const Interval*);
+template bool by_heads(const Problem<float>&);
+template Buffer<double> packed(const Heads<double>&, const Interval*, Wide<double>);
 template Buffer<Interval> attended(const Problem<double>&);
+template bool by_heads(const Problem<double>&);
 template class Rows<float>;
 template class Rows<double>;
 
-template Buffer<Bfloat16> packed(const Heads<Bfloat16>&, const Interval*);
+template Buffer<Bfloat16> packed(const Heads<Bfloat16>&, const Interval*, Wide<Bfloat16>);
 template Buffer<Interval> attended(const Problem<Bfloat16>&);
+template bool by_heads(const Problem<Bfloat16>&);
 template class Rows<Bfloat16>;
 
 Buffer<Bfloat16> paired(const Rows<Bfloat16>& x, int64_t heads, int64_t rows, bool columns) {

@@ -62,7 +62,7 @@ void group(const Backward<T>& x, const GroupBits& bits, int64_t row, int64_t til
   row_pointers(x.q, x.q_row, row, x.rows, q);
   row_pointers(x.dout, x.dv_row, row, x.rows, dout);
   scores(q, x.keys + tile * kTile * x.d, x.d, from, to, w.p);
-  finish_scores<false>(x, bits, row, tile, from, to, w.p);
+  finish_scores<true>(x, bits, row, tile, from, to, w.p);
   scores(dout, x.values + tile * kTile * x.dv, x.dv, from, to, w.ds);
   weigh(x, row, from, to, w);
   add<kTile, 1>(w.ds + begin, x.k + (tile * kTile + begin) * x.d_row, x.d_row, end - begin,

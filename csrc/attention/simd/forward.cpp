@@ -21,16 +21,16 @@
 namespace kxfast::attention::KXFAST_ISA {
 namespace {
 
-// What a block keeps: queries times the scale and scores of a tile, sums of values, and for each row a vector
-// of sums of weights and one whose first lane is the maximum. Rows fill groups.
+// What a block keeps: scores of a group, weights of a part, sums of values, and for each row a vector of sums
+// of weights and one whose first lane is the maximum. Rows fill groups.
 template <class T>
 struct Work {
   int64_t rows;
-  T *q, *scores, *values, *weights, *top, *end;
+  T *scores, *p, *values, *weights, *top, *end;
 
-  explicit Work(const Forward<T>& x) : rows(groups_of(x.rows) * kGroup), q(x.work) {
+  explicit Work(const Forward<T>& x) : rows(groups_of(x.rows) * kGroup), scores(x.work) {
     constexpr int kWidth = Lanes<T>::kWidth;
-    scores = q + rows * x.d, values = scores + kPartRows * kTile, weights = values + rows * x.value_row;
+    p = scores + kGroup * kTile, values = p + kPartRows * kTile, weights = values + rows * x.value_row;
     top = weights + rows * kWidth, end = top + rows * kWidth;
   }
 };
@@ -53,54 +53,65 @@ inline double log2_of(double x) {
   return __builtin_log2(x);
 }
 
+// m becomes the highest score of a row; what was summed is rescaled.
 template <class T>
-void raise(T* top, T* weights, T* values, int64_t columns, typename Lanes<T>::Vector highest) {
+void raise(const T* s, int from, int to, T* top, T* weights, T* values, int64_t columns) {
   constexpr int kWidth = Lanes<T>::kWidth;
+  auto highest = all(*top);
+  for (int c = from; c < to; ++c) highest = larger(highest, load(s + c * kWidth));
   const T now = largest_of<T>(highest), factor = *top == -kInfinity<T> ? T{0} : exp2_of(*top - now);
   *top = now;
   store(weights, load(weights) * factor);
   for (int64_t j = 0; j < columns; j += kWidth) store(values + j, load(values + j) * factor);
 }
 
-// Scores become weights; sums of weights grow.
+// Weights of a row of scores, and their sum.
 template <class T>
-inline void weigh(T* s, int from, int to, const Sums<T>& sums, int64_t columns) {
-  using V = typename Lanes<T>::Vector;
+inline typename Lanes<T>::Vector weigh_row(const T* s, int from, int to, T top, T* p) {
   constexpr int kWidth = Lanes<T>::kWidth;
-  for (int64_t i = 0; i < kGroup; ++i, s += kTile) {
-    V highest = all(-kInfinity<T>);
-    for (int c = from; c < to; ++c) highest = larger(highest, load(s + c * kWidth));
-    T *top = sums.top + i * kWidth, *weights = sums.weights + i * kWidth;
-    if (exceeds(highest, all(*top + 8))) raise(top, weights, sums.values + i * columns, columns, highest);
-    const V m = all(*top == -kInfinity<T> ? T{0} : *top);
-    V total = load(weights);
-    for (int c = from; c < to; ++c) {
-      const V p = exp2(load(s + c * kWidth) - m);
-      store(s + c * kWidth, p);
-      total += p;
+  const auto m = all(top == -kInfinity<T> ? T{0} : top);
+  typename Lanes<T>::Vector total = {};
+  for (int c = from; c < to; ++c) {
+    const auto weight = exp2(load(s + c * kWidth) - m);
+    store(p + c * kWidth, weight);
+    total += weight;
+  }
+  return total;
+}
+
+// Scores of a group become weights; sums of weights grow.
+template <class T>
+inline void weigh(const T* s, int from, int to, T* p, const Sums<T>& sums, int64_t columns) {
+  constexpr int kWidth = Lanes<T>::kWidth;
+  const auto most = all(T{256});
+  for (int64_t i = 0; i < kGroup; ++i, s += kTile, p += kTile) {
+    T *top = sums.top + i * kWidth, *weights = sums.weights + i * kWidth, *values = sums.values + i * columns;
+    if (*top == -kInfinity<T>) raise(s, from, to, top, weights, values, columns);
+    auto total = weigh_row(s, from, to, *top, p);
+    if (exceeds(total, most)) {
+      raise(s, from, to, top, weights, values, columns);
+      total = weigh_row(s, from, to, *top, p);
     }
-    store(weights, total);
+    store(weights, load(weights) + total);
   }
 }
 
-// Rows in an order of their own are asked for some rows ahead.
-constexpr int64_t kAhead = 8;
 template <class T>
 inline void fetch_row(const T* row, int64_t columns) {
   for (int64_t k = 0; k < columns; k += static_cast<int64_t>(64 / sizeof(T))) __builtin_prefetch(row + k);
 }
 
 template <class T>
-void begin(const Forward<T>& x, const Work<T>& w) {
-  const T scale = log2_scale(x);
-  for (int64_t i = 0; i < w.rows; ++i) {
-    const int64_t row = i < x.rows ? i : x.rows - 1;
-    if (x.places && i + kAhead < x.rows) fetch_row(x.q + x.places[i + kAhead] * x.q_row, x.d);
-    const T* q = x.q + (x.places ? x.places[row] : row) * x.q_row;
-    for (int64_t k = 0; k < x.d; ++k) w.q[i * x.d + k] = q[k] * scale;
-  }
+void begin(const Work<T>& w) {
   for (T* each = w.values; each < w.top; ++each) *each = 0;
   for (T* each = w.top; each < w.end; ++each) *each = -kInfinity<T>;
+}
+
+// A query; beyond the last, that one.
+template <class T>
+inline const T* question(const Forward<T>& x, int64_t row) {
+  if (row >= x.rows) row = x.rows - 1;
+  return x.q + (x.places ? x.places[row] : row) * x.q_row;
 }
 
 // Of a tile that comes next, the share of one group of the rows on its way to the second level cache.
@@ -111,29 +122,31 @@ inline void fetch(const T* tile, int64_t count, int64_t row, int64_t rows) {
   for (int64_t i = begin; i < begin + each && i < count; i += kLine) __builtin_prefetch(tile + i, 0, 2);
 }
 
-// One group's weights of a tile, in s; returns the keys that some query of it may attend to.
+// One group's weights of a tile, in p; returns the keys that some query of it may attend to.
 struct Keys {
   int first, last;
 };
 template <class T>
-inline Keys weigh_group(const Forward<T>& x, const Work<T>& w, int64_t row, int64_t tile, T* s) {
+inline Keys weigh_group(const Forward<T>& x, const Work<T>& w, int64_t row, int64_t tile, int64_t first_tile, T* p) {
   constexpr int kWidth = Lanes<T>::kWidth;
   const GroupBits bits = group_bits(x.mask, row, x.rows, tile, x.k_len);
   if (!bits.any) return {0, 0};
   const Keys keys{__builtin_ctzll(bits.any), 64 - __builtin_clzll(bits.any)};
   const int from = keys.first / kWidth, to = (keys.last + kWidth - 1) / kWidth;
   const T* q[kGroup];
-  for (int64_t i = 0; i < kGroup; ++i) q[i] = w.q + (row + i) * x.d;
-  scores(q, x.keys + tile * kTile * x.d, x.d, from, to, s);
-  finish_scores<true>(x, bits, row, tile, from, to, s);
-  weigh(s, from, to, {w.values + row * x.value_row, w.weights + row * kWidth, w.top + row * kWidth},
+  for (int64_t i = 0; i < kGroup; ++i) q[i] = question(x, row + i);
+  if (tile == first_tile)
+    for (int64_t i = 0; i < kGroup; ++i) fetch_row(question(x, row + kGroup + i), x.d);
+  scores(q, x.keys + tile * kTile * x.d, x.d, from, to, w.scores);
+  finish_scores<true>(x, bits, row, tile, from, to, w.scores);
+  weigh(w.scores, from, to, p, {w.values + row * x.value_row, w.weights + row * kWidth, w.top + row * kWidth},
         x.value_row);
   return keys;
 }
 
 template <class T>
 void run(const Forward<T>& x, const Work<T>& w, bool selected) {
-  begin(x, w);
+  begin(w);
   const Tiles tiles = tiles_of(x.mask, x.rows, x.k_len);
   for (int64_t tile = tiles.first; tile < tiles.last; ++tile) {
     const int64_t next = tile + 1 < tiles.last ? (tile + 1) * kTile : tile * kTile;
@@ -143,12 +156,12 @@ void run(const Forward<T>& x, const Work<T>& w, bool selected) {
       Keys keys[kPartRows / kGroup];
       for (int64_t row = part; row < end; row += kGroup) {
         fetch(x.keys + next * x.d, kTile * x.d, row, x.rows);
-        keys[(row - part) / kGroup] = weigh_group(x, w, row, tile, w.scores + (row - part) * kTile);
+        keys[(row - part) / kGroup] = weigh_group(x, w, row, tile, tiles.first, w.p + (row - part) * kTile);
       }
       for (int64_t row = part; row < end; row += kGroup) {
         fetch(x.values + next * x.value_row, next_rows * x.value_row, row, x.rows);
         const auto [first, last] = keys[(row - part) / kGroup];
-        const T *p = w.scores + (row - part) * kTile + first,
+        const T *p = w.p + (row - part) * kTile + first,
                 *v = x.values + (tile * kTile + first) * x.value_row;
         T* sums = w.values + row * x.value_row;
         if (tile + 1 == tiles.last)  // results are next

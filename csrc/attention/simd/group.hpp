@@ -37,6 +37,11 @@ inline GroupBits group_bits(const HeadMask& mask, int64_t row, int64_t rows, int
       return bits;  // the words of rows are not looked at
     }
   }
+  if (!mask.bits && !mask.intervals) {
+    bits.any = bits.every = below(k_len - tile * kTile);
+    for (uint64_t& each : bits.row) each = bits.any;
+    return bits;
+  }
   bits.any = 0, bits.every = ~uint64_t{0};
   for (int64_t i = 0; i < kGroup; ++i) {
     bits.row[i] = allowed(mask, row + i < rows ? row + i : rows - 1, tile, k_len);
@@ -86,7 +91,7 @@ inline Tiles tiles_of(const HeadMask& mask, int64_t rows, int64_t k_len) {
 // What makes a product of a query and a key a score in units of log2.
 template <class T>
 inline Wide<T> log2_scale(const Queries<T>& x) {
-  return x.scale * static_cast<Wide<T>>(1.4426950408889634);
+  return x.scale * kLog2E<Wide<T>>;
 }
 
 // s = (s + bias) scale log2(e), and -inf where the bits forbid; SCALED: s is scaled already, as q was.

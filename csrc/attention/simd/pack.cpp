@@ -1,5 +1,5 @@
-// Rows as a tile of 64, transposed: out[k][row], of bfloat16 in pairs out[k / 2][row][2]; zeros where rows
-// end. Four by four elements at a time, as four vectors of 16 or 32 bytes that are interleaved twice, about
+// Rows as a tile of 64, transposed, times a scale: out[k][row], of bfloat16, as they are, in pairs
+// out[k / 2][row][2]; zeros where rows end. Four by four elements at a time, as four vectors of 16 or 32 bytes that are interleaved twice, about
 // one cycle for each element; floats with AVX-512 sixteen rows at a time, a third of that.
 #include "attention/simd/transpose.hpp"
 
@@ -7,7 +7,7 @@ namespace kxfast::attention::KXFAST_ISA {
 namespace {
 
 template <class T>
-inline void transpose_four(const T* const* row, int64_t k, T* out) {
+inline void transpose_four(const T* const* row, int64_t k, T scale, T* out) {
   typedef T Four __attribute__((vector_size(4 * sizeof(T)), aligned(sizeof(T)), may_alias));
   Four x[4];
   for (int i = 0; i < 4; ++i) x[i] = *reinterpret_cast<const Four*>(row[i] + k);
@@ -17,18 +17,19 @@ inline void transpose_four(const T* const* row, int64_t k, T* out) {
              d = __builtin_shufflevector(x[2], x[3], 2, 6, 3, 7);
   const Four y[4] = {__builtin_shufflevector(a, c, 0, 1, 4, 5), __builtin_shufflevector(a, c, 2, 3, 6, 7),
                      __builtin_shufflevector(b, d, 0, 1, 4, 5), __builtin_shufflevector(b, d, 2, 3, 6, 7)};
-  for (int i = 0; i < 4; ++i) *reinterpret_cast<Four*>(out + (k + i) * kTile) = y[i];
+  for (int i = 0; i < 4; ++i) *reinterpret_cast<Four*>(out + (k + i) * kTile) = y[i] * scale;
 }
 
 // Packs columns of sixteen rows, as many as come in fours, where there is a way to; returns how many.
 template <class T>
-inline int64_t pack_sixteen(const T* const*, int64_t, T*) {
+inline int64_t pack_sixteen(const T* const*, int64_t, T, T*) {
   return 0;
 }
 #if defined(__AVX512F__)
-inline int64_t pack_sixteen(const float* const* row, int64_t d, float* out) {
+inline int64_t pack_sixteen(const float* const* row, int64_t d, float scale, float* out) {
   int64_t k = 0;
-  for (; k + 4 <= d; k += 4) transpose_sixteen(row, k, out + k * kTile, kTile);
+  const auto scaled = [scale](__m512 x) { return _mm512_mul_ps(x, _mm512_set1_ps(scale)); };
+  for (; k + 4 <= d; k += 4) transpose_sixteen(row, k, out + k * kTile, kTile, scaled);
   return k;
 }
 #endif
@@ -38,12 +39,12 @@ void pack(const Source<T>& x, T* out) {
   for (int64_t j = 0; j < kTile; j += 16) {
     const T* row[16];
     for (int64_t i = 0; i < 16; ++i) row[i] = x.row(j + i < x.rows ? j + i : 0);
-    int64_t k = j + 16 <= x.rows ? pack_sixteen(row, x.d, out + j) : 0;
+    int64_t k = j + 16 <= x.rows ? pack_sixteen(row, x.d, x.scale, out + j) : 0;
     if (j + 16 <= x.rows)
       for (; k + 4 <= x.d; k += 4)
-        for (int64_t i = 0; i < 16; i += 4) transpose_four(row + i, k, out + j + i);
+        for (int64_t i = 0; i < 16; i += 4) transpose_four(row + i, k, x.scale, out + j + i);
     for (; k < x.d; ++k)
-      for (int64_t i = 0; i < 16; ++i) out[k * kTile + j + i] = j + i < x.rows ? row[i][k] : T{0};
+      for (int64_t i = 0; i < 16; ++i) out[k * kTile + j + i] = j + i < x.rows ? row[i][k] * x.scale : T{0};
   }
 }
 

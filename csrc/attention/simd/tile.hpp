@@ -45,7 +45,8 @@ struct Lanes<double> {
 using Floats = Lanes<float>::Vector;
 using Doubles = Lanes<double>::Vector;
 
-// fused(a, b, c) = a b + c; larger(a, b) is b where either is not a number; exceeds: whether any lane does.
+// fused(a, b, c) = a b + c; larger(a, b) and smaller(a, b) are b where either is not a number; exceeds: whether
+// any lane does.
 #if defined(__AVX512F__)
 inline Floats fused(Floats a, Floats b, Floats c) {
   return (Floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
@@ -58,6 +59,12 @@ inline Floats larger(Floats a, Floats b) {
 }
 inline Doubles larger(Doubles a, Doubles b) {
   return (Doubles)_mm512_max_pd((__m512d)a, (__m512d)b);
+}
+inline Floats smaller(Floats a, Floats b) {
+  return (Floats)_mm512_min_ps((__m512)a, (__m512)b);
+}
+inline Doubles smaller(Doubles a, Doubles b) {
+  return (Doubles)_mm512_min_pd((__m512d)a, (__m512d)b);
 }
 inline bool exceeds(Floats a, Floats b) {
   return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_GT_OQ) != 0;
@@ -78,6 +85,12 @@ inline Floats larger(Floats a, Floats b) {
 inline Doubles larger(Doubles a, Doubles b) {
   return (Doubles)_mm256_max_pd((__m256d)a, (__m256d)b);
 }
+inline Floats smaller(Floats a, Floats b) {
+  return (Floats)_mm256_min_ps((__m256)a, (__m256)b);
+}
+inline Doubles smaller(Doubles a, Doubles b) {
+  return (Doubles)_mm256_min_pd((__m256d)a, (__m256d)b);
+}
 inline bool exceeds(Floats a, Floats b) {
   return _mm256_movemask_ps(_mm256_cmp_ps((__m256)a, (__m256)b, _CMP_GT_OQ)) != 0;
 }
@@ -92,6 +105,10 @@ inline V fused(V a, V b, V c) {
 template <class V>
 inline V larger(V a, V b) {
   return a > b ? a : b;
+}
+template <class V>
+inline V smaller(V a, V b) {
+  return a < b ? a : b;
 }
 template <class V>
 inline bool exceeds(V a, V b) {
@@ -131,11 +148,16 @@ inline typename Lanes<T>::Vector where(uint64_t bits, typename Lanes<T>::Vector 
   return set != 0 ? v : all<T>(other);
 }
 
-// 2^x to 2 units in the last place for x <= 127; exactly 0 below -126.5, and NaN for NaN.
+// 2^x to 2 units in the last place; exactly 0 from -127 down, infinite or beyond 2^126 from 128 on, and NaN for
+// NaN. The sum with 1.5 2^23 rounds x to whole numbers.
 inline Floats exp2(Floats x) {
-  const Floats magic = all(12582912.0f + 127.0f);  // 1.5 2^23: the last bits of the sum are round(x) + 127
-  x = larger(all(-127.0f), x);
-  const Floats sum = x + magic, r = x - (sum - magic);
+#if defined(__AVX512F__)
+  constexpr float kBias = 0;
+#else
+  constexpr float kBias = 127;
+  x = larger(all(-127.0f), smaller(all(127.49f), x));
+#endif
+  const Floats magic = all(12582912.0f + kBias), sum = x + magic, whole = sum - magic, r = x - whole;
   Floats y = all(1.535336188319500e-4f);
   y = fused(y, r, all(1.339887440266574e-3f));
   y = fused(y, r, all(9.618437357674640e-3f));
@@ -143,11 +165,16 @@ inline Floats exp2(Floats x) {
   y = fused(y, r, all(2.402264791363012e-1f));
   y = fused(y, r, all(6.931472028550421e-1f));
   y = fused(y, r, all(1.0f));
-  return y * (Floats)((Lanes<float>::Integer)sum << 23);
+#if defined(__AVX512F__)
+  const __mmask16 normal = _mm512_cmp_ps_mask((__m512)x, (__m512)all(-126.0f), _CMP_NLT_UQ);
+  return (Floats)_mm512_maskz_scalef_ps(normal, (__m512)y, (__m512)whole);
+#else
+  return y * (Floats)((Lanes<float>::Integer)sum << 23);  // the last bits of the sum are an exponent
+#endif
 }
 inline Doubles exp2(Doubles x) {
   const Doubles magic = all(6755399441055744.0 + 1023.0);
-  x = larger(all(-1023.0), x);
+  x = larger(all(-1023.0), smaller(all(1023.49), x));
   const Doubles sum = x + magic, r = (x - (sum - magic)) * 0.6931471805599453;
   Doubles y = all(1.0 / 479001600);
   for (double n : {12.0, 132.0, 1320.0, 11880.0, 95040.0, 665280.0, 3991680.0, 19958400.0, 79833600.0,
