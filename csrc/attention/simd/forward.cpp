@@ -55,45 +55,68 @@ inline double log2_of(double x) {
 
 // m becomes the highest score of a row; what was summed is rescaled.
 template <class T>
-void raise(const T* s, int from, int to, T* top, T* weights, T* values, int64_t columns) {
+[[gnu::noinline]] void raise(const T* s, int from, int to, const Sums<T>& row, int64_t columns) {
   constexpr int kWidth = Lanes<T>::kWidth;
-  auto highest = all(*top);
+  auto highest = all(*row.top);
   for (int c = from; c < to; ++c) highest = larger(highest, load(s + c * kWidth));
-  const T now = largest_of<T>(highest), factor = *top == -kInfinity<T> ? T{0} : exp2_of(*top - now);
-  *top = now;
-  store(weights, load(weights) * factor);
-  for (int64_t j = 0; j < columns; j += kWidth) store(values + j, load(values + j) * factor);
+  const T now = largest_of<T>(highest), factor = *row.top == -kInfinity<T> ? T{0} : exp2_of(*row.top - now);
+  *row.top = now;
+  store(row.weights, load(row.weights) * factor);
+  for (int64_t j = 0; j < columns; j += kWidth) store(row.values + j, load(row.values + j) * factor);
 }
 
-// Weights of a row of scores, and their sum.
-template <class T>
-inline typename Lanes<T>::Vector weigh_row(const T* s, int from, int to, T top, T* p) {
+// Weights of COUNT vectors of a row of scores, and their sum.
+template <int COUNT, class T>
+inline typename Lanes<T>::Vector weigh_row(const T* s, typename Lanes<T>::Vector m, T* p) {
   constexpr int kWidth = Lanes<T>::kWidth;
-  const auto m = all(top == -kInfinity<T> ? T{0} : top);
   typename Lanes<T>::Vector total = {};
-  for (int c = from; c < to; ++c) {
+#pragma GCC unroll 4
+  for (int c = 0; c < COUNT; ++c) {
     const auto weight = exp2(load(s + c * kWidth) - m);
     store(p + c * kWidth, weight);
     total += weight;
   }
   return total;
 }
+template <class T>
+inline typename Lanes<T>::Vector weigh_row(const T* s, int from, int to, typename Lanes<T>::Vector m, T* p) {
+  constexpr int kWidth = Lanes<T>::kWidth;
+  typename Lanes<T>::Vector total = {};
+  for (int c = from; c < to; ++c) total += weigh_row<1>(s + c * kWidth, m, p + c * kWidth);
+  return total;
+}
+
+// A row whose weights may be too large, or whose m is -inf.
+template <class T>
+[[gnu::noinline]] void weigh_again(const T* s, int from, int to, T* p, const Sums<T>& sums, int64_t columns,
+                                   typename Lanes<T>::Vector* total) {
+  raise(s, from, to, sums, columns);
+  *total = weigh_row(s, from, to, all(*sums.top == -kInfinity<T> ? T{0} : *sums.top), p);
+}
 
 // Scores of a group become weights; sums of weights grow.
 template <class T>
 inline void weigh(const T* s, int from, int to, T* p, const Sums<T>& sums, int64_t columns) {
-  constexpr int kWidth = Lanes<T>::kWidth;
+  constexpr int kWidth = Lanes<T>::kWidth, kAll = static_cast<int>(kTile) / kWidth;
+  typename Lanes<T>::Vector total[kGroup];
   const auto most = all(T{256});
-  for (int64_t i = 0; i < kGroup; ++i, s += kTile, p += kTile) {
-    T *top = sums.top + i * kWidth, *weights = sums.weights + i * kWidth, *values = sums.values + i * columns;
-    if (*top == -kInfinity<T>) raise(s, from, to, top, weights, values, columns);
-    auto total = weigh_row(s, from, to, *top, p);
-    if (exceeds(total, most)) {
-      raise(s, from, to, top, weights, values, columns);
-      total = weigh_row(s, from, to, *top, p);
-    }
-    store(weights, load(weights) + total);
+  const auto row = [&](int64_t i) {
+    return Sums<T>{sums.values + i * columns, sums.weights + i * kWidth, sums.top + i * kWidth};
+  };
+  for (int i = 0; i < kGroup; ++i)
+    if (sums.top[i * kWidth] == -kInfinity<T>) raise(s + i * kTile, from, to, row(i), columns);
+  unsigned strange = 0;
+  for (int i = 0; i < kGroup; ++i) {
+    const auto m = all(sums.top[i * kWidth]);
+    total[i] = from == 0 && to == kAll ? weigh_row<kAll>(s + i * kTile, m, p + i * kTile)
+                                       : weigh_row(s + i * kTile, from, to, m, p + i * kTile);
+    strange |= static_cast<unsigned>(!within(total[i], most)) << i;
   }
+  for (; strange; strange &= strange - 1) {
+    const int64_t i = __builtin_ctz(strange);
+    weigh_again(s + i * kTile, from, to, p + i * kTile, row(i), columns, total + i);
+  }
+  for (int64_t i = 0; i < kGroup; ++i) store(sums.weights + i * kWidth, load(sums.weights + i * kWidth) + total[i]);
 }
 
 template <class T>

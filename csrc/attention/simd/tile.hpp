@@ -46,7 +46,7 @@ using Floats = Lanes<float>::Vector;
 using Doubles = Lanes<double>::Vector;
 
 // fused(a, b, c) = a b + c; larger(a, b) and smaller(a, b) are b where either is not a number; exceeds: whether
-// any lane does.
+// any lane does; within: whether every lane is at most that, and a number.
 #if defined(__AVX512F__)
 inline Floats fused(Floats a, Floats b, Floats c) {
   return (Floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
@@ -71,6 +71,12 @@ inline bool exceeds(Floats a, Floats b) {
 }
 inline bool exceeds(Doubles a, Doubles b) {
   return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_GT_OQ) != 0;
+}
+inline bool within(Floats a, Floats b) {
+  return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_NLE_UQ) == 0;
+}
+inline bool within(Doubles a, Doubles b) {
+  return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_NLE_UQ) == 0;
 }
 #elif defined(__AVX2__)
 inline Floats fused(Floats a, Floats b, Floats c) {
@@ -97,6 +103,12 @@ inline bool exceeds(Floats a, Floats b) {
 inline bool exceeds(Doubles a, Doubles b) {
   return _mm256_movemask_pd(_mm256_cmp_pd((__m256d)a, (__m256d)b, _CMP_GT_OQ)) != 0;
 }
+inline bool within(Floats a, Floats b) {
+  return _mm256_movemask_ps(_mm256_cmp_ps((__m256)a, (__m256)b, _CMP_NLE_UQ)) == 0;
+}
+inline bool within(Doubles a, Doubles b) {
+  return _mm256_movemask_pd(_mm256_cmp_pd((__m256d)a, (__m256d)b, _CMP_NLE_UQ)) == 0;
+}
 #else
 template <class V>
 inline V fused(V a, V b, V c) {
@@ -115,6 +127,12 @@ inline bool exceeds(V a, V b) {
   bool any = false;
   for (unsigned k = 0; k < sizeof(V) / sizeof(a[0]); ++k) any |= a[k] > b[k];
   return any;
+}
+template <class V>
+inline bool within(V a, V b) {
+  bool every = true;
+  for (unsigned k = 0; k < sizeof(V) / sizeof(a[0]); ++k) every &= a[k] <= b[k];
+  return every;
 }
 #endif
 
