@@ -80,9 +80,16 @@ class Questions<Bfloat16> {
   const int64_t q_len_;
 };
 
-// All heads; `threads` share blocks.
+// A share of the rows of a head, `part` of `parts`.
 template <class T>
-bool attend_all(const Problem<T>& x, const Place<T>& out, Wide<T>* lse, int64_t threads) {
+Upcoming<T> share_of(const T* head, int64_t rows, int64_t columns, int64_t stride, int64_t part, int64_t parts) {
+  const int64_t begin = part * rows / parts, end = (part + 1) * rows / parts;
+  return {head + begin * stride, end - begin, columns, stride};
+}
+
+// All heads; `threads` share blocks. `next`, or none, is as large and will be computed by the same thread.
+template <class T>
+bool attend_all(const Problem<T>& x, const Place<T>& out, Wide<T>* lse, int64_t threads, const Problem<T>* next) {
   const Sizes& n = x.size;
   const Buffer<T> keys = packed<T>({x.k, n.batch, n.key_heads, n.k_len, n.d, x.order}, attended(x).data(),
                                    x.scale * kLog2E<Wide<T>>);
@@ -105,6 +112,16 @@ bool attend_all(const Problem<T>& x, const Place<T>& out, Wide<T>* lse, int64_t 
     block.values = values.head(kv), block.value_row = values.width();
     block.out = out(b, h, first), block.out_row = out.row;
     block.lse = lse + head * n.q_len + first, block.work = work.data();
+    block.upcoming = nullptr;
+    Upcoming<T> upcoming[kUpcoming];
+    if (next) {
+      const int64_t part = row / height, parts = n.heads * blocks;
+      upcoming[0] = share_of<T>(out(b, h, 0), n.q_len, n.dv, out.row, part, blocks);
+      upcoming[1] = share_of(next->q(b, h, 0), n.q_len, n.d, next->q.row, part, blocks);
+      upcoming[2] = share_of(next->k(b, 0, 0), n.k_len, n.d, next->k.row, h * blocks + part, parts);
+      upcoming[3] = share_of(next->v(b, 0, 0), n.k_len, n.dv, next->v.row, h * blocks + part, parts);
+      block.upcoming = upcoming;
+    }
     if (!attend_block(block)) good = false;
   };
   parallel_for(n.batch * n.heads * blocks, task);
@@ -119,12 +136,15 @@ bool forward(const Problem<T>& x, const Place<T>& out, Wide<T>* lse) {
   if constexpr (sizeof(T) > 2)
     if (n.key_heads && n.q_len * (n.heads / n.key_heads) <= kFew && !x.order.places)
       return forward_few(x, out, lse), true;
-  if (!by_heads(x)) return attend_all(x, out, lse, num_threads());
+  if (!by_heads(x)) return attend_all<T>(x, out, lse, num_threads(), nullptr);
+  const int64_t heads = n.batch * n.key_heads;
   const auto task = [&](int64_t kv) {
     const int64_t b = kv / n.key_heads, h = kv % n.key_heads * (n.heads / n.key_heads);
-    attend_all<T>(x.alone(kv), {out(b, h, 0), out.batch, out.head, out.row}, lse + kv * x.shared_rows(), 1);
+    const Problem<T> next = x.alone(std::min(kv + num_threads(), heads - 1));  // when threads take turns
+    attend_all<T>(x.alone(kv), {out(b, h, 0), out.batch, out.head, out.row}, lse + kv * x.shared_rows(), 1,
+                  &next);
   };
-  parallel_for(n.batch * n.key_heads, task);
+  parallel_for(heads, task);
   return true;
 }
 

@@ -65,6 +65,14 @@ struct Queries {
   Wide<T> scale;
 };
 
+// Rows that will be wanted soon, to be asked for while a block is computed.
+template <class T>
+struct Upcoming {
+  const T* data;
+  int64_t rows, columns, stride;
+};
+constexpr int kUpcoming = 4;
+
 template <class T>
 struct Forward : Queries<T> {
   const T* values;    // of bfloat16: made by pack_pairs
@@ -74,6 +82,7 @@ struct Forward : Queries<T> {
   Wide<T>* lse;
   const int64_t* places;  // rows of out and lse, and of q but in bfloat16; or none: one after another
   Wide<T>* work;          // forward_work(rows, d, value_row) elements
+  const Upcoming<T>* upcoming;  // kUpcoming of them, where keys and values are in caches; or none
 };
 
 // What all queries of one head add to the gradients of one tile of keys, and get from it.

@@ -145,6 +145,33 @@ inline void fetch(const T* tile, int64_t count, int64_t row, int64_t rows) {
   for (int64_t i = begin; i < begin + each && i < count; i += kLine) __builtin_prefetch(tile + i, 0, 2);
 }
 
+// Sends what is upcoming on its way to the second level cache, a share at each of some visits.
+template <class T>
+class Sender {
+ public:
+  Sender(const Upcoming<T>* upcoming, int64_t visits) : count_(upcoming ? kUpcoming : 0) {
+    for (int i = 0; i < count_; ++i) {
+      rest_[i] = upcoming[i];
+      each_[i] = (rest_[i].rows + visits - 1) / visits;
+    }
+  }
+  void visit() {
+    constexpr int64_t kLine = 64 / sizeof(T);
+    for (int i = 0; i < count_; ++i) {
+      Upcoming<T>& x = rest_[i];
+      const int64_t rows = each_[i] < x.rows ? each_[i] : x.rows;
+      for (int64_t r = 0; r < rows; ++r, x.data += x.stride)
+        for (int64_t k = 0; k < x.columns; k += kLine) __builtin_prefetch(x.data + k, 0, 2);
+      x.rows -= rows;
+    }
+  }
+
+ private:
+  Upcoming<T> rest_[kUpcoming];
+  int64_t each_[kUpcoming];
+  int count_;
+};
+
 // One group's weights of a tile, in p; returns the keys that some query of it may attend to.
 struct Keys {
   int first, last;
@@ -171,6 +198,7 @@ template <class T>
 void run(const Forward<T>& x, const Work<T>& w, bool selected) {
   begin(w);
   const Tiles tiles = tiles_of(x.mask, x.rows, x.k_len);
+  Sender<T> sender(x.upcoming, groups_of(x.rows) * (tiles.last > tiles.first ? tiles.last - tiles.first : 1));
   for (int64_t tile = tiles.first; tile < tiles.last; ++tile) {
     const int64_t next = tile + 1 < tiles.last ? (tile + 1) * kTile : tile * kTile;
     const int64_t next_rows = next + kTile <= x.k_len ? kTile : x.k_len - next;
@@ -178,16 +206,19 @@ void run(const Forward<T>& x, const Work<T>& w, bool selected) {
       const int64_t end = part + kPartRows < x.rows ? part + kPartRows : x.rows;
       Keys keys[kPartRows / kGroup];
       for (int64_t row = part; row < end; row += kGroup) {
-        fetch(x.keys + next * x.d, kTile * x.d, row, x.rows);
+        if (x.upcoming)
+          sender.visit();
+        else
+          fetch(x.keys + next * x.d, kTile * x.d, row, x.rows);
         keys[(row - part) / kGroup] = weigh_group(x, w, row, tile, tiles.first, w.p + (row - part) * kTile);
       }
       for (int64_t row = part; row < end; row += kGroup) {
-        fetch(x.values + next * x.value_row, next_rows * x.value_row, row, x.rows);
+        if (!x.upcoming) fetch(x.values + next * x.value_row, next_rows * x.value_row, row, x.rows);
         const auto [first, last] = keys[(row - part) / kGroup];
         const T *p = w.p + (row - part) * kTile + first,
                 *v = x.values + (tile * kTile + first) * x.value_row;
         T* sums = w.values + row * x.value_row;
-        if (tile + 1 == tiles.last)  // results are next
+        if (!x.upcoming && tile + 1 == tiles.last)  // results are next
           for (int64_t i = row; i < row + kGroup && i < end; ++i)
             fetch_row(x.out + (x.places ? x.places[i] : i) * x.out_row, x.dv);
         if (selected)
