@@ -88,10 +88,17 @@ struct Pairs<Bfloat16> {
 template <class T>
 class Call {
  public:
-  Call(const Problem<T>& x, const Result<T>& given, const Gradients<T>& made)
+  // `next`, or none, is as large and will be computed by the same thread.
+  struct Next {
+    Problem<T> problem;
+    Result<T> given;
+  };
+
+  Call(const Problem<T>& x, const Result<T>& given, const Gradients<T>& made, const Next* next)
       : x_(x),
         n_(x.size),
         made_(made),
+        next_(next),
         kv_heads_(n_.batch * n_.key_heads),
         queries_(n_.batch * n_.heads * n_.q_len),
         q_(of_queries(x.q, n_.d)),
@@ -169,6 +176,8 @@ class Call {
       std::fill(dk, dk + sums_size, W{0});
       for (int64_t i = 0; i < share; ++i) {
         Backward<T> head = head_of(kv, first_head + i);
+        const Upcoming<T> upcoming = next_ ? upcoming_of(i, tile) : Upcoming<T>();
+        head.upcoming = &upcoming;
         head.dq = dq + i * padded_rows_ * d, head.dk = dk, head.dv_sum = dv_sum, head.work = dk + sums_size;
         kernels_.add(head, tile, selected);
       }
@@ -192,6 +201,21 @@ class Call {
     x.dbias = made_.dbias ? made_.dbias + row * n_.k_len : nullptr;
     pairs_.into(x, head, kv, n_);
     return x;
+  }
+
+  // While query head i of one key head is computed with a tile: a share of what the next one reads, and of
+  // what this one writes.
+  Upcoming<T> upcoming_of(int64_t i, int64_t tile) const {
+    const int64_t tiles = x_.tiles(), at = i * tiles + tile, parts = n_.heads * tiles;
+    Upcoming<T> rows;
+    const auto add = [&](const auto& place, int64_t count, int64_t columns, int64_t part, int64_t of) {
+      rows.add(place(0, of == tiles ? i : 0, 0), count, columns, place.row, part, of);
+    };
+    add(next_->problem.q, n_.q_len, n_.d, tile, tiles), add(made_.dq, n_.q_len, n_.d, tile, tiles);
+    add(next_->given.dout, n_.q_len, n_.dv, tile, tiles), add(next_->given.out, n_.q_len, n_.dv, tile, tiles);
+    add(next_->problem.k, n_.k_len, n_.d, at, parts), add(made_.dk, n_.k_len, n_.d, at, parts);
+    add(next_->problem.v, n_.k_len, n_.dv, at, parts), add(made_.dv, n_.k_len, n_.dv, at, parts);
+    return rows;
   }
 
   bool write(const W* sums, int64_t width, int64_t columns, W scale, int64_t kv, int64_t tile,
@@ -225,6 +249,7 @@ class Call {
   const Problem<T>& x_;
   const Sizes& n_;
   const Gradients<T>& made_;
+  const Next* const next_;
   const int64_t kv_heads_, queries_;
   const Rows<T> q_, k_, dout_;
   const Pairs<T> pairs_;
@@ -240,21 +265,25 @@ class Call {
 
 template <class T>
 bool backward(const Problem<T>& x, const Result<T>& given, const Gradients<T>& made) {
-  if (!by_heads(x) || x.tiles() >= 2 * kLeastRun<T>) return Call<T>(x, given, made).compute();
+  if (!by_heads(x) || x.tiles() >= 2 * kLeastRun<T>) return Call<T>(x, given, made, nullptr).compute();
   const Sizes& n = x.size;
-  const auto task = [&](int64_t kv) {
-    const int64_t b = kv / n.key_heads, key = kv % n.key_heads, h = key * (n.heads / n.key_heads);
-    const auto at = [&](const auto& place, int64_t head) {
-      auto moved = place;
-      moved.data = place(b, head, 0);
-      return moved;
-    };
-    const int64_t row = kv * x.shared_rows();
-    Wide<T>* dbias = made.dbias ? made.dbias + row * n.k_len : nullptr;
-    const Gradients<T> mine{at(made.dq, h), at(made.dk, key), at(made.dv, key), dbias};
-    Call<T>(x.alone(kv), {at(given.dout, h), at(given.out, h), given.lse + row}, mine).compute();
+  const int64_t heads = n.batch * n.key_heads;
+  const int64_t share = n.heads / n.key_heads;
+  const auto at = [&](auto place, int64_t kv, int64_t shared) {  // the rows of a key head, or of its queries
+    place.data = place(kv / n.key_heads, kv % n.key_heads * shared, 0);
+    return place;
   };
-  parallel_for(n.batch * n.key_heads, task);
+  const auto result = [&](int64_t kv) {
+    return Result<T>{at(given.dout, kv, share), at(given.out, kv, share), given.lse + kv * x.shared_rows()};
+  };
+  const auto task = [&](int64_t kv) {
+    Wide<T>* dbias = made.dbias ? made.dbias + kv * x.shared_rows() * n.k_len : nullptr;
+    const Gradients<T> mine{at(made.dq, kv, share), at(made.dk, kv, 1), at(made.dv, kv, 1), dbias};
+    const int64_t later = std::min(kv + num_threads(), heads - 1);  // when threads take turns
+    const typename Call<T>::Next next{x.alone(later), result(later)};
+    Call<T>(x.alone(kv), result(kv), mine, &next).compute();
+  };
+  parallel_for(heads, task);
   return true;
 }
 

@@ -80,13 +80,6 @@ class Questions<Bfloat16> {
   const int64_t q_len_;
 };
 
-// A share of the rows of a head, `part` of `parts`.
-template <class T>
-Upcoming<T> share_of(const T* head, int64_t rows, int64_t columns, int64_t stride, int64_t part, int64_t parts) {
-  const int64_t begin = part * rows / parts, end = (part + 1) * rows / parts;
-  return {head + begin * stride, end - begin, columns, stride};
-}
-
 // All heads; `threads` share blocks. `next`, or none, is as large and will be computed by the same thread.
 template <class T>
 bool attend_all(const Problem<T>& x, const Place<T>& out, Wide<T>* lse, int64_t threads, const Problem<T>* next) {
@@ -112,16 +105,15 @@ bool attend_all(const Problem<T>& x, const Place<T>& out, Wide<T>* lse, int64_t 
     block.values = values.head(kv), block.value_row = values.width();
     block.out = out(b, h, first), block.out_row = out.row;
     block.lse = lse + head * n.q_len + first, block.work = work.data();
-    block.upcoming = nullptr;
-    Upcoming<T> upcoming[kUpcoming];
+    Upcoming<T> upcoming;
     if (next) {
-      const int64_t part = row / height, parts = n.heads * blocks;
-      upcoming[0] = share_of<T>(out(b, h, 0), n.q_len, n.dv, out.row, part, blocks);
-      upcoming[1] = share_of(next->q(b, h, 0), n.q_len, n.d, next->q.row, part, blocks);
-      upcoming[2] = share_of(next->k(b, 0, 0), n.k_len, n.d, next->k.row, h * blocks + part, parts);
-      upcoming[3] = share_of(next->v(b, 0, 0), n.k_len, n.dv, next->v.row, h * blocks + part, parts);
-      block.upcoming = upcoming;
+      const int64_t part = row / height, of_head = h * blocks + part, parts = n.heads * blocks;
+      upcoming.add(out(b, h, 0), n.q_len, n.dv, out.row, part, blocks);
+      upcoming.add(next->q(b, h, 0), n.q_len, n.d, next->q.row, part, blocks);
+      upcoming.add(next->k(b, 0, 0), n.k_len, n.d, next->k.row, of_head, parts);
+      upcoming.add(next->v(b, 0, 0), n.k_len, n.dv, next->v.row, of_head, parts);
     }
+    block.upcoming = next ? &upcoming : nullptr;
     if (!attend_block(block)) good = false;
   };
   parallel_for(n.batch * n.heads * blocks, task);

@@ -65,13 +65,22 @@ struct Queries {
   Wide<T> scale;
 };
 
-// Rows that will be wanted soon, to be asked for while a block is computed.
+// Rows that will be wanted soon, to be asked for while others are computed.
 template <class T>
 struct Upcoming {
-  const T* data;
-  int64_t rows, columns, stride;
+  struct Rows {
+    const T* data;
+    int64_t rows, columns, stride;
+  };
+  Rows each[8];
+  int count = 0;
+
+  // `part` of `parts` of the rows of a head
+  void add(const T* head, int64_t rows, int64_t columns, int64_t stride, int64_t part, int64_t parts) {
+    const int64_t begin = part * rows / parts, end = (part + 1) * rows / parts;
+    each[count++] = {head + begin * stride, end - begin, columns, stride};
+  }
 };
-constexpr int kUpcoming = 4;
 
 template <class T>
 struct Forward : Queries<T> {
@@ -82,7 +91,7 @@ struct Forward : Queries<T> {
   Wide<T>* lse;
   const int64_t* places;  // rows of out and lse, and of q but in bfloat16; or none: one after another
   Wide<T>* work;          // forward_work(rows, d, value_row) elements
-  const Upcoming<T>* upcoming;  // kUpcoming of them, where keys and values are in caches; or none
+  const Upcoming<T>* upcoming;  // where keys and values are in caches already; or none
 };
 
 // What all queries of one head add to the gradients of one tile of keys, and get from it.
@@ -97,6 +106,7 @@ struct Backward : Queries<T> {
   Wide<T>*dk, *dv_sum;            // added to, dk without the scale: (kTileRows, d_row), (kTileRows, dv_row)
   Wide<T>* dbias;                 // (rows, k_len), or none
   Wide<T>* work;                  // backward_work(d_row, dv_row) elements
+  const Upcoming<T>* upcoming;    // or none
 };
 constexpr int64_t kBlock = 8 * kGroup;                    // queries whose weights are kept
 constexpr int64_t kTileRows = groups_of(kTile) * kGroup;  // keys of a tile, and what a last group adds

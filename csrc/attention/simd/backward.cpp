@@ -19,13 +19,13 @@ struct Weights {
   T *p, *ds;  // (kBlock, kTile)
 };
 
-template <int kRow, int kStep, class T>
+template <int MR, int kRow, int kStep, class T>
 inline void add(const T* a, const T* b, int64_t b_row, int64_t depth, T* c, int64_t columns, const T* weight,
                 bool selected) {
   if (selected)
-    add_selected<kGroup, kRow, kStep>(a, b, b_row, depth, c, columns, columns, weight);
+    add_selected<MR, kRow, kStep>(a, b, b_row, depth, c, columns, columns, weight);
   else
-    add_rows<kGroup, kRow, kStep>(a, b, b_row, depth, c, columns, columns);
+    add_rows<MR, kRow, kStep>(a, b, b_row, depth, c, columns, columns);
 }
 
 // Scores in p become weights, dout v' in ds becomes the gradient of the scores.
@@ -65,7 +65,7 @@ void group(const Backward<T>& x, const GroupBits& bits, int64_t row, int64_t til
   finish_scores<true>(x, bits, row, tile, from, to, w.p);
   scores(dout, x.values + tile * kTile * x.dv, x.dv, from, to, w.ds);
   weigh(x, row, from, to, w);
-  add<kTile, 1>(w.ds + begin, x.k + (tile * kTile + begin) * x.d_row, x.d_row, end - begin,
+  add<kGroup, kTile, 1>(w.ds + begin, x.k + (tile * kTile + begin) * x.d_row, x.d_row, end - begin,
                 x.dq + row * x.d_row, x.d_row, w.p + begin, selected);
   if (x.dbias) write_dbias(x, row, tile, begin, end, w.ds);
 }
@@ -75,35 +75,41 @@ void zero(T* x, int64_t count) {
   for (int64_t i = 0; i < count; ++i) x[i] = 0;
 }
 
+// What the weights of a block from key j of a tile on add to dk and dv.
+template <int MR, class T>
+inline void add_keys(const Backward<T>& x, const Weights<T>& w, int64_t j, int64_t begin, int64_t depth,
+                     bool selected) {
+  const T *p = w.p + j, *ds = w.ds + j;
+  add<MR, 1, kTile>(ds, x.q + begin * x.q_row, x.q_row, depth, x.dk + j * x.d_row, x.d_row, p, selected);
+  add<MR, 1, kTile>(p, x.dout + begin * x.dv_row, x.dv_row, depth, x.dv_sum + j * x.dv_row, x.dv_row, p, selected);
+}
+
 // One block: its groups, then what it adds to dk and dv.
 template <class T>
-void block(const Backward<T>& x, int64_t first, int64_t tile, bool selected) {
+void block(const Backward<T>& x, int64_t first, int64_t tile, bool selected, Sender<T>& sender) {
   const Weights<T> w{x.work, x.work + backward_work() / 2};
   const BlockBits bits_of = block_bits(x, first, tile);
   const int64_t begin = bits_of.begin, end = bits_of.end;
   const uint64_t any = bits_of.any;
   if (!any) return;
   for (int64_t row = begin; row < end; row += kGroup) {
+    sender.visit();
     const GroupBits& bits = bits_of.group[(row - first) / kGroup];
     const int64_t at = (row - first) * kTile;
     if (bits.any != ~uint64_t{0}) zero(w.p + at, kGroup * kTile), zero(w.ds + at, kGroup * kTile);
     if (bits.any) group(x, bits, row, tile, {w.p + at, w.ds + at}, selected);
   }
   const int64_t depth = end - begin, keys = 64 - __builtin_clzll(any), at = (begin - first) * kTile;
-  for (int64_t j = __builtin_ctzll(any) / kGroup * kGroup; j < keys; j += kGroup) {
-    const T *p = w.p + at + j, *ds = w.ds + at + j;
-    add<1, kTile>(ds, x.q + begin * x.q_row, x.q_row, depth, x.dk + j * x.d_row, x.d_row, p, selected);
-    add<1, kTile>(p, x.dout + begin * x.dv_row, x.dv_row, depth, x.dv_sum + j * x.dv_row, x.dv_row, p,
-                  selected);
-  }
+  const Weights<T> seen{w.p + at, w.ds + at};
+  int64_t j = __builtin_ctzll(any) / kGroup * kGroup;
+  for (; j < keys && j + kGroup <= kTile; j += kGroup) add_keys<kGroup>(x, seen, j, begin, depth, selected);
+  if (j < keys) add_keys<kTile % kGroup>(x, seen, j, begin, depth, selected);
 }
 
 template <class T>
 void gradients(const Backward<T>& x, int64_t tile, bool selected) {
-  for (Weights<T> w{x.work + kBlock * kTile, x.work + backward_work() - kAlign};
-       w.ds < x.work + backward_work();)
-    *w.p++ = 0, *w.ds++ = 0;  // what the last key group reads beyond the last row
-  for (int64_t row = 0; row < x.rows; row += kBlock) block(x, row, tile, selected);
+  Sender<T> sender(x.upcoming, groups_of(x.rows));
+  for (int64_t row = 0; row < x.rows; row += kBlock) block(x, row, tile, selected, sender);
 }
 
 template <class T>

@@ -145,33 +145,6 @@ inline void fetch(const T* tile, int64_t count, int64_t row, int64_t rows) {
   for (int64_t i = begin; i < begin + each && i < count; i += kLine) __builtin_prefetch(tile + i, 0, 2);
 }
 
-// Sends what is upcoming on its way to the second level cache, a share at each of some visits.
-template <class T>
-class Sender {
- public:
-  Sender(const Upcoming<T>* upcoming, int64_t visits) : count_(upcoming ? kUpcoming : 0) {
-    for (int i = 0; i < count_; ++i) {
-      rest_[i] = upcoming[i];
-      each_[i] = (rest_[i].rows + visits - 1) / visits;
-    }
-  }
-  void visit() {
-    constexpr int64_t kLine = 64 / sizeof(T);
-    for (int i = 0; i < count_; ++i) {
-      Upcoming<T>& x = rest_[i];
-      const int64_t rows = each_[i] < x.rows ? each_[i] : x.rows;
-      for (int64_t r = 0; r < rows; ++r, x.data += x.stride)
-        for (int64_t k = 0; k < x.columns; k += kLine) __builtin_prefetch(x.data + k, 0, 2);
-      x.rows -= rows;
-    }
-  }
-
- private:
-  Upcoming<T> rest_[kUpcoming];
-  int64_t each_[kUpcoming];
-  int count_;
-};
-
 // One group's weights of a tile, in p; returns the keys that some query of it may attend to.
 struct Keys {
   int first, last;

@@ -122,5 +122,30 @@ inline void row_pointers(const T* x, int64_t x_row, int64_t row, int64_t rows, c
   for (int64_t i = 0; i < kGroup; ++i) pointers[i] = x + (row + i < rows ? row + i : rows - 1) * x_row;
 }
 
+// Sends what is upcoming on its way to the second level cache, a share at each of some visits.
+template <class T>
+class Sender {
+ public:
+  Sender(const Upcoming<T>* upcoming, int64_t visits) {
+    if (!upcoming) return;
+    rest_ = *upcoming;
+    for (int i = 0; i < rest_.count; ++i) each_[i] = (rest_.each[i].rows + visits - 1) / visits;
+  }
+  void visit() {
+    constexpr int64_t kLine = 64 / sizeof(T);
+    for (int i = 0; i < rest_.count; ++i) {
+      auto& x = rest_.each[i];
+      const int64_t rows = each_[i] < x.rows ? each_[i] : x.rows;
+      for (int64_t r = 0; r < rows; ++r, x.data += x.stride)
+        for (int64_t k = 0; k < x.columns; k += kLine) __builtin_prefetch(x.data + k, 0, 2);
+      x.rows -= rows;
+    }
+  }
+
+ private:
+  Upcoming<T> rest_;
+  int64_t each_[8];
+};
+
 }  // namespace
 }  // namespace kxfast::attention::KXFAST_ISA
