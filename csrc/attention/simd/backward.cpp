@@ -51,23 +51,18 @@ void write_dbias(const Backward<T>& x, int64_t row, int64_t tile, int begin, int
       x.dbias[(row + i) * x.k_len + tile * kTile + k] = ds[i * kTile + k] * x.scale;
 }
 
-// One group: p, ds and what it adds to dq.
-template <class T>
-void group(const Backward<T>& x, const GroupBits& bits, int64_t row, int64_t tile, const Weights<T>& w,
-           bool selected) {
+// The groups of a block that attend to something of a tile: each one's bits, first row and weights, and the
+// vectors of keys it attends to.
+template <class T, class Body>
+inline void each_group(const BlockBits& block, int64_t first, const Weights<T>& w, const Body& body) {
   constexpr int kWidth = Lanes<T>::kWidth;
-  const int begin = __builtin_ctzll(bits.any), end = 64 - __builtin_clzll(bits.any);
-  const int from = begin / kWidth, to = (end + kWidth - 1) / kWidth;
-  const T *q[kGroup], *dout[kGroup];
-  row_pointers(x.q, x.q_row, row, x.rows, q);
-  row_pointers(x.dout, x.dv_row, row, x.rows, dout);
-  scores(q, x.keys + tile * kTile * x.d, x.d, from, to, w.p);
-  finish_scores<true>(x, bits, row, tile, from, to, w.p);
-  scores(dout, x.values + tile * kTile * x.dv, x.dv, from, to, w.ds);
-  weigh(x, row, from, to, w);
-  add<kGroup, kTile, 1>(w.ds + begin, x.k + (tile * kTile + begin) * x.d_row, x.d_row, end - begin,
-                x.dq + row * x.d_row, x.d_row, w.p + begin, selected);
-  if (x.dbias) write_dbias(x, row, tile, begin, end, w.ds);
+  for (int64_t row = block.begin; row < block.end; row += kGroup) {
+    const GroupBits& bits = block.group[(row - first) / kGroup];
+    if (!bits.any) continue;
+    const int64_t at = (row - first) * kTile;
+    const int from = __builtin_ctzll(bits.any) / kWidth, to = (63 - __builtin_clzll(bits.any)) / kWidth + 1;
+    body(bits, row, Weights<T>{w.p + at, w.ds + at}, from, to);
+  }
 }
 
 template <class T>
@@ -75,35 +70,52 @@ void zero(T* x, int64_t count) {
   for (int64_t i = 0; i < count; ++i) x[i] = 0;
 }
 
-// What the weights of a block from key j of a tile on add to dk and dv.
-template <int MR, class T>
-inline void add_keys(const Backward<T>& x, const Weights<T>& w, int64_t j, int64_t begin, int64_t depth,
-                     bool selected) {
-  const T *p = w.p + j, *ds = w.ds + j;
-  add<MR, 1, kTile>(ds, x.q + begin * x.q_row, x.q_row, depth, x.dk + j * x.d_row, x.d_row, p, selected);
-  add<MR, 1, kTile>(p, x.dout + begin * x.dv_row, x.dv_row, depth, x.dv_sum + j * x.dv_row, x.dv_row, p, selected);
+// What a block's `weights`, p or ds, times its `rows` add to the sums of the keys of a tile, dv or dk; `p` as
+// `weights` lie.
+template <class T>
+void add_keys(const T* weights, const T* rows, int64_t width, int64_t depth, uint64_t any, T* sums, const T* p,
+              bool selected) {
+  const int64_t keys = 64 - __builtin_clzll(any);
+  int64_t j = __builtin_ctzll(any) / kGroup * kGroup;
+  for (; j < keys && j + kGroup <= kTile; j += kGroup)
+    add<kGroup, 1, kTile>(weights + j, rows, width, depth, sums + j * width, width, p + j, selected);
+  if (j < keys)
+    add<kTile % kGroup, 1, kTile>(weights + j, rows, width, depth, sums + j * width, width, p + j, selected);
 }
 
-// One block: its groups, then what it adds to dk and dv.
+// One block: p, ds and what they add to dq, dk and dv.
 template <class T>
 void block(const Backward<T>& x, int64_t first, int64_t tile, bool selected, Sender<T>& sender) {
   const Weights<T> w{x.work, x.work + backward_work() / 2};
   const BlockBits bits_of = block_bits(x, first, tile);
-  const int64_t begin = bits_of.begin, end = bits_of.end;
-  const uint64_t any = bits_of.any;
-  if (!any) return;
-  for (int64_t row = begin; row < end; row += kGroup) {
+  const int64_t begin = bits_of.begin, depth = bits_of.end - begin, at = (begin - first) * kTile;
+  if (!bits_of.any) return;
+  for (int64_t row = begin; row < bits_of.end; row += kGroup)
+    if (bits_of.group[(row - first) / kGroup].any != ~uint64_t{0})
+      zero(w.p + (row - first) * kTile, kGroup * kTile), zero(w.ds + (row - first) * kTile, kGroup * kTile);
+  using Bits = const GroupBits&;
+  using Of = const Weights<T>&;
+  const T* row_of[kGroup];
+  each_group(bits_of, first, w, [&](Bits bits, int64_t row, Of mine, int from, int to) {
     sender.visit();
-    const GroupBits& bits = bits_of.group[(row - first) / kGroup];
-    const int64_t at = (row - first) * kTile;
-    if (bits.any != ~uint64_t{0}) zero(w.p + at, kGroup * kTile), zero(w.ds + at, kGroup * kTile);
-    if (bits.any) group(x, bits, row, tile, {w.p + at, w.ds + at}, selected);
-  }
-  const int64_t depth = end - begin, keys = 64 - __builtin_clzll(any), at = (begin - first) * kTile;
-  const Weights<T> seen{w.p + at, w.ds + at};
-  int64_t j = __builtin_ctzll(any) / kGroup * kGroup;
-  for (; j < keys && j + kGroup <= kTile; j += kGroup) add_keys<kGroup>(x, seen, j, begin, depth, selected);
-  if (j < keys) add_keys<kTile % kGroup>(x, seen, j, begin, depth, selected);
+    row_pointers(x.q, x.q_row, row, x.rows, row_of);
+    scores(row_of, x.keys + tile * kTile * x.d, x.d, from, to, mine.p);
+    finish_scores<true>(x, bits, row, tile, from, to, mine.p);
+  });
+  each_group(bits_of, first, w, [&](Bits, int64_t row, Of mine, int from, int to) {
+    row_pointers(x.dout, x.dv_row, row, x.rows, row_of);
+    scores(row_of, x.values + tile * kTile * x.dv, x.dv, from, to, mine.ds);
+    weigh(x, row, from, to, mine);
+  });
+  each_group(bits_of, first, w, [&](Bits bits, int64_t row, Of mine, int, int) {
+    const int from = __builtin_ctzll(bits.any), to = 64 - __builtin_clzll(bits.any);
+    add<kGroup, kTile, 1>(mine.ds + from, x.k + (tile * kTile + from) * x.d_row, x.d_row, to - from,
+                          x.dq + row * x.d_row, x.d_row, mine.p + from, selected);
+    if (x.dbias) write_dbias(x, row, tile, from, to, mine.ds);
+  });
+  const T *p = w.p + at, *ds = w.ds + at;
+  add_keys(ds, x.q + begin * x.q_row, x.d_row, depth, bits_of.any, x.dk, p, selected);
+  add_keys(p, x.dout + begin * x.dv_row, x.dv_row, depth, bits_of.any, x.dv_sum, p, selected);
 }
 
 template <class T>
