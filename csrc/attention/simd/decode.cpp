@@ -58,16 +58,17 @@ inline typename Lanes<T>::Vector dots(const T* a, const T* b, int64_t stride, in
                                       std::make_integer_sequence<int, kWidth>());
 }
 
-// Scores of the keys whose bits are set, in units of log2, and -inf for others; returns the highest, or NaN.
+// Scores of the keys whose bits are set, in units of log2, and -inf for others up to `end`, a multiple of the
+// lanes; returns the highest, or NaN.
 template <class T>
-inline T score_tile(const Decode<T>& x, int64_t r, int64_t tile, uint64_t bits, T* s) {
+inline T score_tile(const Decode<T>& x, int64_t r, int64_t tile, uint64_t bits, int64_t end, T* s) {
   const T scale = x.scale * static_cast<T>(1.4426950408889634);
   const DecodeRow<T>& row = x.row[r];
   constexpr int kWidth = Lanes<T>::kWidth;
   constexpr uint64_t kAll = (uint64_t{1} << kWidth) - 1;
   const T* keys = x.k + tile * kTile * x.k_row;
   const bool whole = x.d % kWidth == 0;
-  for (int64_t first = 0; first < kTile; first += kWidth) {
+  for (int64_t first = 0; first < end; first += kWidth) {
     const uint64_t chosen = bits >> first & kAll;
     if (whole && chosen == kAll) {
       store(s + first, dots<kWidth>(row.q, keys + first * x.k_row, x.k_row, x.d));
@@ -85,7 +86,7 @@ inline T score_tile(const Decode<T>& x, int64_t r, int64_t tile, uint64_t bits, 
       s[j] += row.bias.data[(tile * kTile + j) * row.bias.key];
     }
   typename Lanes<T>::Vector highest = all(-kInfinity<T>), strange = {};
-  for (int64_t j = 0; j < kTile; j += kWidth) {
+  for (int64_t j = 0; j < end; j += kWidth) {
     const auto score = load(s + j) * scale;
     store(s + j, score);
     highest = larger(score, highest);
@@ -131,7 +132,8 @@ void run(const Decode<T>& x) {
       const uint64_t bits = allowed(x.row[r].mask, 0, tile, x.k_len);
       if (!bits) continue;
       T *sums = x.sums + r * (x.dv + 2), *top = sums + x.dv, *total = top + 1;
-      const T highest = score_tile(x, r, tile, bits, s);
+      const int64_t end = (64 - __builtin_clzll(bits) + kWidth - 1) / kWidth * kWidth;
+      const T highest = score_tile(x, r, tile, bits, end, s);
       if (highest == -kInfinity<T>) continue;  // a bias forbids all
       if (highest != highest) *total = highest;
       if (highest > *top) {
@@ -141,7 +143,7 @@ void run(const Decode<T>& x) {
         *top = highest;
       }
       typename Lanes<T>::Vector sum = {};
-      for (int64_t j = 0; j < kTile; j += kWidth) {
+      for (int64_t j = 0; j < end; j += kWidth) {
         const auto p = exp2(load(s + j) - all(*top));
         store(s + j, p);
         sum += p;

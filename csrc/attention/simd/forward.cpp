@@ -58,7 +58,7 @@ template <class T>
 [[gnu::noinline]] void raise(const T* s, int from, int to, const Sums<T>& row, int64_t columns) {
   constexpr int kWidth = Lanes<T>::kWidth;
   auto highest = all(*row.top);
-  for (int c = from; c < to; ++c) highest = larger(highest, load(s + c * kWidth));
+  for (int c = from; c < to; ++c) highest = larger(load(s + c * kWidth), highest);
   const T now = largest_of<T>(highest), factor = *row.top == -kInfinity<T> ? T{0} : exp2_of(*row.top - now);
   *row.top = now;
   store(row.weights, load(row.weights) * factor);

@@ -161,19 +161,34 @@ inline typename Lanes<T>::Vector where(uint64_t bits, typename Lanes<T>::Vector 
   return set != 0 ? v : all<T>(other);
 }
 
+// Of all lanes, which are halved again and again; the largest is any where one is not a number.
 template <class T>
 inline T sum_of(typename Lanes<T>::Vector v) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4)
+    return _mm512_reduce_add_ps((__m512)v);
+  else
+    return _mm512_reduce_add_pd((__m512d)v);
+#else
   T lanes[Lanes<T>::kWidth];
   store(lanes, v);
   for (int half = Lanes<T>::kWidth / 2; half; half /= 2)
     for (int k = 0; k < half; ++k) lanes[k] += lanes[k + half];
   return lanes[0];
+#endif
 }
 template <class T>
 inline T largest_of(typename Lanes<T>::Vector v) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4)
+    return _mm512_reduce_max_ps((__m512)v);
+  else
+    return _mm512_reduce_max_pd((__m512d)v);
+#else
   T top = v[0];
   for (int k = 1; k < Lanes<T>::kWidth; ++k) top = v[k] > top ? v[k] : top;
   return top;
+#endif
 }
 
 }  // namespace

@@ -28,6 +28,9 @@ class Pairs(NamedTuple):
     order: Array | None = None  # int64 (B or 1, L): places of queries and keys, in the order intervals count in
 
 
+ALL = Pairs()
+
+
 class Call(NamedTuple):
     """Checked arguments of one attention."""
 
@@ -50,12 +53,12 @@ def attention_call(q: Any, k: Any, v: Any, mask: Any, bias: Any, scale: Any) -> 
     b = checks.in_rows("k", k, 4)
     c = checks.in_rows("v", v, 4)
     full = agreeing(a, b, c)
-    m = Pairs() if mask is None else pairs(mask, full, bias is None)
+    m = ALL if mask is None else pairs(mask, full, bias is None)
     d = None if bias is None else four_dimensions("bias", checks.floating("bias", bias, half=True), full)
-    if d is None:
-        a, b, c = checks.common_float(q=a, k=b, v=c)
-    else:
+    if d is not None:
         a, b, c, d = checks.common_float(q=a, k=b, v=c, bias=d)
+    elif not a.dtype is b.dtype is c.dtype:
+        a, b, c = checks.common_float(q=a, k=b, v=c)
     return Call(a, b, c, m, d, factor(scale, a.shape[3]))
 
 
@@ -71,10 +74,13 @@ def agreeing(q: Any, k: Any, v: Any) -> tuple[int, int, int, int]:
     """Check the shapes of arrays of four dimensions; return (batch, heads, queries, keys)."""
     batch, heads, q_len, dim = q.shape
     groups, k_len = k.shape[1:3]
-    letters = f"({batch}, Hkv, Lk, {dim})"
-    checks.shape("k", k, (batch, groups, k_len, dim), letters, "to match q's batch and head size")
-    letters = f"({batch}, {groups}, {k_len}, Dv)"
-    checks.shape("v", v, (batch, groups, k_len, v.shape[3]), letters, "to match k")
+    width = v.shape[3]
+    if k.shape != (batch, groups, k_len, dim):
+        letters = f"({batch}, Hkv, Lk, {dim})"
+        checks.shape("k", k, (batch, groups, k_len, dim), letters, "to match q's batch and head size")
+    if v.shape != (batch, groups, k_len, width):
+        letters = f"({batch}, {groups}, {k_len}, Dv)"
+        checks.shape("v", v, (batch, groups, k_len, width), letters, "to match k")
     if groups == 0 or heads == 0 or heads % groups:
         raise ValueError(f"q must have a multiple of k's {groups} heads; got {heads}")
     return batch, heads, q_len, k_len

@@ -81,12 +81,15 @@ def scaled_dot_product_attention(
         return attend_there(q, k, v, mask=mask, bias=bias, scale=scale, return_lse=return_lse, out=out)
     call = attention_call(q, k, v, mask, bias, scale)
     both = checks.boolean("return_lse", return_lse)
-    inputs = {"q": call.q, "k": call.k, "v": call.v, "bias": call.bias}
-    target = checks.output(out, call.shape, call.q.dtype, **inputs)
-    run = implementation("attention", "scaled_dot_product_attention", backend, call.q.dtype.char)
+    first = call.q
+    target = None
+    if out is not None:
+        inputs = {"q": first, "k": call.k, "v": call.v, "bias": call.bias}
+        target = checks.output(out, call.shape, first.dtype, **inputs)
+    run = implementation("attention", "scaled_dot_product_attention", backend, first.dtype.char)
     result, lse = run(*call, target)
     if out is None:
-        result = checks.like(laid_out_like(result, call.q), q)
+        result = checks.like(laid_out_like(result, first), q)
     return (result, checks.like(lse, q)) if both else result
 
 

@@ -16,6 +16,7 @@ from kxfast._native import core
 from kxfast.backends.native.half import rounded, widened
 
 Array = NDArray[Any]
+_ALL = _native.Allowed(None, None, None)
 FEW = 8  # queries of a key head that share a pass over keys in float32
 
 
@@ -24,6 +25,11 @@ def multiplied_as_it_is(q: Array, k: Array) -> bool:
     if q.dtype.itemsize != 2 or q.dtype.char == "e" or q.shape[2] * (q.shape[1] // max(k.shape[1], 1)) <= FEW:
         return False
     return core.half_products() != "none"
+
+
+def allowed_pairs(allowed: Any) -> Any:
+    """Return a mask, intervals and their order as kernels take them."""
+    return _ALL if allowed[0] is None and allowed[1] is None else _native.Allowed(*allowed)
 
 
 def bits(*arrays: Array) -> list[Array]:
@@ -35,7 +41,7 @@ def scaled_dot_product_attention(
     q: Array, k: Array, v: Array, allowed: Any, bias: Array | None, scale: float, out: Array | None
 ) -> tuple[Array, Array]:
     """See the reference."""
-    kind, pairs = q.dtype, _native.Allowed(*allowed)
+    kind, pairs = q.dtype, allowed_pairs(allowed)
     run: Any = _native.scaled_dot_product_attention
     if kind.itemsize > 2:
         both: tuple[Array, Array] = run(q, k, v, pairs, bias, scale, out)
@@ -66,7 +72,7 @@ def scaled_dot_product_attention_backward(
 ) -> tuple[Array, Array, Array, Array | None]:
     """See the reference."""
     run: Any = _native.scaled_dot_product_attention_backward
-    rest = (_native.Allowed(*allowed), widened(bias), scale, need_dbias)
+    rest = (allowed_pairs(allowed), widened(bias), scale, need_dbias)
     made = run(*bits(grad, q, k, v, out), lse, *rest) if multiplied_as_it_is(q, k) else None
     if made is None:
         made = run(*map(widened, (grad, q, k, v, out)), lse, *rest)
