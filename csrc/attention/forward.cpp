@@ -21,7 +21,7 @@ int64_t block_rows(int64_t heads, int64_t q_len, int64_t threads) {
 template <class T>
 class Values {
  public:
-  explicit Values(const Heads<T>& v) : rows_(v), head_(v.rows * rows_.width()), data_(rows_.data()) {}
+  Values(const Heads<T>& v, bool aligned) : rows_(v, aligned), head_(v.rows * rows_.width()), data_(rows_.data()) {}
   const T* head(int64_t kv) const { return data_ + kv * head_; }
   int64_t width() const { return rows_.width(); }
 
@@ -54,8 +54,8 @@ class Questions {
 };
 
 template <>
-Values<Bfloat16>::Values(const Heads<Bfloat16>& v)
-    : rows_(v),
+Values<Bfloat16>::Values(const Heads<Bfloat16>& v, bool aligned)
+    : rows_(v, aligned),
       head_(packed_rows(v.rows) * rows_.width()),
       pairs_(paired(rows_, v.batch * v.heads, v.rows)),
       data_(pairs_.data()) {}
@@ -86,7 +86,7 @@ bool attend_all(const Problem<T>& x, const Place<T>& out, Wide<T>* lse, int64_t 
   const Sizes& n = x.size;
   const Buffer<T> keys = packed<T>({x.k, n.batch, n.key_heads, n.k_len, n.d, x.order}, attended(x).data(),
                                    x.scale * kLog2E<Wide<T>>);
-  const Values<T> values({x.v, n.batch, n.key_heads, n.k_len, n.dv, x.order});
+  const Values<T> values({x.v, n.batch, n.key_heads, n.k_len, n.dv, x.order}, aligns(x));
   const Questions<T> queries({x.q, n.batch, n.heads, n.q_len, n.d, x.order});
   const int64_t height = block_rows(n.batch * n.heads, n.q_len, threads);
   const int64_t blocks = (n.q_len + height - 1) / height;

@@ -129,6 +129,22 @@ bool by_heads(const Problem<T>& x) {
 }
 
 template <class T>
+bool aligns(const Problem<T>& x) {
+  constexpr int64_t kMost = int64_t{16} << 20;  // bytes
+  const Sizes& n = x.size;
+  const int64_t size = n.batch * n.key_heads * n.k_len * std::max(n.d, n.dv) * static_cast<int64_t>(sizeof(T));
+  if (sizeof(T) == 2 || size > kMost || size == 0) return false;
+  const HeadMask mask = x.mask_of(0, 0, 0);
+  const int64_t groups = mask.group ? groups_of(n.q_len) : 1;
+  int64_t keys = 0;
+  for (int64_t g = 0; mask.groups && g < groups; ++g) {
+    const Interval any = mask.groups[g * mask.group];
+    keys += std::max(any.stop - any.start, 0);
+  }
+  return !mask.groups || keys >= groups * n.k_len / 4;
+}
+
+template <class T>
 Buffer<T> packed(const Heads<T>& x, const Interval* needed, Wide<T> scale) {
   const int64_t tiles = (x.rows + kTile - 1) / kTile, size = kTile * packed_columns<T>(x.columns);
   Buffer<T> memory(static_cast<size_t>(x.batch * x.heads * tiles * size));
@@ -147,9 +163,9 @@ Buffer<T> packed(const Heads<T>& x, const Interval* needed, Wide<T> scale) {
 }
 
 template <class T>
-Rows<T>::Rows(const Heads<T>& x) : width_(row_width<T>(x.columns)), data_(x.place.data) {
-  const bool aligned = sizeof(T) == 2 || reinterpret_cast<uintptr_t>(data_) % kAlign == 0;
-  if (width_ == x.columns && !x.order.places && x.dense() && aligned) return;
+Rows<T>::Rows(const Heads<T>& x, bool aligned) : width_(row_width<T>(x.columns)), data_(x.place.data) {
+  const bool good = !aligned || reinterpret_cast<uintptr_t>(data_) % kAlign == 0;
+  if (width_ == x.columns && !x.order.places && x.dense() && good) return;
   memory_ = Buffer<T>(static_cast<size_t>(x.count() * width_));
   constexpr int64_t kRows = 256, kAhead = 8, kLine = 64 / sizeof(T);
   const auto pad = [&](int64_t part) {
@@ -170,15 +186,18 @@ Rows<T>::Rows(const Heads<T>& x) : width_(row_width<T>(x.columns)), data_(x.plac
 template Buffer<float> packed(const Heads<float>&, const Interval*, Wide<float>);
 template Buffer<Interval> attended(const Problem<float>&);
 template bool by_heads(const Problem<float>&);
+template bool aligns(const Problem<float>&);
 template Buffer<double> packed(const Heads<double>&, const Interval*, Wide<double>);
 template Buffer<Interval> attended(const Problem<double>&);
 template bool by_heads(const Problem<double>&);
+template bool aligns(const Problem<double>&);
 template class Rows<float>;
 template class Rows<double>;
 
 template Buffer<Bfloat16> packed(const Heads<Bfloat16>&, const Interval*, Wide<Bfloat16>);
 template Buffer<Interval> attended(const Problem<Bfloat16>&);
 template bool by_heads(const Problem<Bfloat16>&);
+template bool aligns(const Problem<Bfloat16>&);
 template class Rows<Bfloat16>;
 
 Buffer<Bfloat16> paired(const Rows<Bfloat16>& x, int64_t heads, int64_t rows, bool columns) {

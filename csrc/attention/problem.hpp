@@ -98,6 +98,11 @@ struct Problem {
 template <class T>
 bool by_heads(const Problem<T>& x);
 
+// Whether a copy of rows that begin at multiples of 64 bytes pays (products with vectors across two lines are
+// 7 % slower): where many queries meet each key, and memory for it will be there again.
+template <class T>
+bool aligns(const Problem<T>& x);
+
 // Arrays of rows (batch, heads, rows, columns) in some order.
 template <class T>
 struct Heads {
@@ -125,12 +130,11 @@ template <class T>
 Buffer<T> packed(const Heads<T>& x, const Interval* needed, Wide<T> scale);
 
 // Rows one after another with zeros after each up to a multiple of 64 bytes of sums (for tiles of bfloat16,
-// of 32 numbers): x itself where it is that, and, but in bfloat16, begins at a multiple of 64 bytes (products
-// with vectors across two lines are 7 % slower).
+// of 32 numbers): x itself where it is that, and, if they are to be `aligned`, begins at such a multiple.
 template <class T>
 class Rows {
  public:
-  explicit Rows(const Heads<T>& x);
+  explicit Rows(const Heads<T>& x, bool aligned = false);
   const T* data() const { return data_; }
   int64_t width() const { return width_; }
 
