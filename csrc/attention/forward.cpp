@@ -134,7 +134,7 @@ bool forward(const Problem<T>& x, const Place<T>& out, Wide<T>* lse) {
     const int64_t b = kv / n.key_heads, h = kv % n.key_heads * (n.heads / n.key_heads);
     const Problem<T> next = x.alone(std::min(kv + num_threads(), heads - 1));  // when threads take turns
     attend_all<T>(x.alone(kv), {out(b, h, 0), out.batch, out.head, out.row}, lse + kv * x.shared_rows(), 1,
-                  &next);
+                  x.key_bytes() <= kCached ? &next : nullptr);
   };
   parallel_for(heads, task);
   return true;

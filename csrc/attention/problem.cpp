@@ -121,11 +121,10 @@ Buffer<Interval> attended(const Problem<T>& x) {
 
 template <class T>
 bool by_heads(const Problem<T>& x) {
-  constexpr int64_t kCached = 1 << 20;  // bytes: half of a second level cache
+  constexpr int64_t kMost = 4 << 20;  // bytes: a core's share of a third level cache
   const Sizes& n = x.size;
-  const int64_t heads = n.batch * n.key_heads, size = n.k_len * (n.d + n.dv) * static_cast<int64_t>(sizeof(T));
-  const int64_t threads = num_threads(), each = heads / threads;
-  return sizeof(T) > 2 && size <= kCached && (each >= 8 || (each >= 4 && heads % threads == 0));
+  const int64_t heads = n.batch * n.key_heads, threads = num_threads(), each = heads / threads;
+  return sizeof(T) > 2 && x.key_bytes() <= kMost && (each >= 8 || (each >= 4 && heads % threads == 0));
 }
 
 template <class T>

@@ -81,6 +81,8 @@ struct Problem {
   }
   // Rows of queries that share a key head.
   int64_t shared_rows() const { return size.heads / size.key_heads * size.q_len; }
+  // Of keys and values of a key head.
+  int64_t key_bytes() const { return size.k_len * (size.d + size.dv) * static_cast<int64_t>(sizeof(T)); }
   // One key head and its queries.
   Problem alone(int64_t kv) const {
     const int64_t b = kv / size.key_heads, key = kv % size.key_heads, share = size.heads / size.key_heads;
@@ -97,6 +99,7 @@ struct Problem {
 // packed stays in the cache of the core that uses it (a tenth of the time of heads of 512 keys).
 template <class T>
 bool by_heads(const Problem<T>& x);
+constexpr int64_t kCached = 1 << 20;  // bytes of keys and values that leave room for those of the next head
 
 // Whether a copy of rows that begin at multiples of 64 bytes pays (products with vectors across two lines are
 // 7 % slower): where many queries meet each key, and memory for it will be there again.
