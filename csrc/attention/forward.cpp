@@ -21,7 +21,8 @@ int64_t block_rows(int64_t heads, int64_t q_len, int64_t threads) {
 template <class T>
 class Values {
  public:
-  Values(const Heads<T>& v, bool aligned) : rows_(v, aligned), head_(v.rows * rows_.width()), data_(rows_.data()) {}
+  Values(const Heads<T>& v, bool aligned)
+      : rows_(v, aligned), head_(v.rows * rows_.width()), data_(rows_.data()) {}
   const T* head(int64_t kv) const { return data_ + kv * head_; }
   int64_t width() const { return rows_.width(); }
 
@@ -82,7 +83,8 @@ class Questions<Bfloat16> {
 
 // All heads; `threads` share blocks. `next`, or none, is as large and will be computed by the same thread.
 template <class T>
-bool attend_all(const Problem<T>& x, const Place<T>& out, Wide<T>* lse, int64_t threads, const Problem<T>* next) {
+bool attend_all(const Problem<T>& x, const Place<T>& out, Wide<T>* lse, int64_t threads,
+                const Problem<T>* next) {
   const Sizes& n = x.size;
   const Buffer<T> keys = packed<T>({x.k, n.batch, n.key_heads, n.k_len, n.d, x.order}, attended(x).data(),
                                    x.scale * kLog2E<Wide<T>>);

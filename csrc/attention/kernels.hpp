@@ -89,8 +89,8 @@ struct Forward : Queries<T> {
   T* out;             // of the head, like q
   int64_t out_row;
   Wide<T>* lse;
-  const int64_t* places;  // rows of out and lse, and of q but in bfloat16; or none: one after another
-  Wide<T>* work;          // forward_work(rows, d, value_row) elements
+  const int64_t* places;        // rows of out and lse, and of q but in bfloat16; or none: one after another
+  Wide<T>* work;                // forward_work(rows, d, value_row) elements
   const Upcoming<T>* upcoming;  // where keys and values are in caches already; or none
 };
 
@@ -147,8 +147,8 @@ struct Decode {
   T* sums;  // of each row: dv sums of values, the highest score in units of log2, the sum of weights
 };
 
-// At most kTile rows of d elements, `stride` apart, or those at `places` of them; packed times `scale`, but in
-// bfloat16.
+// At most kTile rows of d elements, `stride` apart, or those at `places` of them; packed times `scale`, but
+// in bfloat16.
 template <class T>
 struct Source {
   const T* data;

@@ -131,7 +131,8 @@ template <class T>
 bool aligns(const Problem<T>& x) {
   constexpr int64_t kMost = int64_t{16} << 20;  // bytes
   const Sizes& n = x.size;
-  const int64_t size = n.batch * n.key_heads * n.k_len * std::max(n.d, n.dv) * static_cast<int64_t>(sizeof(T));
+  const int64_t size =
+      n.batch * n.key_heads * n.k_len * std::max(n.d, n.dv) * static_cast<int64_t>(sizeof(T));
   if (sizeof(T) == 2 || size > kMost || size == 0) return false;
   const HeadMask mask = x.mask_of(0, 0, 0);
   const int64_t groups = mask.group ? groups_of(n.q_len) : 1;

@@ -74,7 +74,8 @@ struct Problem {
   }
   HeadBias<Wide<T>> bias_of(int64_t b, int64_t h, int64_t row) const {
     if (!bias.data) return {};
-    return {bias.head(first_batch + b, first_head + h) + row * bias.stride(2), bias.stride(2), bias.stride(3)};
+    return {bias.head(first_batch + b, first_head + h) + row * bias.stride(2), bias.stride(2),
+            bias.stride(3)};
   }
   HeadMask mask_of(int64_t b, int64_t h, int64_t row) const {
     return mask->of(first_batch + b, first_head + h, row);

@@ -73,8 +73,8 @@ void zero(T* x, int64_t count) {
 // What a block's `weights`, p or ds, times its `rows` add to the sums of the keys of a tile, dv or dk; `p` as
 // `weights` lie.
 template <class T>
-void add_keys(const T* weights, const T* rows, int64_t width, int64_t depth, uint64_t any, T* sums, const T* p,
-              bool selected) {
+void add_keys(const T* weights, const T* rows, int64_t width, int64_t depth, uint64_t any, T* sums,
+              const T* p, bool selected) {
   const int64_t keys = 64 - __builtin_clzll(any);
   int64_t j = __builtin_ctzll(any) / kGroup * kGroup;
   for (; j < keys && j + kGroup <= kTile; j += kGroup)

@@ -2,8 +2,8 @@
 // rounded to whole ones, and what is left goes through a polynomial. Floats with AVX-512 are scaled by an
 // instruction that knows all exponents; otherwise the whole number becomes an exponent by a shift.
 //
-// Degree 5 saves a twelfth of the time but is off by 2.6 units in the last place, and a table of 32 numbers with
-// degree 2 by 4.2 of them.
+// Degree 5 saves a twelfth of the time but is off by 2.6 units in the last place, and a table of 32 numbers
+// with degree 2 by 4.2 of them.
 #pragma once
 
 #include "attention/simd/vectors.hpp"
@@ -11,8 +11,8 @@
 namespace kxfast::attention::KXFAST_ISA {
 namespace {
 
-// 2^x to 2 units in the last place; exactly 0 from -127 down, infinite or beyond 2^126 from 128 on, and NaN for
-// NaN. The sum with 1.5 2^23 rounds x to whole numbers.
+// 2^x to 2 units in the last place; exactly 0 from -127 down, infinite or beyond 2^126 from 128 on, and NaN
+// for NaN. The sum with 1.5 2^23 rounds x to whole numbers.
 inline Floats exp2(Floats x) {
 #if defined(__AVX512F__)
   constexpr float kBias = 0;

@@ -116,7 +116,8 @@ inline void weigh(const T* s, int from, int to, T* p, const Sums<T>& sums, int64
     const int64_t i = __builtin_ctz(strange);
     weigh_again(s + i * kTile, from, to, p + i * kTile, row(i), columns, total + i);
   }
-  for (int64_t i = 0; i < kGroup; ++i) store(sums.weights + i * kWidth, load(sums.weights + i * kWidth) + total[i]);
+  for (int64_t i = 0; i < kGroup; ++i)
+    store(sums.weights + i * kWidth, load(sums.weights + i * kWidth) + total[i]);
 }
 
 template <class T>
@@ -150,7 +151,8 @@ struct Keys {
   int first, last;
 };
 template <class T>
-inline Keys weigh_group(const Forward<T>& x, const Work<T>& w, int64_t row, int64_t tile, int64_t first_tile, T* p) {
+inline Keys weigh_group(const Forward<T>& x, const Work<T>& w, int64_t row, int64_t tile, int64_t first_tile,
+                        T* p) {
   constexpr int kWidth = Lanes<T>::kWidth;
   const GroupBits bits = group_bits(x.mask, row, x.rows, tile, x.k_len);
   if (!bits.any) return {0, 0};
@@ -188,8 +190,7 @@ void run(const Forward<T>& x, const Work<T>& w, bool selected) {
       for (int64_t row = part; row < end; row += kGroup) {
         if (!x.upcoming) fetch(x.values + next * x.value_row, next_rows * x.value_row, row, x.rows);
         const auto [first, last] = keys[(row - part) / kGroup];
-        const T *p = w.p + (row - part) * kTile + first,
-                *v = x.values + (tile * kTile + first) * x.value_row;
+        const T *p = w.p + (row - part) * kTile + first, *v = x.values + (tile * kTile + first) * x.value_row;
         T* sums = w.values + row * x.value_row;
         if (!x.upcoming && tile + 1 == tiles.last)  // results are next
           for (int64_t i = row; i < row + kGroup && i < end; ++i)

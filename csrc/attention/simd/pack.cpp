@@ -1,6 +1,7 @@
 // Rows as a tile of 64, transposed, times a scale: out[k][row], of bfloat16, as they are, in pairs
-// out[k / 2][row][2]; zeros where rows end. Four by four elements at a time, as four vectors of 16 or 32 bytes that are interleaved twice, about
-// one cycle for each element; floats with AVX-512 sixteen rows at a time, a third of that.
+// out[k / 2][row][2]; zeros where rows end. Four by four elements at a time, as four vectors of 16 or 32
+// bytes that are interleaved twice, about one cycle for each element; floats with AVX-512 sixteen rows at a
+// time, a third of that.
 #include "attention/simd/transpose.hpp"
 
 namespace kxfast::attention::KXFAST_ISA {

@@ -40,8 +40,8 @@ struct Lanes<double> {
 using Floats = Lanes<float>::Vector;
 using Doubles = Lanes<double>::Vector;
 
-// fused(a, b, c) = a b + c; larger(a, b) and smaller(a, b) are b where either is not a number; exceeds: whether
-// any lane does; within: whether every lane is at most that, and a number.
+// fused(a, b, c) = a b + c; larger(a, b) and smaller(a, b) are b where either is not a number; exceeds:
+// whether any lane does; within: whether every lane is at most that, and a number.
 #if defined(__AVX512F__)
 inline Floats fused(Floats a, Floats b, Floats c) {
   return (Floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
