@@ -39,6 +39,43 @@ def test_float32_is_near_to_float64(mask):
     assert np.abs(out - exact).max() <= 2e-6 * np.abs(exact).max()
 
 
+@pytest.mark.parametrize("which", ["bias of each head", "mask of each head", "padding", "permutation"])
+def test_many_heads_are_as_they_are_on_many_threads(which):
+    """Few threads take heads one by one, many share their blocks: each has its own mask, bias, order and NaN."""
+    rng = np.random.default_rng(15)
+    b, h, keys, n, d = 2, 8, 4, 150, 20
+    q, grad = rng.standard_normal((2, b, h, n, d), np.float32)
+    k, v = rng.standard_normal((2, b, keys, n, d), np.float32)
+    options = {
+        "bias of each head": {"bias": rng.standard_normal((b, h, n, n), np.float32)},
+        "mask of each head": {"mask": rng.random((b, h, n, n)) < 0.4},
+        "padding": {"mask": kx.masks.padding(np.array([70, n]))},
+        "permutation": {"mask": kx.masks.permutation(np.stack([rng.permutation(n) for _ in range(b)]))},
+    }[which]
+    if which == "padding":
+        k[0, 1, 100:], v[0, :, 90:] = np.nan, np.inf
+
+    def results(arrays, backend=None):
+        *x, g = arrays
+        chosen = {**options, "backend": backend}
+        out, lse = kx.attention.scaled_dot_product_attention(*x, **chosen, return_lse=True)
+        back = kx.attention.scaled_dot_product_attention_backward
+        return out, lse, *back(g, *x, out, lse, **chosen, need_dbias="bias" in options)
+
+    found = []
+    for count in 1, 2, 7:
+        kx.set_num_threads(count)
+        try:
+            found.append(results((q, k, v, grad), "native"))
+        finally:
+            kx.set_num_threads(None)
+    exact = results([x.astype(np.float64) for x in (q, k, v, grad)], "reference")
+    for first, *others, right in zip(*found, exact, strict=True):
+        for other in others:
+            np.testing.assert_array_equal(first, other)
+        np.testing.assert_allclose(first, right, rtol=1e-5, atol=2e-6 * np.abs(right[np.isfinite(right)]).max())
+
+
 def masks(rng, b, n):
     m = kx.masks
     ids = np.sort(rng.integers(0, 6, (b, n)), 1)

