@@ -279,14 +279,14 @@ bool backward(const Problem<T>& x, const Result<T>& given, const Gradients<T>& m
   const auto result = [&](int64_t kv) {
     return Result<T>{at(given.dout, kv, share), at(given.out, kv, share), given.lse + kv * x.shared_rows()};
   };
-  const auto task = [&](int64_t kv) {
+  const auto one = [&](int64_t kv) {
     Wide<T>* dbias = made.dbias ? made.dbias + kv * x.shared_rows() * n.k_len : nullptr;
     const Gradients<T> mine{at(made.dq, kv, share), at(made.dk, kv, 1), at(made.dv, kv, 1), dbias};
-    const int64_t later = std::min(kv + num_threads(), heads - 1);  // when threads take turns
+    const int64_t later = std::min(kv + 1, heads - 1);  // mostly this thread's
     const typename Call<T>::Next next{x.alone(later), result(later)};
     Call<T>(x.alone(kv), result(kv), mine, &next).compute();
   };
-  parallel_for(heads, task);
+  each_head(heads, one);
   return true;
 }
 

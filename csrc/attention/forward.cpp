@@ -134,13 +134,13 @@ bool forward(const Problem<T>& x, const Place<T>& out, Wide<T>* lse) {
       return forward_few(x, out, lse), true;
   if (!by_heads(x)) return attend_all<T>(x, out, lse, num_threads(), nullptr);
   const int64_t heads = n.batch * n.key_heads;
-  const auto task = [&](int64_t kv) {
+  const auto one = [&](int64_t kv) {
     const int64_t b = kv / n.key_heads, h = kv % n.key_heads * (n.heads / n.key_heads);
-    const Problem<T> next = x.alone(std::min(kv + num_threads(), heads - 1));  // when threads take turns
+    const Problem<T> next = x.alone(std::min(kv + 1, heads - 1));  // mostly this thread's
     attend_all<T>(x.alone(kv), {out(b, h, 0), out.batch, out.head, out.row}, lse + kv * x.shared_rows(), 1,
                   x.key_bytes() <= kCached ? &next : nullptr);
   };
-  parallel_for(heads, task);
+  each_head(heads, one);
   return true;
 }
 

@@ -1,9 +1,12 @@
 // One call of attention as bindings hand it over, and what forward and backward share of it.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <new>
 
 #include "attention/kernels.hpp"
+#include "core/threads.hpp"
 #include "core/workspace.hpp"
 
 namespace kxfast::attention {
@@ -100,6 +103,20 @@ struct Problem {
 // packed stays in the cache of the core that uses it (a tenth of the time of heads of 512 keys).
 template <class T>
 bool by_heads(const Problem<T>& x);
+// one(head) for all of them; heads take memory of their own, and where there is none the caller hears of it.
+template <class One>
+void each_head(int64_t heads, const One& one) {
+  std::atomic<bool> starved{false};
+  const auto task = [&](int64_t head) {
+    try {
+      if (!starved) one(head);
+    } catch (const std::bad_alloc&) {
+      starved = true;
+    }
+  };
+  parallel_for(heads, task);
+  if (starved) throw std::bad_alloc();
+}
 constexpr int64_t kCached = 1 << 20;  // bytes of keys and values that leave room for those of the next head
 
 // Whether a copy of rows that begin at multiples of 64 bytes pays (products with vectors across two lines are
