@@ -6,6 +6,9 @@ compiled, and in float32, where they are installed, OpenVINO, ONNX Runtime and N
 peer gets its favourite layout for nothing and weights of the shape it wants; all use the same number of threads.
 Candidates take turns in one process; a figure is the median over rounds of the median of a round. Where other work
 shares the machine, ``quiet_ratio`` says more: it compares medians over rounds of the fastest call of a round.
+
+KXFAST_ISA=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 XLA_FLAGS=--xla_cpu_max_isa=AVX2 in the environment
+compare ours with peers on AVX2; OpenVINO, ONNX Runtime and Numba know no such limit and are left out then.
 """
 
 from __future__ import annotations
@@ -44,7 +47,8 @@ def peak(threads: int) -> float:
     source = Path(__file__).parent / "native" / "fma_peak.cpp"
     with tempfile.TemporaryDirectory() as folder:
         library = f"{folder}/fma_peak.so"
-        options = ("-O3", "-march=native", "-mprefer-vector-width=512", "-shared", "-fPIC")
+        own = ("-mavx2", "-mfma") if core.isa() == "avx2" else ("-march=native", "-mprefer-vector-width=512")
+        options = ("-O3", *own, "-shared", "-fPIC")
         try:
             subprocess.run(["g++", *options, source, "-o", library], check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError):
@@ -77,7 +81,7 @@ def compare(calls: dict[str, Call], rounds: int) -> tuple[dict[str, float], dict
 
 def problems() -> dict[str, list[Problem]]:
     """Return what is measured, by the names of --only."""
-    layers = [Problem(shape, (dilation,)) for shape in SHAPES for dilation in (1, 5)]
+    layers = [Problem(shape, (dilation,)) for shape in SHAPES for dilation in (1, 2, 5, 16)]
     return {
         "layers": [*layers, Problem(RAGGED, (1,), ragged=True)],
         "bf16": [Problem(shape, (1,), half=True) for shape in SHAPES[:4]] + [Problem(READING, NINE, half=True)],
@@ -88,7 +92,7 @@ def problems() -> dict[str, list[Problem]]:
 def measure(chosen: list[Problem], rounds: int, ceiling: float, threads: int) -> list[dict[str, Any]]:
     rows = []
     for problem in chosen:
-        torch_calls, more = peers(problem), others(problem, threads)
+        torch_calls, more = peers(problem), others(problem, threads, limited=core.isa() == "avx2")
         for which, factor in (("forward", 1), ("forward+backward", 3)):
             both = factor > 1
             ours = {"kxfast": problem.both if both else problem.forward}

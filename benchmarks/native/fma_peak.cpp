@@ -1,9 +1,14 @@
 // How many float multiply-adds one core can do at most: independent sums that never leave the registers.
-// bench_conv.py builds it with -march=native and calls it from as many threads as it measures with.
+// bench_conv.py builds it for the instruction set it measures and calls it from as many threads.
 #include <chrono>
 
 namespace {
-constexpr int kLanes = 16, kSums = 12;
+#ifdef __AVX512F__
+constexpr int kLanes = 16;
+#else
+constexpr int kLanes = 8;
+#endif
+constexpr int kSums = 12;
 typedef float Vector __attribute__((vector_size(4 * kLanes)));
 }  // namespace
 

@@ -110,14 +110,17 @@ def numba_forward(problem: Any, threads: int) -> Call:
     return conv_numba.forward(problem, threads)
 
 
-def others(problem: Any, threads: int) -> tuple[dict[str, Call], dict[str, Call]]:
-    """Return calls forward and with the gradients of what is installed; one that is wrong ends the program."""
+def others(problem: Any, threads: int, *, limited: bool) -> tuple[dict[str, Call], dict[str, Call]]:
+    """Return calls forward and with the gradients of what is installed; one that is wrong ends the program.
+
+    With `limited`, of those alone whose instruction set the environment limits.
+    """
     if problem.x.dtype != np.float32:
         return {}, {}
     forward: dict[str, Call] = {}
     both: dict[str, Call] = {}
     makers = {"OpenVINO": openvino_forward, "ONNX Runtime": onnxruntime_forward, "Numba": numba_forward}
-    for name, make in makers.items():
+    for name, make in ({} if limited else makers).items():
         try:
             forward[name] = make(problem, threads)
         except ImportError as missing:
