@@ -66,6 +66,9 @@ def picture() -> None:
     figure.savefig(ROOT / "docs/speedup.png")
 
 
+AVX2 = "KXFAST_ISA=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 XLA_FLAGS=--xla_cpu_max_isa=AVX2"
+
+
 def results(stem: str) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted((ROOT / "benchmarks/results").glob(f"{stem}_*.json"))]
 
@@ -97,8 +100,9 @@ def attention() -> str:
 def conv() -> str:
     parts = []
     for result in results("conv"):
+        limits = f"{AVX2} " if result["isa"] == "avx2" else ""
         parts += [
-            f"`python benchmarks/bench_conv.py` on {result['threads']} threads of an {result['processor']} "
+            f"`{limits}python benchmarks/bench_conv.py` on {result['threads']} threads of an {result['processor']} "
             f"({result['isa']}); measured peak {result['peak_gflops']:.0f} GFLOP/s in float32.",
             "",
             "| (B, L, C), dilation | what | ms | of the peak | best peer / kxfast | best peer | error |",
