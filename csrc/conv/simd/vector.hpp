@@ -241,15 +241,15 @@ template <>
 struct Exp<float> {
   using Int = int32_t;
   static constexpr float kLowest = -87.0f, kLog2e = 1.44269504f, kHigh = 0.693359375f, kLow = -2.12194440e-4f;
-  static constexpr float kRound = 0x1.8p23f;
-  static constexpr int kShift = 23, kBias = 127;
+  static constexpr float kRound = 0x1.8p23f + 127;  // its last bits are an exponent with its bias
+  static constexpr int kShift = 23;
 };
 template <>
 struct Exp<double> {
   using Int = int64_t;
   static constexpr double kLowest = -708.0, kLog2e = 1.4426950408889634, kHigh = 6.93147180369123816490e-01,
-                          kLow = 1.90821492927058770002e-10, kRound = 0x1.8p52;
-  static constexpr int kShift = 52, kBias = 1023;
+                          kLow = 1.90821492927058770002e-10, kRound = 0x1.8p52 + 1023;
+  static constexpr int kShift = 52;
 };
 
 KXFAST_INLINE Vector<float> exp_polynomial(Vector<float> r) {  // Cephes expf, |r| <= ln(2)/2
@@ -273,19 +273,19 @@ KXFAST_INLINE Vector<double> exp_polynomial(Vector<double> r) {  // Taylor to r^
 template <class T>
 KXFAST_INLINE Vector<T> exp_negative(Vector<T> z) {
   using E = Exp<T>;
-  z = z < E::kLowest ? all(E::kLowest) : z;
+  z = all(E::kLowest) > z ? all(E::kLowest) : z;
   const Vector<T> shifted = fma(z, all(E::kLog2e), all(E::kRound));
   const Vector<T> n = shifted - E::kRound;
   const Vector<T> r = fma(n, all(-E::kLow), fma(n, all(-E::kHigh), z));
   using Int = Vector<typename E::Int>;
-  const Int bits = (Int(shifted) - Int(all(E::kRound)) + E::kBias) << E::kShift;
-  return exp_polynomial(r) * Vector<T>(bits);
+  return exp_polynomial(r) * Vector<T>(Int(shifted) << E::kShift);
 }
 
 // How far a gate opens, s(g), and what it leaves, s(-g), without overflow and without cancellation.
 template <class T>
 KXFAST_INLINE void sigmoids(Vector<T> g, Vector<T>& opens, Vector<T>& keeps) {
-  const Vector<T> e = exp_negative<T>(g > T{0} ? -g : g);
+  using Int = Vector<typename Exp<T>::Int>;
+  const Vector<T> e = exp_negative<T>(Vector<T>(Int(g) | Int(all(T{-0.0}))));
   const Vector<T> large = reciprocal(T{1} + e), small = e * large;
   opens = g > T{0} ? large : small;
   keeps = g > T{0} ? small : large;
