@@ -4,7 +4,7 @@
 // way round: its values at the points are those of the forward weight, the first and the last exchanged. With
 // the values u0 .. u3 of x at the points, and dz of the two positions of a pair, the gradients of the weight
 // at the points are sums of u0 dz0', u1 (dz0 + dz1)', u2 (dz0 - dz1)' and -u3 dz1' over pairs: four outer
-// products in place of six. A task makes the values it needs of 128 pairs at a time, which stay in the L2
+// products in place of six. A task makes the values it needs of 96 pairs at a time, which stay in the L2
 // cache over all its products: written out once for all tasks they cost as much memory as x and dz together,
 // and a fifth of the pass, twice that where others use the memory. It has the two inner points or the two
 // outer ones, which read the same rows: with one point, making values took 7 % of forward and backward of
@@ -226,13 +226,13 @@ class FilteredBackward {
 
   // Two shares, of the inner and of the outer points, for each part of the channels and columns.
   void deal() {
-    constexpr int64_t kMost = 4;  // pieces of channels, and panels, of a task: it stays in the L2 cache
-    const auto divide = [](int64_t all, int64_t wanted) {
-      return std::max((all + kMost - 1) / kMost, std::min(all, wanted));
+    constexpr int64_t kPieces = 4, kOutputs = 128;  // at most of a task, which then stays in the L2 cache
+    const auto divide = [](int64_t all, int64_t most, int64_t wanted) {
+      return std::max((all + most - 1) / most, std::min(all, wanted));
     };
     const int64_t panels = panels_.count(), pieces = (layer_.in + kHeight - 1) / kHeight;
-    const int64_t wanted = num_threads() > 2 ? num_threads() : 1, across = divide(panels, wanted);
-    const int64_t down = divide(pieces, (wanted + across - 1) / across);
+    const int64_t wanted = num_threads() > 2 ? num_threads() : 1, across = divide(panels, kOutputs / panels_.size, wanted);
+    const int64_t down = divide(pieces, kPieces, (wanted + across - 1) / across);
     for (int64_t i = 0; i < 2 * across * down; ++i) {
       const int64_t part = i / 2 % across, piece = i / 2 / across;
       shares_.emplace_back(*this, i % 2 == 0, part * panels / across, (part + 1) * panels / across,
