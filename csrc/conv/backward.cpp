@@ -4,7 +4,7 @@
 // are finished on the register tile as dz, the gradient of both (and of what is skipped). The gradient of the
 // input is the same kind of product: rows of dz, shifted the other way, with the transposed weights. The
 // gradient of the weights is a sum of outer products over rows; a task owns some of its elements and takes
-// the rows in blocks of 128, in order, so that there is nothing to add up afterwards and no result depends on
+// the rows in blocks of 96, in order, so that there is nothing to add up afterwards and no result depends on
 // the number of threads. With what was kept, a forward and a backward are 3 products, otherwise 4.
 // Three taps over many rows in float go by filtered_backward.hpp.
 #include <optional>

@@ -18,7 +18,7 @@ struct Factors {
   const int64_t* number;
 };
 
-constexpr int64_t kSumRows = 128, kHeight = 48, kPanelBytes = 256;
+constexpr int64_t kSumRows = 96, kHeight = 48, kPanelBytes = 256;
 
 // Rows of bfloat16 for each tap, and a row of zeros.
 struct HalfRows {

@@ -4,7 +4,9 @@
 // Both use the register tile of gated.cpp. The outer products read 6 neighbouring channels of x by broadcast
 // and one panel of dz by rows: neither is transposed. The panel of a block of rows stays in the L1 cache over
 // all channels of x, which is why rows of dz are an odd number of cache lines apart: at a power of two they
-// would fall into few sets of the cache.
+// would fall into few sets of the cache. Blocks of 96 rows leave it room for the tile's sums, which are asked
+// for before the products: 2 to 3 % of forward and backward of nine layers, against 128 rows; 192 rows or
+// those 128 with sums asked for are slower by 4 to 6 %, 64 by 1.
 #include "conv/simd/linear.hpp"
 
 #include "conv/simd/transpose.hpp"
@@ -17,6 +19,9 @@ void outer_panel(const OuterBlock<T>& block) {
   constexpr int kLanes = Lanes<T>::kWidth, kHalf = (VECTORS + 1) / 2;
   by_tiles(block.height, [&](int64_t row, auto rows) {
     constexpr int kRows = decltype(rows)::value;
+    T* const sums = block.sum + row * block.width;
+    for (int64_t at = 0; at < kRows * VECTORS * kLanes; at += 64 / static_cast<int64_t>(sizeof(T)))
+      __builtin_prefetch(sums + at, 1);
     Tile<T, kRows, VECTORS> tile;
     tile.clear();
     for (int64_t t = 0; t < block.count; ++t) {
@@ -31,7 +36,7 @@ void outer_panel(const OuterBlock<T>& block) {
     for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 4
       for (int j = 0; j < VECTORS; ++j) {
-        T* sum = block.sum + (row + i) * block.width + j * kLanes;
+        T* sum = sums + i * block.width + j * kLanes;
         store(sum, load(sum) + tile.sum[i][j]);
       }
   });
