@@ -7,15 +7,17 @@
 namespace kxfast::conv::KXFAST_ISA {
 namespace {
 
-// end(i, j, sums of the first position of pair i, those of the second) for the registers of a tile.
-template <int ROWS, int VECTORS, class T, class End>
+// end(i, sums of the first position of pair i, those of the second) for the registers of a tile; before the
+// products of each point, begin(point).
+template <int ROWS, int VECTORS, class T, class Begin, class End>
 KXFAST_INLINE void both(const Products<T>& in, int64_t row, const T* low, const T* high, int64_t step,
-                        const int (&order)[4], End&& end) {
+                        const int (&order)[4], Begin&& begin, End&& end) {
   const int64_t point = in.channels * step;
   Tile<T, ROWS, VECTORS> tile, kept[3];
 #pragma GCC unroll 1
   for (int n = 0; n < 4; ++n) {
     const Products<T> one{in.rows + n * in.stride, in.stride, in.count, 1, in.channels};
+    begin(n);
     tile.multiply(one, row, low + order[n] * point, high + order[n] * point, step);
     if (n == 3) break;
 #pragma GCC unroll 6
@@ -35,12 +37,12 @@ KXFAST_INLINE void both(const Products<T>& in, int64_t row, const T* low, const 
   for (int i = 0; i < ROWS; ++i) end(i, kept[0].sum[i], kept[2].sum[i]);
 }
 
-// Rows that a tile will write, on their way while it is multiplied: else its stores wait for all of them at
-// once.
+// A quarter of the rows that a tile will write, on their way while one of its points is multiplied: else its
+// stores wait for all of them at once, as more requests than the processor keeps would.
 template <int ROWS, class T>
-KXFAST_INLINE void fetch(T* out, const int64_t* number, int64_t stride, int64_t width) {
+KXFAST_INLINE void fetch(T* out, const int64_t* number, int64_t stride, int64_t width, int quarter) {
   if (!out) return;
-  for (int i = 0; i < 2 * ROWS; ++i)
+  for (int i = quarter; i < 2 * ROWS; i += 4)
     if (number[i] >= 0)
       for (int64_t at = 0; at < width; at += 64 / static_cast<int64_t>(sizeof(T)))
         __builtin_prefetch(out + number[i] * stride + at, 1);
@@ -67,11 +69,13 @@ void gated_panel(const GatedBlock<T>& block) {
         }
       }
     };
-    fetch<kRows>(block.y, block.number + 2 * row, block.channels, block.width);
-    fetch<kRows>(block.kept, block.number + 2 * row, 2 * block.channels, block.width);
-    if (block.kept)
-      fetch<kRows>(block.kept + block.channels, block.number + 2 * row, 2 * block.channels, block.width);
-    both<kRows, 2 * VECTORS>(block.in, row, block.candidate, block.gate, block.step, kForward, end);
+    const auto begin = [&](int n) {
+      const int64_t* number = block.number + 2 * row;
+      fetch<kRows>(block.y, number, block.channels, block.width, n);
+      fetch<kRows>(block.kept, number, 2 * block.channels, block.width, n);
+      if (block.kept) fetch<kRows>(block.kept + block.channels, number, 2 * block.channels, block.width, n);
+    };
+    both<kRows, 2 * VECTORS>(block.in, row, block.candidate, block.gate, block.step, kForward, begin, end);
   });
 }
 
@@ -92,9 +96,11 @@ void linear_filtered_panel(const LinearBlock<T>& block) {
         }
       }
     };
-    fetch<kRows>(block.out, block.number + 2 * row, block.out_stride, block.width);
+    const auto begin = [&](int n) {
+      fetch<kRows>(block.out, block.number + 2 * row, block.out_stride, block.width, n);
+    };
     both<kRows, VECTORS>(block.in, row, block.weight, block.weight + kHalf * kLanes, VECTORS * kLanes, kBack,
-                         end);
+                         begin, end);
   });
 }
 
