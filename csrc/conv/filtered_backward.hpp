@@ -231,7 +231,8 @@ class FilteredBackward {
       return std::max((all + most - 1) / most, std::min(all, wanted));
     };
     const int64_t panels = panels_.count(), pieces = (layer_.in + kHeight - 1) / kHeight;
-    const int64_t wanted = num_threads() > 2 ? num_threads() : 1, across = divide(panels, kOutputs / panels_.size, wanted);
+    const int64_t wanted = num_threads() > 2 ? num_threads() : 1,
+                  across = divide(panels, kOutputs / panels_.size, wanted);
     const int64_t down = divide(pieces, kPieces, (wanted + across - 1) / across);
     for (int64_t i = 0; i < 2 * across * down; ++i) {
       const int64_t part = i / 2 % across, piece = i / 2 / across;
