@@ -147,6 +147,8 @@ def conv_spectral_norm(
 
     Notes
     -----
+    A weight in the memory of a GPU is enclosed there, and `u` and `v` are there too: circular padding with one output
+    for each stride position, "proof" or None; anything else is a `BackendError`.
     Sources: Sedghi et al., arXiv:1805.10408, for the circular case; i-ResNet, arXiv:1811.00995, for the operator.
 
     Examples
