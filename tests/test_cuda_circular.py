@@ -227,9 +227,7 @@ PLANTED = {
         "factor_corner(rows, pieces);\n    __syncthreads();",
         "factor_corner(rows, pieces);",
     ),
-    "a barrier before products": ("    __syncthreads();\n#pragma unroll 2", "#pragma unroll 2"),
     "the sign of an imaginary part": ("fused(y, u, imaginary[a][b])", "fused(-y, u, imaginary[a][b])"),
-    "rows of the panel left out": ("for (int l = 0; l < first; ++l)", "for (int l = 1; l < first; ++l)"),
     "a bound that is not below": ("bound * bound * (1 - 8 * kRound)", "bound * bound * (1 + 4e-12)"),
 }
 
