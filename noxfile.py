@@ -174,7 +174,8 @@ def cuda(session: nox.Session) -> None:
     tests = [str(path) for path in sorted(Path("tests").glob("test_cuda_*.py"))]
     environment = sanitized() | {"PYTHONPATH": "src", "KXFAST_EMULATION_FLAGS": flags}
     which = "(emulation or refilled or no_order or both_types and (layers or bfloat16-16)"
-    which += " or shortcuts and 33-1-gated-bfloat16 or kind_of_convolution and strides) and not beside"
+    which += " or shortcuts and 33-1-gated-bfloat16 or kind_of_convolution and strides"
+    which += " or circular and (odd or wide)) and not beside and not warp_group"
     session.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, "-k", which, env=environment)
 
 

@@ -129,6 +129,8 @@ def test_checks_pass_on_the_emulated_device():
         assert lipschitz.check_convolution("odd sizes", "d", 3, put)["error"] < 1e-13
         assert lipschitz.check_convolution("groups", "f", 3, put)["error"] < 1e-5
         assert lipschitz.check("odd shapes", "f", 3, put=lambda x: GpuArray(x.copy()))["error"] < 1e-4
+        assert lipschitz.check_circular("odd sizes", "f", 3, put)["width"] < 1e-4
+        assert lipschitz.check_circular("strides and groups", "d", 3, put)["width"] < 1e-4
 
 
 VERIFIED = [case for stem in ("gillespie", "cooccurrence") for case in cases.random_cases(7, stem)]
@@ -161,6 +163,8 @@ def test_checks_fail_where_something_is_wrong(monkeypatch):
         attention.check("odd heads", "float64", "causal", 3, put=lambda x: GpuArray(x * (1 + 1e-6)))
     with emulated(orders=[0]), pytest.raises(AssertionError, match="is right; seed 3"):
         conv.check("odd sizes and a shortcut", "float64", 3, lambda x: GpuArray(x if x.ndim != 3 else x * (1 + 1e-6)))
+    with emulated(orders=[0]), pytest.raises(AssertionError, match=r"beside .*; seed 3"):
+        lipschitz.check_circular("odd sizes", "d", 3, lambda x: GpuArray(x * (1 + 2e-4)))
     spoiled = partial(lipschitz.check, "odd shapes", "f", 3, put=lambda x: GpuArray(x + (x.ndim == 2)))
     with emulated(orders=[0]), pytest.raises(AssertionError, match="is right; seed 3"):
         spoiled()

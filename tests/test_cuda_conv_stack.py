@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pytest
 from cuda_attention import BRAIN, distance
-from cuda_compile import compile_for_gpu
 from cuda_conv import case, there
 from cuda_emulation import LaunchError, emulated
 
@@ -120,12 +117,3 @@ def test_a_launch_that_does_not_say_together_rests_unfinished(rng, monkeypatch):
     monkeypatch.setattr(conv_plan.Launcher, "__call__", apart)
     with pytest.raises(LaunchError, match="deadlock: thread 0 waits for other blocks"):
         both(*stack(rng, DOUBLE, [24] * 3, WAYS), 1)
-
-
-@pytest.mark.parametrize("target", nvrtc.TARGETS)
-def test_it_compiles_without_spills(target):
-    for kind in "E":
-        code, log = compile_for_gpu(conv_plan.Tile(kind, 2, 32).text("conv_stack.cuh"), target)
-        assert code
-        assert re.findall(r"[1-9]\d* bytes (?:stack frame|spill)|C75\d\d|Performance Loss", log) == []
-        assert max((int(each) for each in re.findall(r"Used (\d+) registers", log)), default=0) <= 200

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pytest
-from cuda_compile import compile_for_gpu
 from cuda_emulation import LaunchError, emulated
 
 import kxfast as kx
@@ -101,11 +98,3 @@ def test_a_planted_bug_is_found(monkeypatch):
     monkeypatch.setattr(cooccurrence, "_TEXT", wrong)
     with pytest.raises(LaunchError, match="written beside an array"):
         same(corpus(1), window=2)
-
-
-@pytest.mark.parametrize("target", nvrtc.TARGETS)
-def test_both_kernels_compile_without_spills(target):
-    code, log = compile_for_gpu(TEXT, target)
-    assert code
-    assert re.findall(r"[1-9]\d* bytes (?:stack frame|spill)", log) == []
-    assert max(map(int, re.findall(r"Used (\d+) registers", log)), default=0) <= 40

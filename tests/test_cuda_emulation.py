@@ -64,6 +64,15 @@ def test_a_barrier_too_few_between_stages_is_found():
         planted("products", end, end.replace("__syncthreads();", ""))
 
 
+def test_products_of_a_warp_group_are_as_late_as_they_may_be():
+    with pytest.raises((AssertionError, LaunchError), match=r"group_products differs by|depends on the order"):
+        planted("group_products", "warp_group_wait<1>", "warp_group_wait<2>")
+    with pytest.raises(LaunchError, match="does not come after its begin"):
+        planted("group_products", "kx::warp_group_begin(sums);", "")
+    with pytest.raises(AssertionError, match="group_products differs by"):
+        planted("group_products", "(i % 64 / 8 ^ row % 8)", "(i % 64 / 8 ^ row % 4)")
+
+
 def test_a_wrong_mask_is_found():
     with pytest.raises(LaunchError, match=r"the mask ffff0000 leaves out lane 15, .*block 0,0,0, thread 15"):
         planted("lanes", "half = lane < 16", "half = lane < 15")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pytest
-from cuda_compile import compile_for_gpu
 from cuda_emulation import LaunchError, emulated
 
 import kxfast as kx
@@ -122,11 +119,3 @@ def test_shared_memory_is_what_the_kernel_takes():
             patch.setattr(gillespie, "shared_bytes", lambda *_, size=size: size - 16)
             with pytest.raises(LaunchError, match="bytes of shared memory are used"):
                 run(net, n=1, seed=1)
-
-
-@pytest.mark.parametrize("target", nvrtc.TARGETS)
-def test_both_kernels_compile_without_spills(target):
-    code, log = compile_for_gpu(TEXT, target)
-    assert code
-    assert re.findall(r"[1-9]\d* bytes (?:stack frame|spill)", log) == []
-    assert max(map(int, re.findall(r"Used (\d+) registers", log)), default=0) <= 128

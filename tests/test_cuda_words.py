@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import pytest
-from cuda_compile import compile_for_gpu
 from cuda_emulation import LaunchError, emulated
 
 import kxfast as kx
@@ -220,11 +217,3 @@ def test_the_check_of_the_benchmark_passes_and_fails(monkeypatch):
         dispatch._found.clear()
         with pytest.raises(AssertionError, match="at most 1e-12 is right; seed 3"):
             bench.check(300, 3, 3, characters=1500)
-
-
-@pytest.mark.parametrize("target", nvrtc.TARGETS)
-def test_all_kernels_compile_without_spills(target):
-    code, log = compile_for_gpu(TEXT, target)
-    assert code
-    assert re.findall(r"[1-9]\d* bytes (?:stack frame|spill)", log) == []
-    assert max(map(int, re.findall(r"Used (\d+) registers", log)), default=0) <= 40

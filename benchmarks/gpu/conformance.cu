@@ -135,6 +135,40 @@ extern "C" __global__ void product_f16(const u16* a, const u16* b, float* c) {
   for (u32 i = 0; i < 4; ++i) c[(lane / 4 + 8 * (i / 2)) * 8 + 2 * (lane % 4) + i % 2] = sum[i];
 }
 
+// c (64, 64) = a (64, depth) b' (depth, 64), of bfloat16, by one warp group: a step of 64 numbers of depth is
+// written into one of two pairs of swizzled tiles while the products of the step before run on the other.
+extern "C" __global__ void __launch_bounds__(128)
+    group_products(const u16* a, const u16* b, float* c, i64 depth) {
+#if KX_WARP_GROUPS
+  constexpr u32 kTile = 64 * 64;
+  kx::Shared shared;
+  u16* const tiles = shared.take<u16>(4 * kTile);
+  const u32 t = threadIdx.x, lane = t % 32, warp = t / 32;
+  float sums[32];
+  for (u32 i = 0; i < 32; ++i) sums[i] = 0;
+  for (i64 step = 0; step < depth / 64; ++step) {
+    u16* const left = tiles + step % 2 * 2 * kTile;
+    u16* const right = left + kTile;
+    kx::warp_group_wait<1>(sums);  // for the step that has read these tiles last
+    __syncthreads();
+    for (u32 i = t; i < kTile; i += 128) {
+      const u32 row = i / 64, place = row * 64 + (i % 64 / 8 ^ row % 8) * 8 + i % 8;
+      left[place] = a[row * depth + step * 64 + i % 64];
+      right[place] = b[row * depth + step * 64 + i % 64];
+    }
+    kx::warp_group_publish();
+    __syncthreads();
+    kx::warp_group_begin(sums);
+    for (u32 k = 0; k < 64; k += 16)
+      kx::multiply_group_bf16(sums, kx::tile_descriptor(left, k), kx::tile_descriptor(right, k));
+    kx::warp_group_commit();
+  }
+  kx::warp_group_wait<0>(sums);
+  for (u32 i = 0; i < 32; ++i)
+    c[(warp * 16 + lane / 4 + 8 * (i / 2 % 2)) * 64 + i / 4 * 8 + 2 * (lane % 4) + i % 2] = sums[i];
+#endif
+}
+
 // Rows of values, one a round: each block adds 1 to what its neighbour has written in the round before.
 extern "C" __global__ void rounds(u32* values, u32* arrived) {
   const u32 n = gridDim.x, next = (blockIdx.x + 1) % n;
@@ -146,6 +180,7 @@ extern "C" __global__ void rounds(u32* values, u32* arrived) {
   }
 }
 
+KX_ENTRY(group_products)
 KX_ENTRY(rounds)
 KX_ENTRY(streams)
 KX_ENTRY(lanes)

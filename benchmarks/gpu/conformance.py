@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.gpu.plan import Step
+from benchmarks.gpu.plan import Row, Step
 from kxfast.backends.cuda import load
 
 SOURCE = Path(__file__).with_suffix(".cu")
@@ -20,6 +21,7 @@ class Case(NamedTuple):
 
     name: str
     run: Callable[[Callable[..., None], Any, np.random.Generator], tuple[Any, Any, float]]
+    hopper: bool = False  # no other chip has the instructions
 
 
 def _launch(
@@ -125,6 +127,16 @@ def _product_f16(kernel: Any, device: Any, rng: np.random.Generator) -> tuple[An
     return found, a.astype(np.float64) @ b.astype(np.float64).T, 1e-5
 
 
+def _group_products(kernel: Any, device: Any, rng: np.random.Generator) -> tuple[Any, Any, float]:
+    depth = 320
+    a, b = ((rng.standard_normal((64, depth)).astype(np.float32)).view(np.uint32) >> 16 for _ in range(2))
+    out = device.empty((64, 64), np.float32)
+    halves = [device.upload(x.astype(np.uint16)) for x in (a, b)]
+    (found,) = _launch(kernel, device, (1, 128, 32768), [*halves, out, np.int64(depth)], out)
+    left, right = ((x << 16).view(np.float32).astype(np.float64) for x in (a, b))
+    return found, left @ right.T, 5e-4
+
+
 def _rounds(kernel: Any, device: Any, rng: np.random.Generator) -> tuple[Any, Any, float]:
     n = min(device.resident_blocks(kernel, 32, 0), 200)
     values = np.zeros((4, n), np.uint32)
@@ -142,6 +154,7 @@ CASES = (
     Case("transposed", _transposed),
     Case("halves", _halves),
     Case("product_f16", _product_f16),
+    Case("group_products", _group_products, hopper=True),
     Case("rounds", _rounds),
 )
 
@@ -162,9 +175,10 @@ def check(case: Case, device: Any, seed: int, text: str | None = None) -> float:
 def steps() -> list[Step]:
     """Return the steps of this path."""
 
-    def step(case: Case) -> Step:
-        return Step(
-            "conformance", "conformance", case.name, lambda seed: {"error_found": check(case, load.device(), seed)}
-        )
+    def run(case: Case, seed: int) -> Row:
+        device = load.device()
+        if case.hopper and getattr(device, "target", "") != "sm_90a":
+            return {"skipped": "no Hopper"}
+        return {"error_found": check(case, device, seed)}
 
-    return [step(case) for case in CASES]
+    return [Step("conformance", "conformance", case.name, partial(run, case)) for case in CASES]

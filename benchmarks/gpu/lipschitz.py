@@ -1,5 +1,5 @@
 """The training step of spectral normalisation and power iteration with a convolution: right beside the reference in
-double, timed beside torch's.
+double, timed beside torch's. Norms of circular convolutions: enclosed, timed beside what torch finds of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 import kxfast as kx
 from benchmarks.gpu.plan import Row, Step
-from benchmarks.gpu.timing import repeated
+from benchmarks.gpu.timing import on_the_clock, repeated
 from kxfast.backends.cuda import load
 
 Shape = tuple[int, ...]
@@ -157,6 +157,53 @@ def _torch_convolution(name: str, seed: int) -> Row:
     return repeated(steps, stream=torch.cuda.current_stream().cuda_stream)
 
 
+# Kernel, sides of the input, and how it moves.
+CIRCULAR: dict[str, tuple[Shape, Shape, dict[str, Any]]] = {
+    "odd sizes": ((9, 5, 3, 3), (7, 10), {"padding": 1}),
+    "strides and groups": ((6, 2, 2, 3), (8, 6), {"stride": 2, "groups": 3, "dilation": 2, "padding": (1, 2)}),
+    "more outputs": ((70, 20, 5), (40,), {"padding": 2}),
+    "64 channels": ((64, 64, 3, 3), (32, 32), {"padding": 1}),
+    "512 channels": ((512, 512, 3, 3), (16, 16), {"padding": 1}),
+}
+
+
+def check_circular(name: str, dtype: str, seed: int, put: Callable[[Any], Any] | None = None) -> Row:
+    """Want an interval as narrow as asked for that overlaps a narrower one from the CPU."""
+    shape, pixels, moves = CIRCULAR[name]
+    w = np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+    options, tol = {**moves, "padding_mode": "circular"}, 1e-4
+    norm = kx.lipschitz.conv_spectral_norm((put or load.cupy().asarray)(w), pixels, tol=tol, seed=seed, **options)
+    narrow = kx.lipschitz.conv_spectral_norm(w, pixels, tol=1e-9, **options)
+    width = (norm.upper - norm.lower) / narrow.upper
+    if not (norm.lower <= narrow.upper and narrow.lower <= norm.upper and width <= tol):
+        found = f"[{norm.lower:.17g}, {norm.upper:.17g}]"
+        raise AssertionError(f"{found} beside [{narrow.lower:.17g}, {narrow.upper:.17g}]; seed {seed}")
+    return {"width": width, "tolerance": tol}
+
+
+def _our_circular(name: str, tol: float, seed: int) -> Row:
+    shape, pixels, moves = CIRCULAR[name]
+    weight = load.cupy().asarray(np.random.default_rng(seed).standard_normal(shape, np.float32))
+    options = {**moves, "padding_mode": "circular", "tol": tol}
+    return on_the_clock(lambda: kx.lipschitz.conv_spectral_norm(weight, pixels, **options))
+
+
+def _torch_circular(name: str, how: str, seed: int) -> Row:
+    """Time the largest singular value of the blocks at half of the frequencies, found by torch; nothing is proven."""
+    import torch
+
+    shape, pixels, _ = CIRCULAR[name]
+    weight = torch.from_numpy(np.random.default_rng(seed).standard_normal(shape, np.float32)).cuda()
+
+    def largest() -> float:
+        blocks = torch.fft.rfft2(weight, pixels).permute(2, 3, 0, 1)
+        if how == "svdvals":
+            return float(torch.linalg.svdvals(blocks).max())
+        return float(torch.linalg.eigvalsh(blocks.mH @ blocks).max().sqrt())
+
+    return on_the_clock(largest)
+
+
 def steps() -> list[Step]:
     """Return the steps of this path."""
     small = ("odd shapes", "50 of 512 x 512")
@@ -171,5 +218,19 @@ def steps() -> list[Step]:
     timed, ten = [name for name in SETS if name != "odd shapes"], "convolution of 128 channels, 10 steps"
     found.append(Step("lipschitz", "bench", ten, partial(_our_convolution, "128 channels")))
     found.append(Step("lipschitz", "peers", f"{ten} torch", partial(_torch_convolution, "128 channels")))
+    found += [
+        Step("lipschitz", "check", f"circular norm of {name} {kind}", partial(check_circular, name, kind))
+        for name in CIRCULAR
+        for kind in "fd"
+    ]
+    for name in ("64 channels", "512 channels"):
+        for tol in 1e-3, 1e-6:
+            found.append(
+                Step("lipschitz", "bench", f"circular norm of {name}, {tol:g}", partial(_our_circular, name, tol))
+            )
+        for how in "svdvals", "eigvalsh":
+            found.append(
+                Step("lipschitz", "peers", f"circular norm of {name} torch {how}", partial(_torch_circular, name, how))
+            )
     found += [Step("lipschitz", "bench", name, partial(_ours, name)) for name in timed]
     return found + [Step("lipschitz", "peers", f"{name} torch", partial(_torch, name)) for name in timed]

@@ -24,7 +24,7 @@ constexpr unsigned char kPoison = 0xCD;
 constexpr unsigned kWarp = 32, kMostShared = 227 * 1024;
 constexpr size_t kMostExchanged = 64;  // bytes of a lane in one collective
 
-enum class Collective : int { shuffle, vote, match, sync, load_matrix, multiply };
+enum class Collective : int { shuffle, vote, match, sync, load_matrix, multiply, group };
 
 // An asynchronous copy that nobody has waited for yet.
 struct Copy {
@@ -33,12 +33,28 @@ struct Copy {
   unsigned bytes, group;
 };
 
+// A product of a warp group that nobody has waited for yet, and the sums it goes to, which are poison until
+// then.
+struct Product {
+  float* sums;
+  uint64_t left, right;
+  unsigned group;
+};
+struct Pending {
+  float* sums;
+  float kept[32];
+};
+
 struct Thread {
   dim3 index;
   unsigned linear = 0, lane = 0, warp = 0, group = 0;
   bool live = false;
   const char* waits_for = nullptr;
   std::vector<Copy> copies;
+  bool begun = false;  // a group of products
+  unsigned product_group = 0;
+  std::vector<Product> products;
+  std::vector<Pending> pending;
   Fiber fiber;
 };
 
@@ -165,6 +181,11 @@ inline unsigned char* shared_bytes(size_t used) {
   return block->shared.data() + ((start + 1023) / 1024 * 1024 - start);
 }
 
+// How far into the block's shared memory an address is.
+inline unsigned shared_offset(const void* place) {
+  return static_cast<unsigned>(static_cast<const unsigned char*>(place) - shared_bytes(0));
+}
+
 // Carries out the copies of all but the last `most` groups.
 inline void finish_copies(unsigned most) {
   size_t kept = 0;
@@ -183,6 +204,8 @@ inline void leave() {
     if (each.waiting && each.mask >> thread->lane & 1)
       fatal("lane %u exits while others of its warp wait for it", thread->lane);
   if (!thread->copies.empty()) fatal("a thread exits with asynchronous copies that it has not waited for");
+  if (!thread->products.empty())
+    fatal("a thread exits with products of its warp group that it has not waited for");
   if (block->arrived) fatal("a barrier is not reached by thread %u, which exits", thread->linear);
   thread->live = false;
   warp.live &= ~(1u << thread->lane);

@@ -90,4 +90,71 @@ inline void multiply_f16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (
   multiply(c, a, b, [](uint32_t bits) { return from_f16(bits); });
 }
 
+inline void collect_warp() {
+  const char nothing = 0;
+  done(collect(Collective::group, ~0u, &nothing, 1));
+}
+
+// Products of a warp group: a thread carries out its share when it waits, from what the tiles hold then.
+inline void begin_products() {
+  collect_warp();
+  thread->begun = true;
+}
+inline void commit_products() {
+  collect_warp();
+  thread->begun = false, ++thread->product_group;
+}
+inline void multiply_group(float (&c)[32], uint64_t left, uint64_t right) {
+  if (!thread->begun) fatal("a product of a warp group does not come after its begin");
+  for (const uint64_t each : {left, right})
+    if ((each & 0x3FFF) * 16 % 1024 >= 128) fatal("a tile of a warp group's product is misaligned");
+  collect_warp();
+  const auto held = [&](const Pending& each) { return each.sums == c; };
+  std::vector<Pending>& pending = thread->pending;
+  if (std::none_of(pending.begin(), pending.end(), held)) {
+    Pending one{c, {}};
+    std::copy(c, c + 32, one.kept);
+    pending.push_back(one);
+  }
+  std::fill(c, c + 32, std::nanf(""));
+  thread->products.push_back({c, left, right, thread->product_group});
+}
+inline float of_tile(uint64_t descriptor, unsigned row, unsigned k) {
+  const unsigned begin = (descriptor & 0x3FFF) * 16, rows = (descriptor >> 32 & 0x3FFF) * 16;
+  const unsigned at = begin + row / 8 * rows + row % 8 * 128 + 2 * k, place = at ^ (at >> 7 & 7) << 4;
+  uint16_t bits;
+  std::memcpy(&bits, shared_bytes(place + 2) + place, 2);
+  return from_bf16(bits);
+}
+inline void finish_products(unsigned most) {
+  collect_warp();
+  std::vector<Product> left;
+  for (const Product& each : thread->products) {
+    if (each.group + most >= thread->product_group) {
+      left.push_back(each);
+      continue;
+    }
+    for (Pending& one : thread->pending)
+      for (unsigned i = 0; i < 32 && one.sums == each.sums; ++i) {
+        const unsigned row = thread->warp % 4 * 16 + thread->lane / 4 + i / 2 % 2 * 8;
+        const unsigned column = i / 4 * 8 + thread->lane % 4 * 2 + i % 2;
+        double sum = static_cast<double>(one.kept[i]);
+        for (unsigned k = 0; k < 16; ++k)
+          sum += static_cast<double>(of_tile(each.left, row, k)) *
+                 static_cast<double>(of_tile(each.right, column, k));
+        one.kept[i] = static_cast<float>(sum);
+      }
+  }
+  thread->products = left;
+  std::vector<Pending> waiting;
+  for (const Pending& one : thread->pending) {
+    const auto same = [&](const Product& each) { return each.sums == one.sums; };
+    if (std::any_of(left.begin(), left.end(), same))
+      waiting.push_back(one);
+    else
+      std::copy(one.kept, one.kept + 32, one.sums);
+  }
+  thread->pending = waiting;
+}
+
 }  // namespace kx_emu

@@ -35,7 +35,8 @@ inline void prepare(Block& b, size_t shared_bytes) {
     each.index = dim3(i % b.size.x, i / b.size.x % b.size.y, i / (b.size.x * b.size.y));
     each.linear = i, each.lane = i % kWarp, each.warp = i / kWarp, each.group = 0;
     each.live = true, each.waits_for = nullptr;
-    each.copies.clear();
+    each.copies.clear(), each.products.clear(), each.pending.clear();
+    each.begun = false, each.product_group = 0;
     each.fiber.begin(&run_thread);
     b.warp[each.warp].live |= 1u << each.lane;
   }

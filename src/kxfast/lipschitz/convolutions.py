@@ -147,6 +147,8 @@ def conv_spectral_norm(
 
     Notes
     -----
+    A weight in the memory of a GPU is enclosed there, and `u` and `v` are there too: circular padding with one output
+    for each stride position, "proof" or None; anything else is a `BackendError`.
     Sources: Sedghi et al., arXiv:1805.10408, for the circular case; i-ResNet, arXiv:1811.00995, for the operator.
 
     Examples
@@ -158,6 +160,12 @@ def conv_spectral_norm(
     (1.05, 1.05)
 
     """
+    if devices.wanted((weight,), backend):
+        from kxfast.lipschitz.device import enclose_there
+
+        options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        options |= {"padding_mode": padding_mode, "tol": tol, "upper": upper, "failure": failure, "seed": seed}
+        return enclose_there(weight, input_shape, **options)
     w = kernel(weight)
     checks.finite("weight", w)
     shape = input_size(w, input_shape)

@@ -1,4 +1,4 @@
-"""Spectral normalisation of weights in the memory of a GPU, and power iteration with convolutions there."""
+"""Spectral normalisation of weights in the memory of a GPU; power iteration with convolutions and their norms there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 from kxfast import checks, devices
 from kxfast.dispatch import implementation
-from kxfast.lipschitz.geometry import geometry, input_size, output_size
+from kxfast.lipschitz.geometry import Geometry, Shape, geometry, input_size, output_size
+from kxfast.lipschitz.interval import KINDS, Interval, ends
 from kxfast.lipschitz.training import MODES, arrays, same_count
 
 
@@ -74,12 +75,8 @@ def iterate_there(
 ) -> tuple[Any, Any, Any]:  # fmt: skip
     """Do what `conv_power_iteration` says, on the device where all the arrays are."""
     run = implementation("lipschitz", "conv_power_iteration", "cuda")
-    w = devices.canonical("weight", weight, align=16)
-    if len(w.shape) not in (3, 4):
-        raise ValueError(f"weight must have 3 or 4 dimensions; got shape {w.shape}")
-    sizes: Any = SimpleNamespace(shape=w.shape, ndim=len(w.shape))
-    shape, moves = input_size(sizes, input_shape), geometry(sizes, **options)
-    outer = (w.shape[0], *output_size(sizes, shape, moves))
+    w, shape, moves, outputs = _kernel(weight, input_shape, **options)
+    outer = (w.shape[0], *outputs)
     inner = (w.shape[1] * moves.groups, *shape)
     a, b = devices.canonical("u", u, w, align=16), devices.canonical("v", v, w, align=16)
     for name, x, expected, what in ("u", a, outer, "output"), ("v", b, inner, "input"):
@@ -94,3 +91,26 @@ def iterate_there(
             checks.finite(name, copy(x))
         raise ValueError("weight must have a norm that its type holds; got inf")
     return w.dtype.type(sigma), new_u, new_v
+
+
+def enclose_there(
+    weight: Any, input_shape: Any, *, tol: Any, upper: Any, failure: Any, seed: Any, **options: Any
+) -> Interval:  # fmt: skip
+    """Do what `conv_spectral_norm` says, on the device where the weight is."""
+    run = implementation("lipschitz", "conv_spectral_norm", "cuda")
+    w, shape, moves, _ = _kernel(weight, input_shape, **options)
+    tol, upper, failure = ends(tol, upper, failure, ("proof", "random"))
+    lower, top, steps, u, v = run(w, shape, moves, tol, upper, failure, checks.seed(seed))
+    if math.isnan(lower):
+        checks.finite("weight", implementation("lipschitz", "host_copy", "cuda")(w))
+    return Interval(lower, top, KINDS[upper], 0.0, steps, u, v)
+
+
+def _kernel(weight: Any, input_shape: Any, **options: Any) -> tuple[devices.DeviceArray, Shape, Geometry, Shape]:
+    """Return a canonical kernel, the sizes of one channel of its input, how it moves, and those of its output."""
+    w = devices.canonical("weight", weight, align=16)
+    if len(w.shape) not in (3, 4):
+        raise ValueError(f"weight must have 3 or 4 dimensions; got shape {w.shape}")
+    sizes: Any = SimpleNamespace(shape=w.shape, ndim=len(w.shape))
+    shape, moves = input_size(sizes, input_shape), geometry(sizes, **options)
+    return w, shape, moves, output_size(sizes, shape, moves)

@@ -1,5 +1,4 @@
-"""The training step of spectral normalisation: all layers of a type in one launch for each iteration, one to scale;
-power iteration with a convolution, all steps in one launch.
+"""The training step of spectral normalisation: all layers of a type in one launch for each iteration, one to scale.
 
 Arrays come as their owners, addresses, shapes and types, and are read and written where they are.
 """
@@ -12,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from kxfast.backends.cuda import load
+from kxfast.backends.cuda.lipschitz_circular import conv_spectral_norm
+from kxfast.backends.cuda.lipschitz_power import conv_power_iteration
 
-__all__ = ["conv_power_iteration", "host_copy", "missing", "spectral_normalize"]
+__all__ = ["conv_power_iteration", "conv_spectral_norm", "host_copy", "missing", "spectral_normalize"]
 
-_TEXT, _POWER = '#include "lipschitz.cuh"\n', '#include "conv_power.cuh"\n'
-_PLACES, _WIDTH, _POWER_SHARED = 128, 8, 32 + 16 * 8  # of a tile of the convolution's products; bytes of a block
+_TEXT = '#include "lipschitz.cuh"\n'
 _THREADS, _CHUNK, _MOST_ROWS = 256, 2**15, 1024
 _SHARED = {"f": 64 + 16 + 4 * _MOST_ROWS, "d": 64 + 16 + 8 * _MOST_ROWS}
 
@@ -92,37 +92,3 @@ class _Group:
     def scale(self, arguments: list[Any]) -> None:
         kernel = self._device.kernel(_TEXT, f"scale_{self._kind}")
         kernel(self._blocks, _THREADS, 0, [self._first, self._places, *arguments], self._touched)
-
-
-def conv_power_iteration(
-    weight: Any, u: Any, v: Any, n_iter: int, eps: float, moves: Any
-) -> tuple[float, Any, Any]:  # fmt: skip
-    """See the reference; arrays are on the device, and so are u and v that are returned."""
-    with load.stream_of(weight.owner):
-        device, dtype, groups = load.device(), weight.dtype, moves.groups
-        outputs, inputs, taps = weight.shape[0], weight.shape[1] * groups, weight.shape[2:]
-        axes = zip(v.shape[1:], u.shape[1:], taps, moves.stride, moves.padding, moves.dilation, strict=True)
-        rows = [(1, 1, 1, 1, 0, 1)] * (len(taps) == 1) + list(axes)
-        table = np.array([outputs, inputs, groups, moves.padding_mode == "circular", *np.ravel(rows)], np.int64)
-
-        def whole(channels: int) -> int:
-            return int(-(-channels // groups // _WIDTH))
-
-        tiles = [
-            -(-int(np.prod(x.shape[1:])) // _PLACES) * whole(x.shape[0]) * groups for x in (u, v)
-        ]  # fmt: skip
-        count = int(np.prod(taps))
-        forward = device.empty(count * inputs * whole(outputs) * _WIDTH, dtype)
-        adjoint = device.empty(count * outputs * whole(inputs) * _WIDTH, dtype)
-        new_u, new_v = (load.empty_beside(x.owner, x.shape, dtype) for x in (u, v))
-        sigma = device.zeros(1, np.float64)
-        kernel = device.kernel(_POWER, f"conv_power_{dtype.char}")
-        blocks = max(1, min(max(tiles), device.resident_blocks(kernel, _PLACES, _POWER_SHARED)))
-        arguments = [
-            device.upload(table), *(np.uint64(x.address) for x in (weight, u, v)), np.int64(n_iter), np.float64(eps),
-            forward, adjoint, *(np.uint64(load.address(x)) for x in (new_u, new_v)),
-            device.empty(sum(tiles), np.float64), sigma, device.scratch(1, np.uint32),
-        ]  # fmt: skip
-        kernel(blocks, _PLACES, _POWER_SHARED, arguments, [weight.owner, u.owner, v.owner, new_u, new_v], together=True)
-        found = float(device.download(sigma)[0])
-        return (found, new_u, new_v) if n_iter else (found, u.owner, v.owner)
