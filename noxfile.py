@@ -23,6 +23,7 @@ nox.options.sessions = [
     "symbols",
     "cross",
     "stubs",
+    "older",
     "sanitize",
     "cuda",
     "package",
@@ -84,6 +85,15 @@ def tracked() -> list[Path]:
 def types(session: nox.Session) -> None:
     """Types, strictly."""
     session.run("mypy")
+
+
+@nox.session(python=False)
+def older(session: nox.Session) -> None:
+    """Convolutions and attention as on a processor that has AVX2 and no more."""
+    stems = [str(path) for stem in ("conv", "attention") for path in sorted(Path("tests").glob(f"test_{stem}*.py"))]
+    if sys.platform != "linux" or "avx2" not in Path("/proc/cpuinfo").read_text():
+        session.skip("this processor has no AVX2")
+    session.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *stems, env={"KXFAST_ISA": "avx2"})
 
 
 @nox.session(python=False)
