@@ -24,18 +24,20 @@ typename Convolution<T>::Weights Convolution<T>::pack(const Side& side, const T*
 }
 
 template <class T>
-Convolution<T>::Convolution(const T* weight, const Moves& given, bool filtered) : moves(given) {
-  if (filtered && Winograd<T>::suits(given)) {
+Convolution<T>::Convolution(const T* weight, const Moves& given, bool filtered, bool forward) : moves(given) {
+  forward_ = forward_side(given);
+  if (!forward) back_ = back_side(given);
+  const bool halves = sizeof(T) == 4 && HalfConvolution::suits(forward_, given) &&
+                      (forward || HalfConvolution::suits(back_, given));
+  if (filtered && Winograd<T>::suits(given) && !(halves && forward)) {
     filter_ = std::make_unique<Winograd<T>>(weight, given, false);
-    back_filter_ = std::make_unique<Winograd<T>>(weight, given, true);
+    if (!forward) back_filter_ = std::make_unique<Winograd<T>>(weight, given, true);
     return;
   }
-  forward_ = forward_side(given);
-  back_ = back_side(given);
   if constexpr (sizeof(T) == 4)
-    if (HalfConvolution::suits(forward_, given) && HalfConvolution::suits(back_, given)) {
+    if (halves) {
       halves_ = std::make_unique<HalfConvolution>(weight, given, std::move(forward_));
-      back_halves_ = std::make_unique<HalfConvolution>(weight, given, std::move(back_));
+      if (!forward) back_halves_ = std::make_unique<HalfConvolution>(weight, given, std::move(back_));
       return;
     }
   weights_ = pack(forward_, weight);

@@ -26,7 +26,8 @@ template <class T>
 class Convolution {
  public:
   // `filtered`: by fewer multiplications and with more rounding, where that suits (see winograd.cpp).
-  Convolution(const T* weight, const Moves& moves, bool filtered = false);
+  // `forward`: that is all it does.
+  Convolution(const T* weight, const Moves& moves, bool filtered = false, bool forward = false);
   bool filtered() const { return filter_ != nullptr; }
   // `exactness`: of floats where tiles multiply them (halves.hpp); as exact as T elsewhere.
   void forward(const T* x, const T* bias, T* y, int64_t batch, Exactness exactness = Exactness::floats) const;

@@ -55,39 +55,46 @@ struct Extent {
   void spread_taps(const T* taps, int64_t high, int64_t wide, int64_t columns, const T* down, int64_t rows, \
                    const T* along, T* to, int64_t plane);
 
-// tile.cpp, reduce.cpp: see there.
+// tile.cpp, reduce.cpp, mixing.cpp: see there.
 // patches.cpp: `rows` (1 or 6) by 6 pixels as values at as many points, `plane` apart; products at the points
 // as high x wide pixels (null: left out); and taps (high, wide, columns) with the kernel's values at the
 // points.
-#define KXFAST_DECLARE(set)                                                                             \
-  namespace set {                                                                                       \
-  KXFAST_DECLARE_TYPES(float, float)                                                                    \
-  KXFAST_DECLARE_TYPES(double, double)                                                                  \
-  KXFAST_DECLARE_TYPES(float, double)                                                                   \
-  KXFAST_DECLARE_SCALING(float)                                                                         \
-  KXFAST_DECLARE_SCALING(double)                                                                        \
-  void activate(Curve curve, const float* z, int64_t n, float* y, float* slope);                        \
-  void activate(Curve curve, const double* z, int64_t n, double* y, double* slope);                     \
-  void multiply_by(float* x, const float* y, int64_t n);                                                \
-  void multiply_by(double* x, const double* y, int64_t n);                                              \
-  Extent survey(const float* a, int64_t n);                                                             \
-  Extent survey(const double* a, int64_t n);                                                            \
-  void add_product(const double* a, int64_t a_stride, const double* b, int64_t b_stride, int64_t depth, \
-                   double* c, int64_t c_stride, int64_t rows, int64_t cols);                            \
-  void add_product_of_floats(const float* a, int64_t a_stride, const float* b, int64_t b_stride,        \
-                             int64_t depth, int64_t run, double* c, int64_t c_stride, int64_t rows,     \
-                             int64_t cols);                                                             \
-  void subtract_gram(Planes a, Planes b, int64_t depth, Planes c, int64_t rows, int64_t cols);          \
-  void solve_rows(Planes r, int64_t size, Planes c, int64_t cols);                                      \
-  void combine(const double* h, int64_t h_stride, int64_t terms, const double* factors, double* out,    \
-               int64_t out_stride, int64_t length);                                                     \
-  int64_t lanes_together();                                                                             \
-  void tridiagonal(double* a, int64_t n, double* diagonal, double* beside, double* work);               \
-  void hermitian_times(Planes g, int64_t n, const double* x, double* y);                                \
-  void symmetric_times(const double* g, int64_t stride, int64_t rows, int64_t n, const double* x,       \
-                       double* y);                                                                      \
-  KXFAST_DECLARE_PATCHES(float)                                                                         \
-  KXFAST_DECLARE_PATCHES(double)                                                                        \
+#define KXFAST_DECLARE(set)                                                                                 \
+  namespace set {                                                                                           \
+  KXFAST_DECLARE_TYPES(float, float)                                                                        \
+  KXFAST_DECLARE_TYPES(double, double)                                                                      \
+  KXFAST_DECLARE_TYPES(float, double)                                                                       \
+  KXFAST_DECLARE_SCALING(float)                                                                             \
+  KXFAST_DECLARE_SCALING(double)                                                                            \
+  void activate(Curve curve, const float* z, int64_t n, float* y, float* slope);                            \
+  void activate(Curve curve, const double* z, int64_t n, double* y, double* slope);                         \
+  void multiply_by(float* x, const float* y, int64_t n);                                                    \
+  void multiply_by(double* x, const double* y, int64_t n);                                                  \
+  Extent survey(const float* a, int64_t n);                                                                 \
+  Extent survey(const double* a, int64_t n);                                                                \
+  void add_product(const double* a, int64_t a_stride, const double* b, int64_t b_stride, int64_t depth,     \
+                   double* c, int64_t c_stride, int64_t rows, int64_t cols);                                \
+  void add_product_of_floats(const float* a, int64_t a_stride, const float* b, int64_t b_stride,            \
+                             int64_t depth, int64_t run, double* c, int64_t c_stride, int64_t rows,         \
+                             int64_t cols);                                                                 \
+  void subtract_gram(Planes a, Planes b, int64_t depth, Planes c, int64_t rows, int64_t cols);              \
+  void solve_rows(Planes r, int64_t size, Planes c, int64_t cols);                                          \
+  void combine(const double* h, int64_t h_stride, int64_t terms, const double* factors, double* out,        \
+               int64_t out_stride, int64_t length);                                                         \
+  int64_t lanes_together();                                                                                 \
+  void tridiagonal(double* a, int64_t n, double* diagonal, double* beside, double* work);                   \
+  void hermitian_times(Planes g, int64_t n, const double* x, double* y);                                    \
+  void symmetric_times(const double* g, int64_t stride, int64_t rows, int64_t n, const double* x,           \
+                       double* y);                                                                          \
+  double residual(const double* y, const float* g, const double* x, int64_t n, double* r);                  \
+  double residual(const double* y, const double* g, const double* x, int64_t n, double* r);                 \
+  void note_residual(const double* r, double by, int64_t n, float* last, const float* moved, float* change, \
+                     float* along);                                                                         \
+  void inner_products(const float* vectors, int64_t count, const float* v, int64_t n, double* products);    \
+  void move_on(const double* r, const float* vectors, int64_t count, const double* weights, double unit,    \
+               int64_t n, double* x, float* moved);                                                         \
+  KXFAST_DECLARE_PATCHES(float)                                                                             \
+  KXFAST_DECLARE_PATCHES(double)                                                                            \
   }
 KXFAST_EACH_ISA(KXFAST_DECLARE)
 #undef KXFAST_DECLARE

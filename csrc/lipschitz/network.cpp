@@ -30,9 +30,9 @@ Buffer<T> of_size(int64_t size) {
 }  // namespace
 
 template <class T>
-void Network<T>::add(const T* weight, const T* bias, const Moves& moves, bool filtered) {
+void Network<T>::add(const T* weight, const T* bias, const Moves& moves, bool filtered, bool forward) {
   Layer layer;
-  layer.convolution = std::make_unique<Convolution<T>>(weight, moves, filtered);
+  layer.convolution = std::make_unique<Convolution<T>>(weight, moves, filtered, forward);
   layer.inputs = moves.cols(), layer.outputs = moves.rows();
   if (bias) {
     layer.bias = of_size<T>(moves.groups * moves.outputs);
@@ -49,7 +49,7 @@ void Network<T>::add(int curve, int64_t size) {
 }
 
 template <class T>
-Buffer<T> Network<T>::forward(const T* x, int64_t batch, Point* point) const {
+Buffer<T> Network<T>::forward(const T* x, int64_t batch, Point* point, Exactness exactness) const {
   const auto activate = KXFAST_PICK(void (*)(Curve, const T*, int64_t, T*, T*), activate);
   Buffer<T> here;
   int64_t size = inputs() * batch;
@@ -59,7 +59,8 @@ Buffer<T> Network<T>::forward(const T* x, int64_t batch, Point* point) const {
     const T* from = here.size() ? here.data() : x;
     Buffer<T> next = of_size<T>(layer.convolution ? layer.outputs * batch : size);
     if (layer.convolution) {
-      layer.convolution->forward(from, layer.bias.size() ? layer.bias.data() : nullptr, next.data(), batch);
+      layer.convolution->forward(from, layer.bias.size() ? layer.bias.data() : nullptr, next.data(), batch,
+                                 exactness);
     } else {
       if (point) slopes = of_size<T>(size);
       T *to = next.data(), *slope = point ? slopes.data() : nullptr;
