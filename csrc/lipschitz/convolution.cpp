@@ -2,11 +2,9 @@
 //
 // With channels last, an output pixel is a sum over taps of an input pixel's channels times the tap's matrix:
 // rows are read in place through pointers, a row of zeros stands for padding, and stride, dilation, wrapped
-// padding and the transpose are nothing but other pointers. For the transpose with a stride, pixels of the
-// same phase meet the same taps and form a part of their own, so that no product with zeros is computed. A
-// pixel that wrapped padding uses several times for one tap meets it several times. Innermost are channels
-// (see conv/simd/linear.cpp); the limit is the rate of multiply-adds. Blocks of rows times panels of columns
-// are the tasks.
+// padding and the transpose are nothing but other pointers (sides.cpp). Innermost are channels (see
+// conv/simd/linear.cpp); the limit is the rate of multiply-adds. Blocks of rows times panels of columns are
+// the tasks. Where tiles multiply bfloat16 (AMX), floats go there in three parts (halves.cpp).
 #include "lipschitz/convolution.hpp"
 
 #include "conv/common.hpp"
@@ -25,10 +23,8 @@ typename Convolution<T>::Weights Convolution<T>::pack(const Side& side, const T*
 
 template <class T>
 Convolution<T>::Convolution(const T* weight, const Moves& given, bool filtered, bool forward) : moves(given) {
-  forward_ = forward_side(given);
-  if (!forward) back_ = back_side(given);
-  const bool halves = sizeof(T) == 4 && HalfConvolution::suits(forward_, given) &&
-                      (forward || HalfConvolution::suits(back_, given));
+  const bool halves = sizeof(T) == 4 && HalfConvolution::suits(given, false) &&
+                      (forward || HalfConvolution::suits(given, true));
   if (filtered && Winograd<T>::suits(given) && !(halves && forward)) {
     filter_ = std::make_unique<Winograd<T>>(weight, given, false);
     if (!forward) back_filter_ = std::make_unique<Winograd<T>>(weight, given, true);
@@ -36,10 +32,12 @@ Convolution<T>::Convolution(const T* weight, const Moves& given, bool filtered, 
   }
   if constexpr (sizeof(T) == 4)
     if (halves) {
-      halves_ = std::make_unique<HalfConvolution>(weight, given, std::move(forward_));
-      if (!forward) back_halves_ = std::make_unique<HalfConvolution>(weight, given, std::move(back_));
+      halves_ = std::make_unique<HalfConvolution>(weight, given, false);
+      if (!forward) back_halves_ = std::make_unique<HalfConvolution>(weight, given, true);
       return;
     }
+  forward_ = forward_side(given);
+  if (!forward) back_ = back_side(given);
   weights_ = pack(forward_, weight);
   back_weights_ = pack(back_, weight);
 }

@@ -28,17 +28,23 @@ size_t at(int64_t i) {
 
 }  // namespace
 
-bool HalfConvolution::suits(const Side& side, const Moves& moves) {
-  bool whole = digits_fast();
-  for (const Part& part : side.parts)
-    whole =
-        whole && static_cast<int64_t>(part.taps.size()) * side.from_channels >= moves.groups * kHalfDepth / 2;
-  return whole && side.to_channels >= moves.groups * kStrip / 2;
+bool HalfConvolution::suits(const Moves& m, bool back) {
+  const bool strided = m.stride[0] > 1 || m.stride[1] > 1;
+  const bool met = m.dilation[0] == 1 && m.dilation[1] == 1 && m.kernel[0] >= m.stride[0] &&
+                   m.kernel[1] >= m.stride[1];  // all phases have taps
+  const int64_t taps = back && strided ? 1 : m.taps();
+  return digits_fast() && (!(back && strided) || met) &&
+         taps * (back ? m.outputs : m.inputs) >= kHalfDepth / 2 &&
+         (back ? m.inputs : m.outputs) >= kStrip / 2;
 }
 
-HalfConvolution::HalfConvolution(const float* weight, const Moves& moves, Side&& side)
+HalfConvolution::HalfConvolution(const float* weight, const Moves& moves, bool back)
     : moves_(moves),
-      side_(std::move(side)),
+      framed_(!moves.circular && moves.stride[0] == 1 && moves.stride[1] == 1 && moves.taps() > 1 &&
+              (back ? moves.outputs : moves.inputs) % kHalfDepth == 0),
+      side_(framed_ ? plain_side(moves, back)
+            : back  ? back_side(moves)
+                    : forward_side(moves)),
       channels_(side_.from_channels / moves.groups),
       columns_(side_.to_channels / moves.groups) {
   for (const Part& part : side_.parts) {
@@ -46,8 +52,7 @@ HalfConvolution::HalfConvolution(const float* weight, const Moves& moves, Side&&
     for (int64_t g = 0; g < moves.groups; ++g)
       pack(weight + g * moves.outputs * moves.inputs * moves.taps(), offset);
   }
-  const bool plain = !moves.circular && moves.stride[0] == 1 && moves.stride[1] == 1;
-  if (plain && moves.taps() > 1 && channels_ % kHalfDepth == 0) frame();
+  if (framed_) frame();
 }
 
 void HalfConvolution::pack(const float* weight, const Buffer<int64_t>& offset) {
@@ -63,10 +68,9 @@ void HalfConvolution::pack(const float* weight, const Buffer<int64_t>& offset) {
     uint16_t* to = made.tiles.data() + s * depth * kTile;
     if (run) return kernel(weight + offset[0] + first * step, count, rows, step, true, to);
     Buffer<float> turned(at(count * rows));
-    for (int64_t k = 0; k < rows; ++k) {
-      const float* row = weight + offset[at(k)] + first * step;
-      for (int64_t j = 0; j < count; ++j) turned[at(j * rows + k)] = row[j * step];
-    }
+    for (int64_t j = 0; j < count; ++j)
+      for (int64_t k = 0; k < rows; ++k)
+        turned[at(j * rows + k)] = weight[offset[at(k)] + (first + j) * step];
     kernel(turned.data(), count, rows, rows, true, to);
   };
   parallel_for(strips, task, columns_ * rows < (1 << 14) ? 1 : 0);
@@ -202,7 +206,7 @@ void HalfConvolution::run_part(size_t p, const float* from, const float* bias, f
 
 void HalfConvolution::run(const float* from, const float* bias, float* to, int64_t batch,
                           Exactness exactness) const {
-  if (!frame_.number.empty()) return run_frame(from, bias, to, batch, exactness);
+  if (framed_) return run_frame(from, bias, to, batch, exactness);
   for (size_t p = 0; p < side_.parts.size(); ++p) run_part(p, from, bias, to, batch, exactness);
 }
 

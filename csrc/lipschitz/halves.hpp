@@ -14,8 +14,8 @@ enum class Exactness : int { floats = 6, most = 3, some = 1 };
 // One side of a convolution; arrays have channels last.
 class HalfConvolution {
  public:
-  static bool suits(const Side& side, const Moves& moves);
-  HalfConvolution(const float* weight, const Moves& moves, Side&& side);
+  static bool suits(const Moves& moves, bool back);
+  HalfConvolution(const float* weight, const Moves& moves, bool back);
   void run(const float* from, const float* bias, float* to, int64_t batch, Exactness exactness) const;
 
  private:
@@ -39,6 +39,7 @@ class HalfConvolution {
   int64_t taps(const Part& part) const { return static_cast<int64_t>(part.taps.size()); }
 
   const Moves moves_;
+  const bool framed_;
   const Side side_;
   const int64_t channels_, columns_;  // of a group
   std::vector<Weight> weights_;       // of each part and group

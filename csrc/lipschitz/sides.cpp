@@ -19,6 +19,16 @@ int64_t met(const Moves& m, int d, int64_t o, int64_t t) {
 
 }  // namespace
 
+Side plain_side(const Moves& m, bool back) {
+  const int64_t in = m.groups * m.inputs, out = m.groups * m.outputs;
+  Side side = back ? Side{{}, m.out_pixels(), out, m.pixels(), in, true}
+                   : Side{{}, m.pixels(), in, m.out_pixels(), out, false};
+  Part part;
+  for (int64_t t = 0; t < m.taps(); ++t) part.taps.push_back(t);
+  side.parts.push_back(std::move(part));
+  return side;
+}
+
 Side forward_side(const Moves& m) {
   Side side{{}, m.pixels(), m.groups * m.inputs, m.out_pixels(), m.groups * m.outputs, false};
   Part part;

@@ -24,6 +24,8 @@ struct Side {
   int64_t step(const Moves& m) const { return back ? m.taps() : m.inputs * m.taps(); }
 };
 
+// With a stride of one and nothing wrapped around, taps are all that a part has to tell.
+Side plain_side(const Moves& m, bool back);
 Side forward_side(const Moves& m);
 Side back_side(const Moves& m);
 
