@@ -91,6 +91,7 @@ struct Extent {
   void note_residual(const double* r, double by, int64_t n, float* last, const float* moved, float* change, \
                      float* along);                                                                         \
   void inner_products(const float* vectors, int64_t count, const float* v, int64_t n, double* products);    \
+  void inner_products(const double* vectors, int64_t count, const double* v, int64_t n, double* products);  \
   void move_on(const double* r, const float* vectors, int64_t count, const double* weights, double unit,    \
                int64_t n, double* x, float* moved);                                                         \
   KXFAST_DECLARE_PATCHES(float)                                                                             \

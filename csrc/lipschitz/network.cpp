@@ -169,6 +169,7 @@ void Network<T>::series(const T* x, int64_t batch, const T* probes, int64_t coun
                         int64_t terms, double* estimates, Job& job) const {
   Point point;
   forward(x, batch, &point);
+  const auto products = KXFAST_PICK(void (*)(const T*, int64_t, const T*, int64_t, double*), inner_products);
   const int64_t size = inputs();
   for (int64_t n = 0; n < count; ++n) {
     const T* probe = probes + n * batch * size;
@@ -181,10 +182,9 @@ void Network<T>::series(const T* x, int64_t batch, const T* probes, int64_t coun
       const double factor = factors[n * terms + k - 1] / static_cast<double>(k % 2 ? k : -k);
       const T* now = w.data();
       const auto sample = [&](int64_t b) {
-        double sums4[4] = {0, 0, 0, 0};
-        for (int64_t i = 0; i < size; ++i)
-          sums4[i & 3] += static_cast<double>(now[b * size + i]) * static_cast<double>(probe[b * size + i]);
-        sums[b] += factor * ((sums4[0] + sums4[1]) + (sums4[2] + sums4[3]));
+        double product;
+        products(now + b * size, 1, probe + b * size, size, &product);
+        sums[b] += factor * product;
       };
       parallel_for(batch, sample, batch * size < (1 << 16) ? 1 : 0);
     }

@@ -1,4 +1,4 @@
-// The vectors of Anderson's mixing, of one sample (inverse.cpp).
+// The vectors of Anderson's mixing, of one sample (inverse.cpp), and inner products in double.
 //
 // Residuals and their differences are kept as floats, since only weights are made of them, and multiplied in
 // double: their normal equations square what they are wrong by. Each vector is read once for all earlier
@@ -29,7 +29,30 @@ double residual_of(const double* y, const T* g, const double* x, int64_t n, doub
   return sum;
 }
 
+// Inner products of `count` vectors, one after another, with v.
+template <class T>
+void inner_products_of(const T* vectors, int64_t count, const T* v, int64_t n, double* products) {
+  for (int64_t m = 0; m < count; ++m, vectors += n) {
+    double sums[kLanes] = {};
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes)
+      for (int64_t k = 0; k < kLanes; ++k)
+        sums[k] += static_cast<double>(vectors[i + k]) * static_cast<double>(v[i + k]);
+    for (; i < n; ++i) sums[0] += static_cast<double>(vectors[i]) * static_cast<double>(v[i]);
+    double sum = 0;
+    for (const double each : sums) sum += each;
+    products[m] = sum;
+  }
+}
+
 }  // namespace
+
+void inner_products(const float* vectors, int64_t count, const float* v, int64_t n, double* products) {
+  inner_products_of(vectors, count, v, n, products);
+}
+void inner_products(const double* vectors, int64_t count, const double* v, int64_t n, double* products) {
+  inner_products_of(vectors, count, v, n, products);
+}
 
 double residual(const double* y, const float* g, const double* x, int64_t n, double* r) {
   return residual_of(y, g, x, n, r);
@@ -50,21 +73,6 @@ void note_residual(const double* r, double by, int64_t n, float* last, const flo
     change[i] = now - last[i];
     along[i] = moved[i] + change[i];
     last[i] = now;
-  }
-}
-
-// Inner products of `count` vectors, one after another, with v.
-void inner_products(const float* vectors, int64_t count, const float* v, int64_t n, double* products) {
-  for (int64_t m = 0; m < count; ++m, vectors += n) {
-    double sums[kLanes] = {};
-    int64_t i = 0;
-    for (; i + kLanes <= n; i += kLanes)
-      for (int64_t k = 0; k < kLanes; ++k)
-        sums[k] += static_cast<double>(vectors[i + k]) * static_cast<double>(v[i + k]);
-    for (; i < n; ++i) sums[0] += static_cast<double>(vectors[i]) * static_cast<double>(v[i]);
-    double sum = 0;
-    for (const double each : sums) sum += each;
-    products[m] = sum;
   }
 }
 
