@@ -79,7 +79,7 @@ py::tuple power_iteration(const Array<T>& weight, const py::tuple& geometry, con
   Array<T> u = new_array<T>({moves.out_pixels(), moves.groups * moves.outputs});
   Array<T> v = new_array<T>({moves.pixels(), moves.groups * moves.inputs});
   std::copy(u0.data(), u0.data() + u0.size(), u.mutable_data());
-  std::copy(v0.data(), v0.data() + v0.size(), v.mutable_data());
+  if (n_iter == 0) std::copy(v0.data(), v0.data() + v0.size(), v.mutable_data());  // else it is not read
   T *us = u.mutable_data(), *vs = v.mutable_data(), sigma;
   PythonJob job(0, py::none());
   job.run([&] {
@@ -88,10 +88,9 @@ py::tuple power_iteration(const Array<T>& weight, const py::tuple& geometry, con
     T size = 0;
     for (int64_t step = 0; step < n_iter && job.advance(0); ++step) {
       convolution.transposed(us, vs, 1);
-      divide(vs, moves.cols(), std::max(length(vs, moves.cols()), eps));
+      normalize(vs, moves.cols(), eps);
       convolution.forward(vs, nullptr, us, 1);
-      size = length(us, moves.rows());
-      divide(us, moves.rows(), std::max(size, eps));
+      size = normalize(us, moves.rows(), eps);
     }
     sigma = size * (size / std::max(size, eps));  // u' A v without another convolution
     if (n_iter == 0) {

@@ -6,7 +6,7 @@ namespace kxfast::lipschitz {
 namespace {
 
 template <class T>
-Network<T> network_of(const py::list& layers, bool filtered) {
+Network<T> network_of(const py::list& layers, bool filtered, bool forward) {
   Network<T> network;
   for (const py::handle& each : layers) {
     const auto parts = each.cast<py::tuple>();
@@ -17,7 +17,7 @@ Network<T> network_of(const py::list& layers, bool filtered) {
     const auto weight = parts[0].cast<Array<T>>();
     const auto bias = parts[1].cast<std::optional<Array<T>>>();
     network.add(weight.data(), bias ? bias->data() : nullptr, moves_of(weight, parts[2].cast<py::tuple>()),
-                filtered);
+                filtered, forward);
   }
   return network;
 }
@@ -116,7 +116,7 @@ template <class T>
 py::class_<Network<T>> bind(py::module_& m, const char* name) {
   py::class_<Network<T>> network(m, name,
                                  "Layers, packed; arrays are (batch, pixels * channels), channels last.");
-  network.def(py::init(&network_of<T>), py::arg("layers"), py::arg("filtered"))
+  network.def(py::init(&network_of<T>), py::arg("layers"), py::arg("filtered"), py::arg("forward"))
       .def("forward", &forward<T>, py::arg("x").noconvert(), "The output of each sample.")
       .def("jvp", &derivative<T, true>, py::arg("x").noconvert(), py::arg("tangent").noconvert(), "J t at x.")
       .def("vjp", &derivative<T, false>, py::arg("x").noconvert(), py::arg("cotangent").noconvert(),

@@ -3,11 +3,15 @@
 // Unless less than 4e-7 is asked for, vectors and the two filtered convolutions of a step, nearly all of the
 // work, are in floats: their rounding moves a singular value by as much as one application, some 1e-6 of the
 // norm at most, and the value of the vector found by the square of that. What is reported as the lower end is
-// then computed in double from the vector alone, so that it is one whatever the vector.
+// then computed in double from the vector alone, so that it is one whatever the vector. Where tiles multiply
+// bfloat16, three products of parts (halves.hpp) do for 1e-4 or more: an application is wrong by 1e-5 of the
+// norm.
 #include "lipschitz/conv_norm.hpp"
 
 #include <cmath>
 #include <limits>
+
+#include "lipschitz/digits.hpp"
 
 namespace kxfast::lipschitz {
 namespace {
@@ -17,21 +21,25 @@ class Map {
  public:
   using Value = T;
 
-  Map(const double* weight, const Moves& moves, bool filtered)
+  Map(const double* weight, const Moves& moves, bool filtered, Exactness exactness = Exactness::floats)
       : moves_(moves),
+        exactness_(exactness),
         weight_(converted(weight, moves.groups * moves.outputs * moves.inputs * moves.taps())),
         convolution_(weight_.data(), moves, filtered),
         image_(static_cast<size_t>(moves.rows())) {}
 
   int64_t rows() const { return moves_.rows(); }
   int64_t cols() const { return moves_.cols(); }
-  double noise() const { return std::numeric_limits<T>::epsilon() * (convolution_.filtered() ? 8 : 0.5); }
+  double noise() const {
+    if (exactness_ == Exactness::most) return 0x1p-18;
+    return std::numeric_limits<T>::epsilon() * (convolution_.filtered() ? 8 : 0.5);
+  }
 
   void step(const T* v, T weight, T* u, T* t) {
     T* y = weight != 0 ? image_.data() : u;
-    convolution_.forward(v, nullptr, y, 1);
+    convolution_.forward(v, nullptr, y, 1, exactness_);
     if (weight != 0) mixed<T>(y, 1, u, -weight, moves_.rows(), u);
-    convolution_.transposed(u, t, 1);
+    convolution_.transposed(u, t, 1, exactness_);
   }
 
  private:
@@ -42,6 +50,7 @@ class Map {
   }
 
   const Moves moves_;
+  const Exactness exactness_;
   const Buffer<T> weight_;
   const Convolution<T> convolution_;
   Buffer<T> image_;
@@ -50,7 +59,8 @@ class Map {
 template <class T>
 Found run(const double* weight, const Moves& moves, const Wanted& wanted, uint64_t seed, Job& job,
           double* v) {
-  Map<T> map(weight, moves, true);
+  const bool tiles = sizeof(T) == 4 && wanted.tol >= 1e-4 && digits_fast();
+  Map<T> map(weight, moves, !tiles, tiles ? Exactness::most : Exactness::floats);
   Lanczos<Map<T>> lanczos(map, nullptr, Stream(seed, 0), map.noise(), wanted.upper != Upper::none);
   double top;
   const auto none = [](double, bool) { return HUGE_VAL; };

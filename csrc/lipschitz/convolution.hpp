@@ -6,7 +6,8 @@
 
 #include "conv/weights.hpp"
 #include "core/workspace.hpp"
-#include "lipschitz/moves.hpp"
+#include "lipschitz/halves.hpp"
+#include "lipschitz/sides.hpp"
 #include "lipschitz/winograd.hpp"
 
 namespace kxfast::conv {
@@ -25,30 +26,24 @@ template <class T>
 class Convolution {
  public:
   // `filtered`: by fewer multiplications and with more rounding, where that suits (see winograd.cpp).
-  Convolution(const T* weight, const Moves& moves, bool filtered = false);
+  // `forward`: that is all it does.
+  Convolution(const T* weight, const Moves& moves, bool filtered = false, bool forward = false);
   bool filtered() const { return filter_ != nullptr; }
-  void forward(const T* x, const T* bias, T* y, int64_t batch) const;
-  void transposed(const T* y, T* x, int64_t batch) const;
+  // `exactness`: of floats where tiles multiply them (halves.hpp); as exact as T elsewhere.
+  void forward(const T* x, const T* bias, T* y, int64_t batch, Exactness exactness = Exactness::floats) const;
+  void transposed(const T* y, T* x, int64_t batch, Exactness exactness = Exactness::floats) const;
   const Moves moves;
 
  private:
-  // Rows that have the same taps: of each its number, and for each tap the row it meets (-1: none).
-  struct Part {
-    std::vector<int64_t> number, meets;  // meets[tap * number.size() + i]
-    std::vector<int64_t> taps;           // numbers in the kernel
-  };
-  struct Side {
-    std::vector<Part> parts;
-    std::vector<conv::LinearWeight<T>> weights;  // of each part and group
-    int64_t from_rows, from_channels, to_rows, to_channels;
-  };
-  Side forward_side() const;
-  Side back_side() const;
-  void pack(Side& side, const T* weight, bool back) const;
-  void run(const Side& side, const T* from, const T* bias, T* to, int64_t batch) const;
+  using Weights = std::vector<conv::LinearWeight<T>>;  // of each part and group
+  Weights pack(const Side& side, const T* weight) const;
+  void run(const Side& side, const Weights& weights, const T* from, const T* bias, T* to,
+           int64_t batch) const;
 
   Side forward_, back_;
+  Weights weights_, back_weights_;
   std::unique_ptr<Winograd<T>> filter_, back_filter_;
+  std::unique_ptr<HalfConvolution> halves_, back_halves_;
 };
 
 }  // namespace kxfast::lipschitz

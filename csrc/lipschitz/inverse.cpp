@@ -9,9 +9,15 @@
 //
 // Steps are in floats until the next residual, if it shrinks as the last one did, is what the accuracy asked
 // for needs, or as small as their rounding lets it become: the first evaluation in double, twice the work,
-// then mostly is the last, since it has only to confirm. Changing over as soon as a residual of 1e-5 was met
-// took one evaluation in double more. Where a plain step takes at least four fifths of the residual away,
-// mixing gains nothing, and is not begun.
+// then mostly is the last, since it has only to confirm. Where tiles multiply floats as parts of bfloat16
+// (halves.hpp), the first steps take one or three of the six products of parts, as long as what they are
+// wrong by is little beside the residual after the next. Only an evaluation in double can end a sample. Where
+// a plain step takes at least four fifths of the residual away, mixing gains nothing, and is not begun.
+//
+// Of vectors, x alone is in double: what is mixed are floats, of which mixing.cpp makes the inner products.
+// Lost: changing over to double as soon as a residual of 1e-5 was met, one evaluation in double more;
+// filtered convolutions in floats where tiles are, whose rounding took one more too; fewer products of parts
+// than now for longer, whose noise spoiled the mixing (15 to 70 steps for some samples in place of 8).
 #include <algorithm>
 #include <cmath>
 
@@ -21,15 +27,6 @@
 
 namespace kxfast::lipschitz {
 namespace {
-
-double product(const double* a, const double* b, int64_t n) {
-  double sums[4] = {0, 0, 0, 0};
-  int64_t i = 0;
-  for (; i + 4 <= n; i += 4)
-    for (int k = 0; k < 4; ++k) sums[k] += a[i + k] * b[i + k];
-  for (; i < n; ++i) sums[0] += a[i] * b[i];
-  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
-}
 
 // Solves G w = b for a Gram matrix; directions that are nearly combinations of earlier ones get no share.
 void solve_gram(std::vector<double>& g, std::vector<double>& b, size_t n) {
@@ -51,84 +48,132 @@ void solve_gram(std::vector<double>& g, std::vector<double>& b, size_t n) {
   }
 }
 
+using Note = void (*)(const double*, double, int64_t, float*, const float*, float*, float*);
+using Products = void (*)(const float*, int64_t, const float*, int64_t, double*);
+template <class T>
+using Subtract = double (*)(const double*, const T*, const double*, int64_t, double*);
+using MoveOn = void (*)(const double*, const float*, int64_t, const double*, double, int64_t, double*,
+                        float*);
+
+// What a sample remembers beside x: its last residual and move, and of earlier ones the changes of residuals
+// and of residuals and places together. All are floats, over `unit`.
 class Sample {
  public:
-  Sample(const double* y, int64_t count, int64_t window)
-      : x(y, y + count), window_(static_cast<size_t>(window)), plain_(window == 0) {}
+  Sample(const double* y, int64_t size, int64_t window, double units, double* x)
+      : unit(units),
+        x_(x),
+        size_(size),
+        window_(window),
+        last_(static_cast<size_t>(size)),
+        moved_(static_cast<size_t>(size)),
+        plain_(window == 0) {
+    std::copy(y, y + size, x);
+  }
 
-  bool diverged(const std::vector<double>& r) {
-    size = length(r.data(), static_cast<int64_t>(r.size()));
-    if (!std::isfinite(size)) size = HUGE_VAL;
-    if (!std::isfinite(first_)) first_ = size;
-    return !(size <= 1e8 * (1 + first_));
+  bool diverged(double squares) {
+    length = std::sqrt(squares);
+    if (!std::isfinite(length)) length = HUGE_VAL;
+    if (!std::isfinite(first_)) first_ = length;
+    return !(length <= 1e8 * (1 + first_));
   }
 
   // Moves on from x, where the residual is r.
-  void advance(const std::vector<double>& r) {
-    if (plain_ || size < best_) {
-      const bool fast = moves_.empty() && size < best_ / 5 && std::isfinite(best_);
-      best_ = size, best_x_ = x, best_r_ = r, retried_ = false;
-      if (plain_ || fast) {
-        add(x, r);
-        last_x_.clear();
-      } else {
-        mix(r);
-      }
-    } else if (!retried_) {
-      x = best_x_;
-      add(x, best_r_);
+  void advance(const double* r) {
+    const auto note = KXFAST_PICK(Note, note_residual);
+    if (plain_ || length < best_) {
+      const bool fast = known_ == 0 && length < best_ / 5 && std::isfinite(best_);
+      best_ = length, retried_ = false;
+      if (!plain_ && !fast) return mix(r);
+      note(r, 1 / unit, size_, last_.data(), nullptr, nullptr, nullptr);
+      step(r, nullptr);
+    } else if (!retried_) {  // back, and a plain step
+      for (int64_t i = 0; i < size_; ++i)
+        x_[i] += unit * (static_cast<double>(last_.data()[i]) - static_cast<double>(moved_.data()[i]));
+      std::copy(last_.begin(), last_.end(), moved_.begin());
       retried_ = true;
-      moves_.clear();
-      last_x_.clear();
+      known_ = 0, newest_ = -1;
     } else {
       plain_ = true;
-      add(x, r);
+      step(r, nullptr);
     }
+    follows_ = false;
   }
 
-  std::vector<double> x;
-  double size = HUGE_VAL;
+  double unit;
+  double length = HUGE_VAL;
 
  private:
-  using Doubles = std::vector<double>;
-  struct Move {
-    Doubles x, r;
-  };
-
-  static void add(Doubles& to, const Doubles& what) {
-    for (size_t i = 0; i < to.size(); ++i) to[i] += what[i];
+  void step(const double* r, const double* weights) {
+    const auto move_on = KXFAST_PICK(MoveOn, move_on);
+    move_on(r, along_.data(), weights ? known_ : 0, weights, unit, size_, x_, moved_.data());
   }
 
-  void mix(const Doubles& r) {
-    if (!last_x_.empty()) {
-      if (moves_.size() == window_) moves_.erase(moves_.begin());
-      moves_.push_back({x, r});
-      for (size_t i = 0; i < x.size(); ++i)
-        moves_.back().x[i] -= last_x_[i], moves_.back().r[i] -= last_r_[i];
+  // Room for one more move.
+  void grow() {
+    if (known_ < room_ || known_ == window_) return;
+    const int64_t room = std::min(window_, 2 * room_ + 3);
+    for (Buffer<float>* each : {&changes_, &along_}) {
+      Buffer<float> wider(static_cast<size_t>(room * size_));
+      std::copy(each->begin(), each->end(), wider.begin());
+      *each = std::move(wider);
     }
-    last_x_ = x, last_r_ = r;
-    const size_t n = moves_.size();
-    const auto count = static_cast<int64_t>(x.size());
-    Doubles gram(n * n), weights(n);
-    for (size_t i = 0; i < n; ++i) {  // the newest first: it is the one to keep
-      const Move& a = moves_[n - 1 - i];
-      for (size_t j = i; j < n; ++j) gram[i * n + j] = product(a.r.data(), moves_[n - 1 - j].r.data(), count);
-      weights[i] = product(a.r.data(), r.data(), count);
+    std::vector<double> wider(static_cast<size_t>(room * room));
+    for (int64_t i = 0; i < room_ * room_; ++i)
+      wider[static_cast<size_t>(i / room_ * room + i % room_)] = gram_[static_cast<size_t>(i)];
+    gram_ = std::move(wider);
+    room_ = room;
+  }
+
+  void mix(const double* r) {
+    const auto note = KXFAST_PICK(Note, note_residual);
+    const auto products = KXFAST_PICK(Products, inner_products);
+    if (follows_) {
+      grow();
+      newest_ = (newest_ + 1) % window_;
+      known_ = std::min(known_ + 1, window_);
     }
-    solve_gram(gram, weights, n);
-    add(x, r);
+    std::vector<double> inner(static_cast<size_t>(known_));
+    if (follows_) {
+      float* change = changes_.data() + newest_ * size_;
+      note(r, 1 / unit, size_, last_.data(), moved_.data(), change, along_.data() + newest_ * size_);
+      products(changes_.data(), known_, change, size_, inner.data());
+      for (int64_t i = 0; i < known_; ++i)
+        gram(i, newest_) = gram(newest_, i) = inner[static_cast<size_t>(i)];
+    } else {
+      note(r, 1 / unit, size_, last_.data(), nullptr, nullptr, nullptr);
+    }
+    follows_ = true;
+    products(changes_.data(), known_, last_.data(), size_, inner.data());
+    const auto n = static_cast<size_t>(known_);
+    std::vector<double> ordered(n * n), weights(n);  // the newest first: it is the one to keep
+    const auto place = [&](size_t i) { return (newest_ - static_cast<int64_t>(i) + known_) % known_; };
     for (size_t i = 0; i < n; ++i) {
-      const Move& a = moves_[n - 1 - i];
-      for (size_t k = 0; k < x.size(); ++k) x[k] -= weights[i] * (a.x[k] + a.r[k]);
+      for (size_t j = i; j < n; ++j) ordered[i * n + j] = gram(place(i), place(j));
+      weights[i] = inner[static_cast<size_t>(place(i))];
     }
+    solve_gram(ordered, weights, n);
+    for (size_t i = 0; i < n; ++i) inner[static_cast<size_t>(place(i))] = weights[i];
+    step(r, inner.data());
   }
+  double& gram(int64_t i, int64_t j) { return gram_[static_cast<size_t>(i * room_ + j)]; }
 
-  size_t window_;
+  double* x_;
+  int64_t size_, window_, known_ = 0, newest_ = -1, room_ = 0;
   double best_ = HUGE_VAL, first_ = HUGE_VAL;
-  Doubles best_x_, best_r_, last_x_, last_r_;
-  std::vector<Move> moves_;
-  bool plain_, retried_ = false;
+  Buffer<float> last_, moved_, changes_, along_;
+  std::vector<double> gram_;
+  bool plain_, retried_ = false, follows_ = false;  // the last step was a mixed one
 };
+
+// How exactly g is evaluated next: so that what it is wrong by, about so much of |y|, is little beside the
+// residual after that.
+enum class Level : int { some, most, floats, doubles };
+constexpr double kWrong[] = {1e-2, 1e-4};
+
+Level level_of(double next, double rate) {
+  const double wanted = next * rate / 4;
+  return wanted > kWrong[0] ? Level::some : wanted > kWrong[1] ? Level::most : Level::floats;
+}
 
 }  // namespace
 
@@ -141,64 +186,80 @@ void residual_inverse(const Network<float>& coarse, const Network<double>& g, co
   const double ratio = lipschitz < 0 ? HUGE_VAL : lipschitz / (1 - lipschitz);
   const double goal = lipschitz < 0 ? tol : ratio > 0 ? tol / ratio : HUGE_VAL;
   const double enough = std::fmin(std::fmax(goal / 2, kNoise), kCoarse);
+  const auto at = [](int64_t i) { return static_cast<size_t>(i); };
   std::vector<Sample> samples;
-  std::vector<int64_t> active;  // first those in floats, then those in double
-  std::vector<double> units;
-  std::vector<char> goes_on(static_cast<size_t>(batch)), fine(static_cast<size_t>(batch), window == 0);
+  samples.reserve(at(batch));
+  std::vector<int64_t> active;  // those of one level after those of another
+  std::vector<Level> level(at(batch), window == 0 ? Level::doubles : Level::some);
+  std::vector<char> goes_on(at(batch));
+  Buffer<double> places(at(batch * size));
   for (int64_t b = 0; b < batch; ++b) {
-    samples.emplace_back(y + b * size, size, window);
-    units.push_back(std::fmax(1.0, length(y + b * size, size)));
+    samples.emplace_back(y + b * size, size, window, std::fmax(1.0, lipschitz::length(y + b * size, size)),
+                         places.data() + b * size);
     active.push_back(b);
     out.steps[b] = 0, out.bounds[b] = HUGE_VAL, out.converged[b] = false;
   }
   std::copy(y, y + batch * size, out.x);
-  const auto at = [](int64_t i) { return static_cast<size_t>(i); };
-  for (int64_t step = 0; step < max_steps && !active.empty() && job.advance(0); ++step) {
-    if (step + 1 == max_steps) std::fill(fine.begin(), fine.end(), true);
-    const auto middle =
-        std::stable_partition(active.begin(), active.end(), [&](int64_t b) { return !fine[at(b)]; });
-    const int64_t rough = middle - active.begin(), count = static_cast<int64_t>(active.size());
-    Buffer<float> floats(at(rough * size));
-    Buffer<double> doubles(at((count - rough) * size));
+  const auto evaluate = [&](int64_t first, int64_t count, Level how) {
+    const bool fine = how == Level::doubles;
+    Buffer<float> floats(at(fine ? 0 : count * size));
+    Buffer<double> doubles(at(fine ? count * size : 0));
     for (int64_t i = 0; i < count; ++i) {
-      const std::vector<double>& x = samples[at(active[at(i)])].x;
-      for (int64_t k = 0; k < size && i < rough; ++k) floats[at(i * size + k)] = static_cast<float>(x[at(k)]);
-      if (i >= rough) std::copy(x.begin(), x.end(), doubles.begin() + (i - rough) * size);
+      const double* x = places.data() + active[at(first + i)] * size;
+      for (int64_t k = 0; k < size && !fine; ++k) floats.data()[i * size + k] = static_cast<float>(x[k]);
+      if (fine) std::copy(x, x + size, doubles.begin() + i * size);
     }
-    const Buffer<float> low = rough ? coarse.forward(floats.data(), rough) : Buffer<float>();
-    const Buffer<double> high = count > rough ? g.forward(doubles.data(), count - rough) : Buffer<double>();
+    const Exactness exactness = how == Level::some   ? Exactness::some
+                                : how == Level::most ? Exactness::most
+                                                     : Exactness::floats;
+    const Buffer<float> low =
+        fine ? Buffer<float>() : coarse.forward(floats.data(), count, nullptr, exactness);
+    const Buffer<double> high = fine ? g.forward(doubles.data(), count) : Buffer<double>();
+    const auto subtract = KXFAST_PICK(Subtract<float>, residual);
+    const auto subtract_fine = KXFAST_PICK(Subtract<double>, residual);
     const auto one = [&](int64_t i) {
-      const int64_t b = active[at(i)];
+      const int64_t b = active[at(first + i)];
       Sample& sample = samples[at(b)];
-      std::vector<double> r(at(size));
-      for (int64_t k = 0; k < size; ++k) {
-        const double value =
-            i < rough ? static_cast<double>(low[at(i * size + k)]) : high[at((i - rough) * size + k)];
-        r[at(k)] = y[b * size + k] - value - sample.x[at(k)];
-      }
+      const double *of = y + b * size, *x = places.data() + b * size;
+      Buffer<double> r(at(size));
+      const double before = sample.length,
+                   squares = fine ? subtract_fine(of, high.data() + i * size, x, size, r.data())
+                                  : subtract(of, low.data() + i * size, x, size, r.data());
       ++out.steps[b];
       goes_on[at(b)] = false;
-      const double before = sample.size;
-      const bool diverged = sample.diverged(r);
-      if (diverged && i < rough) {  // beyond the range of floats, perhaps: again in double
-        sample = Sample(y + b * size, size, window);
-        fine[at(b)] = goes_on[at(b)] = true;
+      if (sample.diverged(squares)) {
+        if (fine) return;  // else beyond the range of floats, perhaps: again in double
+        sample = Sample(of, size, window, sample.unit, places.data() + b * size);
+        level[at(b)] = Level::doubles;
+        goes_on[at(b)] = true;
+        return;
       }
-      if (diverged) return;
-      for (int64_t k = 0; k < size; ++k) out.x[b * size + k] = sample.x[at(k)] + r[at(k)];
-      if (i < rough) {
-        const double rate = std::isfinite(before) ? std::fmin(sample.size / before, 1) : 1;
-        fine[at(b)] = sample.size * rate <= enough * units[at(b)] ||
-                      (sample.size <= kCoarse * units[at(b)] && rate > 0.5);
+      for (int64_t k = 0; k < size; ++k) out.x[b * size + k] = x[k] + r[at(k)];
+      if (!fine) {
+        const double rate = std::isfinite(before) ? std::fmin(sample.length / before, 1) : 1,
+                     part = sample.length / sample.unit;
+        level[at(b)] = part * rate <= enough || (part <= kCoarse && rate > 0.5) ? Level::doubles
+                                                                                : level_of(part * rate, rate);
       } else {
-        out.bounds[b] = lipschitz < 0 ? HUGE_VAL : ratio * sample.size;
-        out.converged[b] = (lipschitz < 0 ? sample.size : out.bounds[b]) <= tol * units[at(b)];
+        out.bounds[b] = lipschitz < 0 ? HUGE_VAL : ratio * sample.length;
+        out.converged[b] = (lipschitz < 0 ? sample.length : out.bounds[b]) <= tol * sample.unit;
         if (out.converged[b]) return;
       }
       goes_on[at(b)] = true;
-      sample.advance(r);
+      sample.advance(r.data());
     };
     parallel_for(count, one, count * size < (1 << 13) ? 1 : 0, &job);
+  };
+  for (int64_t step = 0; step < max_steps && !active.empty() && job.advance(0); ++step) {
+    if (step + 1 == max_steps) std::fill(level.begin(), level.end(), Level::doubles);
+    std::stable_sort(active.begin(), active.end(),
+                     [&](int64_t a, int64_t b) { return level[at(a)] < level[at(b)]; });
+    const auto count = static_cast<int64_t>(active.size());
+    for (int64_t first = 0, last; first < count; first = last) {  // levels change, but not of those after
+      const Level how = level[at(active[at(first)])];
+      for (last = first; last < count && level[at(active[at(last)])] == how;) ++last;
+      evaluate(first, last - first, how);
+    }
     active.erase(std::remove_if(active.begin(), active.end(), [&](int64_t b) { return !goes_on[at(b)]; }),
                  active.end());
   }

@@ -55,39 +55,47 @@ struct Extent {
   void spread_taps(const T* taps, int64_t high, int64_t wide, int64_t columns, const T* down, int64_t rows, \
                    const T* along, T* to, int64_t plane);
 
-// tile.cpp, reduce.cpp: see there.
+// tile.cpp, reduce.cpp, mixing.cpp: see there.
 // patches.cpp: `rows` (1 or 6) by 6 pixels as values at as many points, `plane` apart; products at the points
 // as high x wide pixels (null: left out); and taps (high, wide, columns) with the kernel's values at the
 // points.
-#define KXFAST_DECLARE(set)                                                                             \
-  namespace set {                                                                                       \
-  KXFAST_DECLARE_TYPES(float, float)                                                                    \
-  KXFAST_DECLARE_TYPES(double, double)                                                                  \
-  KXFAST_DECLARE_TYPES(float, double)                                                                   \
-  KXFAST_DECLARE_SCALING(float)                                                                         \
-  KXFAST_DECLARE_SCALING(double)                                                                        \
-  void activate(Curve curve, const float* z, int64_t n, float* y, float* slope);                        \
-  void activate(Curve curve, const double* z, int64_t n, double* y, double* slope);                     \
-  void multiply_by(float* x, const float* y, int64_t n);                                                \
-  void multiply_by(double* x, const double* y, int64_t n);                                              \
-  Extent survey(const float* a, int64_t n);                                                             \
-  Extent survey(const double* a, int64_t n);                                                            \
-  void add_product(const double* a, int64_t a_stride, const double* b, int64_t b_stride, int64_t depth, \
-                   double* c, int64_t c_stride, int64_t rows, int64_t cols);                            \
-  void add_product_of_floats(const float* a, int64_t a_stride, const float* b, int64_t b_stride,        \
-                             int64_t depth, int64_t run, double* c, int64_t c_stride, int64_t rows,     \
-                             int64_t cols);                                                             \
-  void subtract_gram(Planes a, Planes b, int64_t depth, Planes c, int64_t rows, int64_t cols);          \
-  void solve_rows(Planes r, int64_t size, Planes c, int64_t cols);                                      \
-  void combine(const double* h, int64_t h_stride, int64_t terms, const double* factors, double* out,    \
-               int64_t out_stride, int64_t length);                                                     \
-  int64_t lanes_together();                                                                             \
-  void tridiagonal(double* a, int64_t n, double* diagonal, double* beside, double* work);               \
-  void hermitian_times(Planes g, int64_t n, const double* x, double* y);                                \
-  void symmetric_times(const double* g, int64_t stride, int64_t rows, int64_t n, const double* x,       \
-                       double* y);                                                                      \
-  KXFAST_DECLARE_PATCHES(float)                                                                         \
-  KXFAST_DECLARE_PATCHES(double)                                                                        \
+#define KXFAST_DECLARE(set)                                                                                 \
+  namespace set {                                                                                           \
+  KXFAST_DECLARE_TYPES(float, float)                                                                        \
+  KXFAST_DECLARE_TYPES(double, double)                                                                      \
+  KXFAST_DECLARE_TYPES(float, double)                                                                       \
+  KXFAST_DECLARE_SCALING(float)                                                                             \
+  KXFAST_DECLARE_SCALING(double)                                                                            \
+  void activate(Curve curve, const float* z, int64_t n, float* y, float* slope);                            \
+  void activate(Curve curve, const double* z, int64_t n, double* y, double* slope);                         \
+  void multiply_by(float* x, const float* y, int64_t n);                                                    \
+  void multiply_by(double* x, const double* y, int64_t n);                                                  \
+  Extent survey(const float* a, int64_t n);                                                                 \
+  Extent survey(const double* a, int64_t n);                                                                \
+  void add_product(const double* a, int64_t a_stride, const double* b, int64_t b_stride, int64_t depth,     \
+                   double* c, int64_t c_stride, int64_t rows, int64_t cols);                                \
+  void add_product_of_floats(const float* a, int64_t a_stride, const float* b, int64_t b_stride,            \
+                             int64_t depth, int64_t run, double* c, int64_t c_stride, int64_t rows,         \
+                             int64_t cols);                                                                 \
+  void subtract_gram(Planes a, Planes b, int64_t depth, Planes c, int64_t rows, int64_t cols);              \
+  void solve_rows(Planes r, int64_t size, Planes c, int64_t cols);                                          \
+  void combine(const double* h, int64_t h_stride, int64_t terms, const double* factors, double* out,        \
+               int64_t out_stride, int64_t length);                                                         \
+  int64_t lanes_together();                                                                                 \
+  void tridiagonal(double* a, int64_t n, double* diagonal, double* beside, double* work);                   \
+  void hermitian_times(Planes g, int64_t n, const double* x, double* y);                                    \
+  void symmetric_times(const double* g, int64_t stride, int64_t rows, int64_t n, const double* x,           \
+                       double* y);                                                                          \
+  double residual(const double* y, const float* g, const double* x, int64_t n, double* r);                  \
+  double residual(const double* y, const double* g, const double* x, int64_t n, double* r);                 \
+  void note_residual(const double* r, double by, int64_t n, float* last, const float* moved, float* change, \
+                     float* along);                                                                         \
+  void inner_products(const float* vectors, int64_t count, const float* v, int64_t n, double* products);    \
+  void inner_products(const double* vectors, int64_t count, const double* v, int64_t n, double* products);  \
+  void move_on(const double* r, const float* vectors, int64_t count, const double* weights, double unit,    \
+               int64_t n, double* x, float* moved);                                                         \
+  KXFAST_DECLARE_PATCHES(float)                                                                             \
+  KXFAST_DECLARE_PATCHES(double)                                                                            \
   }
 KXFAST_EACH_ISA(KXFAST_DECLARE)
 #undef KXFAST_DECLARE
@@ -140,6 +148,38 @@ KXFAST_DECLARE_DIGITS(emulated)
 KXFAST_DECLARE_DIGITS(amx)
 #endif
 #undef KXFAST_DECLARE_DIGITS
+
+// halves_amx.cpp: floats as sums of three numbers of bfloat16, and products of these.
+//
+// Strips of 16 rows are tiles of 16 x 32 numbers, of each block of depth the three parts one after another;
+// those of columns have their words transposed.
+constexpr int64_t kParts = 3, kHalfDepth = 32, kTileHalves = kStrip * kHalfDepth;
+
+struct HalfBlock {
+  const uint16_t *rows, *columns;
+  int64_t row, strip, part;     // of rows: numbers to the next row, strip, part
+  const int64_t* places;        // where rows begin, for each block of depth
+  int64_t depth, count, width;  // blocks, rows, columns
+  const float* bias;            // or null
+  const int64_t* number;        // of the row of the result, -1: nowhere
+  float* out;
+  int64_t stride;
+};
+
+// to_halves: a strip of up to 16 rows of floats. spread_halves: floats, a multiple of 32, with parts `part`
+// apart. multiply_halves: out = rows columns' + bias; `products`: 6 for the rounding of floats, 3 for 2^-15,
+// 1 for 2^-6.
+#define KXFAST_DECLARE_HALVES(set)                                                                          \
+  namespace set {                                                                                           \
+  void to_halves(const float* from, int64_t rows, int64_t cols, int64_t stride, bool turned, uint16_t* to); \
+  void spread_halves(const float* from, int64_t count, uint16_t* to, int64_t part);                         \
+  void multiply_halves(const HalfBlock& block, int products);                                               \
+  }
+KXFAST_DECLARE_HALVES(emulated)
+#ifdef KXFAST_X86
+KXFAST_DECLARE_HALVES(amx)
+#endif
+#undef KXFAST_DECLARE_HALVES
 
 constexpr int64_t kTogether = 4;  // frequencies that combine() computes at a time
 

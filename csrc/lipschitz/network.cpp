@@ -30,9 +30,9 @@ Buffer<T> of_size(int64_t size) {
 }  // namespace
 
 template <class T>
-void Network<T>::add(const T* weight, const T* bias, const Moves& moves, bool filtered) {
+void Network<T>::add(const T* weight, const T* bias, const Moves& moves, bool filtered, bool forward) {
   Layer layer;
-  layer.convolution = std::make_unique<Convolution<T>>(weight, moves, filtered);
+  layer.convolution = std::make_unique<Convolution<T>>(weight, moves, filtered, forward);
   layer.inputs = moves.cols(), layer.outputs = moves.rows();
   if (bias) {
     layer.bias = of_size<T>(moves.groups * moves.outputs);
@@ -49,7 +49,7 @@ void Network<T>::add(int curve, int64_t size) {
 }
 
 template <class T>
-Buffer<T> Network<T>::forward(const T* x, int64_t batch, Point* point) const {
+Buffer<T> Network<T>::forward(const T* x, int64_t batch, Point* point, Exactness exactness) const {
   const auto activate = KXFAST_PICK(void (*)(Curve, const T*, int64_t, T*, T*), activate);
   Buffer<T> here;
   int64_t size = inputs() * batch;
@@ -59,7 +59,8 @@ Buffer<T> Network<T>::forward(const T* x, int64_t batch, Point* point) const {
     const T* from = here.size() ? here.data() : x;
     Buffer<T> next = of_size<T>(layer.convolution ? layer.outputs * batch : size);
     if (layer.convolution) {
-      layer.convolution->forward(from, layer.bias.size() ? layer.bias.data() : nullptr, next.data(), batch);
+      layer.convolution->forward(from, layer.bias.size() ? layer.bias.data() : nullptr, next.data(), batch,
+                                 exactness);
     } else {
       if (point) slopes = of_size<T>(size);
       T *to = next.data(), *slope = point ? slopes.data() : nullptr;
@@ -168,6 +169,7 @@ void Network<T>::series(const T* x, int64_t batch, const T* probes, int64_t coun
                         int64_t terms, double* estimates, Job& job) const {
   Point point;
   forward(x, batch, &point);
+  const auto products = KXFAST_PICK(void (*)(const T*, int64_t, const T*, int64_t, double*), inner_products);
   const int64_t size = inputs();
   for (int64_t n = 0; n < count; ++n) {
     const T* probe = probes + n * batch * size;
@@ -180,10 +182,9 @@ void Network<T>::series(const T* x, int64_t batch, const T* probes, int64_t coun
       const double factor = factors[n * terms + k - 1] / static_cast<double>(k % 2 ? k : -k);
       const T* now = w.data();
       const auto sample = [&](int64_t b) {
-        double sums4[4] = {0, 0, 0, 0};
-        for (int64_t i = 0; i < size; ++i)
-          sums4[i & 3] += static_cast<double>(now[b * size + i]) * static_cast<double>(probe[b * size + i]);
-        sums[b] += factor * ((sums4[0] + sums4[1]) + (sums4[2] + sums4[3]));
+        double product;
+        products(now + b * size, 1, probe + b * size, size, &product);
+        sums[b] += factor * product;
       };
       parallel_for(batch, sample, batch * size < (1 << 16) ? 1 : 0);
     }

@@ -14,15 +14,17 @@ constexpr int kSorting = -1;  // in place of a Curve
 template <class T>
 class Network {
  public:
-  // Copies; a matrix is a kernel on one pixel. `filtered`: see Convolution.
-  void add(const T* weight, const T* bias, const Moves& moves, bool filtered);
+  // Copies; a matrix is a kernel on one pixel. `filtered`: see Convolution; `forward`: there are no
+  // derivatives.
+  void add(const T* weight, const T* bias, const Moves& moves, bool filtered, bool forward);
   void add(int curve, int64_t size);  // numbers of a sample
   int64_t inputs() const { return layers_.front().inputs; }
   int64_t outputs() const { return layers_.back().outputs; }
 
   // What derivatives are taken at: of activations their slopes, of sorting what was exchanged (1 or 0).
   using Point = std::vector<Buffer<T>>;
-  Buffer<T> forward(const T* x, int64_t batch, Point* point = nullptr) const;
+  Buffer<T> forward(const T* x, int64_t batch, Point* point = nullptr,
+                    Exactness exactness = Exactness::floats) const;
   Buffer<T> push(const Point& point, const T* tangent, int64_t batch) const;
   Buffer<T> pull(const Point& point, const T* cotangent, int64_t batch) const;
 

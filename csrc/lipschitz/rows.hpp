@@ -15,21 +15,43 @@
 
 namespace kxfast::lipschitz {
 
-// Lengths are summed in double: squares of a float neither overflow nor vanish there.
+// Squares are summed in double: those of a float neither overflow nor vanish there.
 template <class T>
-T length(const T* z, int64_t n) {
+double squares(const T* z, int64_t n) {
   double sum[8] = {};
   int64_t i = 0;
   for (; i + 8 <= n; i += 8)
     for (int64_t k = 0; k < 8; ++k) sum[k] += static_cast<double>(z[i + k]) * static_cast<double>(z[i + k]);
   for (; i < n; ++i) sum[0] += static_cast<double>(z[i]) * static_cast<double>(z[i]);
-  return static_cast<T>(
-      std::sqrt(((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]))));
+  return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
+}
+
+template <class T>
+T length(const T* z, int64_t n) {
+  return static_cast<T>(std::sqrt(squares(z, n)));
 }
 
 template <class T>
 void divide(T* z, int64_t n, T by) {
   for (int64_t i = 0; i < n; ++i) z[i] /= by;
+}
+
+// Makes the length of z 1, unless it is below `least`, and returns what it was: in pieces that threads share.
+template <class T>
+T normalize(T* z, int64_t n, T least) {
+  constexpr int64_t kPiece = 1 << 13;
+  const int64_t pieces = (n + kPiece - 1) / kPiece;
+  Buffer<double> sums(static_cast<size_t>(pieces));
+  const auto sum = [&](int64_t i) {
+    sums[static_cast<size_t>(i)] = squares(z + i * kPiece, std::min(kPiece, n - i * kPiece));
+  };
+  parallel_for(pieces, sum);
+  double all = 0;
+  for (const double each : sums) all += each;
+  const T size = static_cast<T>(std::sqrt(all)), by = std::max(size, least);
+  const auto task = [&](int64_t i) { divide(z + i * kPiece, std::min(kPiece, n - i * kPiece), by); };
+  parallel_for(pieces, task);
+  return size;
 }
 
 // out = a x + b y (a x where y is null; out may be null), and the sum of its squares: in pieces that threads

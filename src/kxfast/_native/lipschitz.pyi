@@ -10,7 +10,7 @@ class NetworkFloat32:
     """
     Layers, packed; arrays are (batch, pixels * channels), channels last.
     """
-    def __init__(self, layers: list[typing.Any], filtered: bool) -> None: ...
+    def __init__(self, layers: list[typing.Any], filtered: bool, forward: bool) -> None: ...
     def forward(self, x: numpy.typing.NDArray[numpy.float32]) -> numpy.typing.NDArray[numpy.float32]:
         """
         The output of each sample.
@@ -64,7 +64,7 @@ class NetworkFloat64:
     """
     Layers, packed; arrays are (batch, pixels * channels), channels last.
     """
-    def __init__(self, layers: list[typing.Any], filtered: bool) -> None: ...
+    def __init__(self, layers: list[typing.Any], filtered: bool, forward: bool) -> None: ...
     def forward(self, x: numpy.typing.NDArray[numpy.float64]) -> numpy.typing.NDArray[numpy.float64]:
         """
         The output of each sample.

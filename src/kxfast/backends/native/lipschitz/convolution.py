@@ -58,7 +58,8 @@ def conv_power_iteration(
 ) -> tuple[Any, Array, Array]:
     """See the reference."""
     run: Any = native.conv_power_iteration
-    sigma, a, b = run(plane(weight), moves(weight, v.shape[1:], geometry), last(u), last(v), n_iter, eps)
+    start = last(v) if n_iter == 0 else np.empty((0, len(v)), v.dtype)  # which is not read else
+    sigma, a, b = run(plane(weight), moves(weight, v.shape[1:], geometry), last(u), start, n_iter, eps)
     return sigma, first(a, u.shape), first(b, v.shape)
 
 

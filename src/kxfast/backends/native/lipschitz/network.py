@@ -21,10 +21,12 @@ CURVES = ("tanh", "elu", "relu", "leaky_relu", "softplus", "lipswish", "sigmoid"
 SORTING = -1
 
 
-def packed(layers: Layers, shape: Shape, dtype: Any, filtered: bool = False) -> tuple[Any, Shape] | None:
+def packed(
+    layers: Layers, shape: Shape, dtype: Any, filtered: bool = False, forward: bool = False
+) -> tuple[Any, Shape] | None:
     """Return the compiled network and the shape of its output; None where an array would have no entries.
 
-    `filtered`: convolutions with fewer multiplications and rounding of some ulps more.
+    `filtered`: convolutions with fewer multiplications and rounding of some ulps more. `forward`: without derivatives.
     """
     made: list[Any] = []
     for kind, *rest in layers:
@@ -44,7 +46,7 @@ def packed(layers: Layers, shape: Shape, dtype: Any, filtered: bool = False) -> 
     if 0 in shape:
         return None
     build: Any = native.NetworkFloat32 if dtype == np.float32 else native.NetworkFloat64
-    return build(made, filtered), shape
+    return build(made, filtered, forward), shape
 
 
 def _in_floats(layer: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -124,10 +126,10 @@ def residual_inverse(
     g: Callable[[Array], Array] | Layers, y: Array, lipschitz: float | None, tol: float, max_steps: int, window: int
 ) -> tuple[Array, Array, Array, Array]:
     """See the reference; a function of the user's own is called by it."""
-    found = packed(g, y.shape[1:], y.dtype, True) if not callable(g) and y.size else None
+    found = packed(g, y.shape[1:], y.dtype, True, True) if not callable(g) and y.size else None
     if found is None or callable(g):
         return residual.residual_inverse(g, y, lipschitz, tol, max_steps, window)
-    coarse = packed([_in_floats(layer) for layer in g], y.shape[1:], np.float32, True)
+    coarse = packed([_in_floats(layer) for layer in g], y.shape[1:], np.float32, True, True)
     known = -1.0 if lipschitz is None else lipschitz
     assert coarse is not None  # as the other one
     x, steps, bounds, converged = found[0].residual_inverse(coarse[0], flat(y), known, tol, max_steps, window)

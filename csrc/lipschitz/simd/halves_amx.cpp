@@ -1,0 +1,194 @@
+// Products of floats from products of bfloat16 in tiles, with the rounding of floats or less exact. Compiled
+// for AMX and, with emulated tiles, for any machine (core/amx.hpp).
+//
+// A float is the sum of three numbers of bfloat16, exactly: the upper half of its bits, the rest rounded, and
+// what is left, each 2^-8 of the one before or less. Of the nine products of parts six matter to a float,
+// three leave out 2^-15 of a product at most, and one 2^-6. A tile of sums is 16 x 16; two tiles of rows and
+// two of columns make four of them, over all of the depth, so that sums are written once. The order of the
+// products is the one in which only one side changes from each to the next: 14 tiles are loaded for 24
+// products of six, at most 37 bytes a cycle, which the L2 cache gives. Sums go through 4 KB of the L1 cache
+// to the result, some rows after each block of depth of the sums that follow.
+//
+// Columns are strips of 16, a tile for each block of 32 along the depth and each part, one after another, as
+// those of rows would be with their words transposed. Rows are such strips too, or wherever 16 of them are
+// equally far apart: pixels of an image. With a stride of one no other place is needed for the taps.
+#include "conv/simd/transpose.hpp"
+#include "core/amx.hpp"
+#include "lipschitz/kernels.hpp"
+
+namespace kxfast::lipschitz::KXFAST_ISA {
+namespace {
+
+using conv::KXFAST_ISA::Lanes;
+using conv::KXFAST_ISA::load;
+using conv::KXFAST_ISA::store;
+using conv::KXFAST_ISA::Vector;
+
+constexpr int64_t kPair = 2 * kStrip, kBytes = 2 * kHalfDepth;
+constexpr matrix::Shapes kShapes = matrix::whole_tiles();
+
+// 32 floats to their parts.
+KXFAST_INLINE void split(const float* from, uint16_t* to, int64_t next) {
+  constexpr uint32_t kUpper = 0xFFFF0000, kHalf = 0x8000;
+  for (int64_t k = 0; k < kHalfDepth; ++k) {
+    uint32_t high, middle, low;
+    std::memcpy(&high, from + k, 4);
+    high &= kUpper;
+    float part, rest;
+    std::memcpy(&part, &high, 4);
+    rest = from[k] - part;
+    std::memcpy(&middle, &rest, 4);
+    middle = (middle + kHalf) & kUpper;
+    std::memcpy(&part, &middle, 4);
+    rest -= part;
+    std::memcpy(&low, &rest, 4);
+    to[k] = static_cast<uint16_t>(high >> 16);
+    to[next + k] = static_cast<uint16_t>(middle >> 16);
+    to[2 * next + k] = static_cast<uint16_t>(low >> 16);
+  }
+}
+
+// 16 x 16 words in place.
+KXFAST_INLINE void transpose_tile(uint16_t* tile) {
+  constexpr int kLanes = Lanes<float>::kWidth;
+  float words[kStrip * kStrip], *turned = reinterpret_cast<float*>(tile);
+  std::memcpy(words, tile, sizeof words);
+  for (int i = 0; i < kStrip; i += kLanes)
+    for (int j = 0; j < kStrip; j += kLanes)
+      conv::KXFAST_ISA::transpose_square(words + i * kStrip + j, kStrip, turned + j * kStrip + i, kStrip);
+}
+
+// Parts of rows and columns, from the most to the least.
+enum Part { kHigh, kMiddle, kLow };
+
+// Four tiles of sums, or two where only one strip of rows or columns is there.
+struct Square {
+  matrix::Tiles& tiles;
+  const uint16_t *a, *b;  // of this block of depth
+  int64_t row, a_strip, part,
+      b_strip;      // of rows and columns: bytes to the next row, numbers to the next others
+  bool high, wide;  // two strips of rows, of columns
+
+  template <Part PART>
+  KXFAST_INLINE void rows() {
+    tiles.load<4>(a + PART * part, row);
+    if (high) tiles.load<5>(a + a_strip + PART * part, row);
+  }
+  template <Part PART>
+  KXFAST_INLINE void columns() {
+    tiles.load<6>(b + PART * kTileHalves, kBytes);
+    if (wide) tiles.load<7>(b + b_strip + PART * kTileHalves, kBytes);
+  }
+  KXFAST_INLINE void multiply() {
+    tiles.multiply<0, 4, 6>();
+    if (wide) tiles.multiply<1, 4, 7>();
+    if (high) tiles.multiply<2, 5, 6>();
+    if (high && wide) tiles.multiply<3, 5, 7>();
+  }
+  template <int PRODUCTS>
+  KXFAST_INLINE void step() {
+    if constexpr (PRODUCTS == 6) {
+      rows<kLow>(), columns<kHigh>(), multiply();
+      rows<kHigh>(), multiply();
+      columns<kLow>(), multiply();
+      columns<kMiddle>(), multiply();
+      rows<kMiddle>(), multiply();
+      columns<kHigh>(), multiply();
+    } else if constexpr (PRODUCTS == 3) {
+      rows<kMiddle>(), columns<kHigh>(), multiply();
+      rows<kHigh>(), multiply();
+      columns<kMiddle>(), multiply();
+    } else {
+      rows<kHigh>(), columns<kHigh>(), multiply();
+    }
+  }
+};
+
+// Sums of one square on their way to the result.
+struct Done {
+  alignas(64) float at[kPair][kPair];
+  int64_t row, column, next, last;
+};
+
+KXFAST_INLINE void finish(const HalfBlock& block, Done& done, int64_t count) {
+  constexpr int64_t kLanes = Lanes<float>::kWidth;
+  const int64_t width = block.width - done.column < kPair ? block.width - done.column : kPair;
+  for (; count > 0 && done.next < done.last; --count, ++done.next) {
+    const int64_t number = block.number[done.row + done.next];
+    if (number < 0) continue;
+    float* to = block.out + number * block.stride + done.column;
+    for (int64_t j = 0; j < width; j += kLanes) {
+      const int64_t left = width - j < kLanes ? width - j : kLanes;
+      Vector<float> sum = load(done.at[done.next] + j);
+      if (block.bias) sum += load(block.bias + done.column + j, left);
+      left < kLanes ? store(to + j, sum, left) : store(to + j, sum);
+    }
+  }
+}
+
+template <int PRODUCTS>
+void run(const HalfBlock& block) {
+  const int64_t strip = block.depth * kParts * kTileHalves, each = (kPair + block.depth - 1) / block.depth;
+  matrix::Tiles tiles;
+  tiles.configure(kShapes);
+  Done both[2];
+  both[1].next = both[1].last = 0;
+  int turn = 0;
+  for (int64_t column = 0; column < block.width; column += kPair)
+    for (int64_t row = 0; row < block.count; row += kPair, turn ^= 1) {
+      Done &here = both[turn], &before = both[turn ^ 1];
+      const uint16_t* rows = block.rows + row / kStrip * block.strip;
+      Square square{tiles,
+                    rows,
+                    block.columns + column / kStrip * strip,
+                    2 * block.row,
+                    block.strip,
+                    block.part,
+                    strip,
+                    block.count - row > kStrip,
+                    block.width - column > kStrip};
+      tiles.zero<0>(), tiles.zero<1>(), tiles.zero<2>(), tiles.zero<3>();
+      for (int64_t k = 0; k < block.depth; ++k, square.b += kParts * kTileHalves) {
+        square.a = rows + block.places[k];
+        square.step<PRODUCTS>();
+        finish(block, before, each);
+      }
+      finish(block, before, kPair);
+      constexpr int64_t kApart = sizeof here.at[0];
+      tiles.store<0>(here.at[0], kApart), tiles.store<1>(here.at[0] + kStrip, kApart);
+      tiles.store<2>(here.at[kStrip], kApart), tiles.store<3>(here.at[kStrip] + kStrip, kApart);
+      here.row = row, here.column = column, here.next = 0;
+      here.last = block.count - row < kPair ? block.count - row : kPair;
+    }
+  tiles.release();
+  finish(block, both[turn ^ 1], kPair);
+}
+
+}  // namespace
+
+void to_halves(const float* from, int64_t rows, int64_t cols, int64_t stride, bool turned, uint16_t* to) {
+  for (int64_t k = 0; k < cols; k += kHalfDepth, from += kHalfDepth, to += kParts * kTileHalves) {
+    const int64_t here = cols - k < kHalfDepth ? cols - k : kHalfDepth;
+    for (int64_t i = 0; i < kStrip; ++i) {
+      const float* row = from + i * stride;
+      float copy[kHalfDepth];  // with zeros after what is there
+      if (i >= rows || here < kHalfDepth) {
+        const int64_t some = i < rows ? here : 0;
+        for (int64_t j = 0; j < kHalfDepth; ++j) copy[j] = j < some ? row[j] : 0;
+        row = copy;
+      }
+      split(row, to + i * kHalfDepth, kTileHalves);
+    }
+    for (int64_t part = 0; turned && part < kParts; ++part) transpose_tile(to + part * kTileHalves);
+  }
+}
+
+void spread_halves(const float* from, int64_t count, uint16_t* to, int64_t part) {
+  for (int64_t k = 0; k < count; k += kHalfDepth) split(from + k, to + k, part);
+}
+
+void multiply_halves(const HalfBlock& block, int products) {
+  products == 6 ? run<6>(block) : products == 3 ? run<3>(block) : run<1>(block);
+}
+
+}  // namespace kxfast::lipschitz::KXFAST_ISA
