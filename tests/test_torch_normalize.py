@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import kxfast as kx
+
 torch = pytest.importorskip("torch", reason="needs PyTorch")
 kt = pytest.importorskip("kxfast.torch")
 memory = pytest.importorskip("kxfast.torch.memory")
@@ -128,3 +130,36 @@ def test_weights_replaced_before_the_gradient_are_seen() -> None:
     w.data = torch.randn(6, 4)  # rows and columns have the same sum
     with pytest.raises(ValueError, match=r"must have shape"):
         scaled[0].sum().backward()
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_half_types_are_computed_in_float32(kind: Any) -> None:
+    weights, us, vs = lists()
+    narrow = [[x.to(kind) for x in xs] for xs in (weights, us, vs)]
+    wide = [[x.float() for x in xs] for xs in narrow]
+    expected, sigmas = kt.spectral_normalize(*wide)
+    leaves = [w.requires_grad_() for w in narrow[0]]
+    scaled, found = kt.spectral_normalize(*narrow)
+    close(found, sigmas, 0)
+    for a, b in zip([*scaled, *narrow[1], *narrow[2]], [*expected, *wide[1], *wide[2]], strict=True):
+        assert a.dtype is kind
+        assert torch.equal(a, b.to(kind))
+    sum(x.float().square().sum() for x in scaled).backward()
+    assert all(w.grad.dtype is kind for w in leaves)
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("shape", [None, (6, 5)])
+def test_modules_of_half_types_are_normalised(kind: Any, shape: Any) -> None:
+    conv = torch.nn.Conv2d(3, 4, 3, padding=1, bias=False, dtype=kind)
+    layer = kt.spectral_norm(conv, input_shape=shape, n_power_iterations=30)
+    for _ in range(3):
+        weight = layer.weight
+    assert weight.dtype is kind
+    if shape is None:
+        norm = torch.linalg.matrix_norm(weight.detach().float().flatten(1), 2)
+    else:
+        norm = kx.lipschitz.conv_spectral_norm(weight.detach().float().numpy(), shape, padding=1).upper
+    assert abs(float(norm) - 1) < 0.02
+    weight.float().square().sum().backward()
+    assert layer.parametrizations.weight.original.grad.dtype is kind

@@ -94,8 +94,10 @@ class _Operator(nn.Module):
         return self.convolve(padded, weight, **moves)[0]
 
     def _advance(self, weight: Tensor, n_iter: int) -> None:
+        half = weight.dtype.itemsize == 2
+        wide = [x.float() if half else x for x in (weight.detach(), self._u, self._v)]
         with torch.no_grad():
-            u, v = _iterate(weight.detach(), self._u, self._v, n_iter, self.input_shape, **self.moves, eps=self.eps)
+            u, v = _iterate(*wide, n_iter, self.input_shape, **self.moves, eps=self.eps)
             self._u.copy_(u)
             self._v.copy_(v)
 

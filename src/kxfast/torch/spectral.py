@@ -185,6 +185,22 @@ class _Eager(torch.autograd.Function):
 _Eager.forward.__signature__ = ANY_SIGNATURE  # type: ignore[attr-defined]  # as in Operator
 
 
+_HALF = frozenset((torch.bfloat16, torch.float16))
+
+
+def _of_half(
+    weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor], coeff: float, n_iter: int, mode: str
+) -> tuple[list[Tensor], Tensor]:
+    """Work in float32 where a weight has two bytes; what is returned and updated keeps its type."""
+    lists = [[x.float() if x.dtype in _HALF else x for x in xs] for xs in (weights, us, vs)]
+    scaled, sigmas = spectral_normalize(*lists, coeff=coeff, n_iter=n_iter, mode=mode)
+    with torch.no_grad():
+        for old, new in zip([*us, *vs], [*lists[1], *lists[2]], strict=True):
+            if old is not new:
+                old.copy_(new)
+    return [x.to(w.dtype) for x, w in zip(scaled, weights, strict=True)], sigmas
+
+
 def spectral_normalize(
     weights: Sequence[Tensor],
     us: Sequence[Tensor],
@@ -223,7 +239,8 @@ def spectral_normalize(
 
     Notes
     -----
-    u and v count as constants in the gradient. Source: Miyato et al., arXiv:1802.05957; i-ResNet, arXiv:1811.00995.
+    u and v count as constants in the gradient. bfloat16 and float16 are computed in float32. Source: Miyato et al.,
+    arXiv:1802.05957; i-ResNet, arXiv:1811.00995.
 
     Examples
     --------
@@ -240,6 +257,8 @@ def spectral_normalize(
     if not n:
         return [], torch.zeros(0, dtype=torch.float64)
     options = float(coeff), n_iter, mode
+    if not _HALF.isdisjoint([w.dtype for w in weights]):
+        return _of_half(weights, us, vs, *options)
     if torch.compiler.is_compiling():
         scaled, new_us, new_vs, sigmas = _operator(weights, us, vs, *options)
         with torch.no_grad():  # without iterations the state is what it was
