@@ -188,6 +188,33 @@ def test_block_forward_inverse_and_certificate(kind: str) -> None:
     assert logdet.requires_grad
 
 
+@pytest.mark.parametrize("kind", ["dense", "conv"])
+@pytest.mark.parametrize("training", [False, True])
+def test_compiled_block_is_one_graph(kind: str, training: bool) -> None:
+    net = block(kind).train(training)
+    other = copy.deepcopy(net)
+    compiled = torch.compile(other, fullgraph=True, backend="aot_eager")
+    x = torch.randn(4, *net.input_shape, dtype=torch.float64)
+    for _ in range(2):  # the state moves on in both
+        results = []
+        for each in (net, compiled):
+            leaf = x.clone().requires_grad_()
+            torch.manual_seed(1)  # the same probes
+            y, logdet = each(leaf)
+            gradients = torch.autograd.grad((y.sum() + logdet.sum()), [leaf, *each.parameters()])
+            results.append((y, logdet, *gradients))
+        for a, b in zip(*results, strict=True):
+            close(a, b, 1e-10)
+    torch.manual_seed(1)
+    inside = compiled(x)[1]  # of data, which have no gradient
+    torch.manual_seed(1)
+    close(inside, net(x)[1], 1e-10)
+    fresh = block(kind)
+    fresh.load_state_dict(other.state_dict())
+    for again in (fresh, copy.deepcopy(other)):
+        close(again.eval()(x)[0], net.eval()(x)[0], 1e-10)
+
+
 def test_logdet_gradient_is_unbiased() -> None:
     weight = torch.tensor([[0.3, 0.2], [-0.1, 0.4]], dtype=torch.float64, requires_grad=True)
     x = torch.randn(1, 2, dtype=torch.float64)

@@ -142,7 +142,7 @@ class Call {
       else
         run_of_tiles(kv, run, true);
     };
-    parallel_for(kv_heads_ * runs_, task);
+    each_task(kv_heads_ * runs_, task);
     sum_dq();
     return good;
   }
@@ -286,7 +286,7 @@ bool backward(const Problem<T>& x, const Result<T>& given, const Gradients<T>& m
     const typename Call<T>::Next next{x.alone(later), result(later)};
     Call<T>(x.alone(kv), result(kv), mine, &next).compute();
   };
-  each_head(heads, one);
+  each_task(heads, one);
   return true;
 }
 

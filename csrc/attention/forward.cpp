@@ -120,7 +120,7 @@ bool attend_all(const Problem<T>& x, const Place<T>& out, Wide<T>* lse, int64_t 
     block.upcoming = next ? &upcoming : nullptr;
     if (!attend_block(block)) good = false;
   };
-  parallel_for(n.batch * n.heads * blocks, task);
+  each_task(n.batch * n.heads * blocks, task);
   return good;
 }
 
@@ -140,7 +140,7 @@ bool forward(const Problem<T>& x, const Place<T>& out, Wide<T>* lse) {
     attend_all<T>(x.alone(kv), {out(b, h, 0), out.batch, out.head, out.row}, lse + kv * x.shared_rows(), 1,
                   x.key_bytes() <= kCached ? &next : nullptr);
   };
-  each_head(heads, one);
+  each_task(heads, one);
   return true;
 }
 

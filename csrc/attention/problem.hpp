@@ -103,18 +103,18 @@ struct Problem {
 // packed stays in the cache of the core that uses it (a tenth of the time of heads of 512 keys).
 template <class T>
 bool by_heads(const Problem<T>& x);
-// one(head) for all of them; heads take memory of their own, and where there is none the caller hears of it.
+// one(index) for all tasks, which take memory of their own; where there is none the caller hears of it.
 template <class One>
-void each_head(int64_t heads, const One& one) {
+void each_task(int64_t tasks, const One& one) {
   std::atomic<bool> starved{false};
-  const auto task = [&](int64_t head) {
+  const auto task = [&](int64_t index) {
     try {
-      if (!starved) one(head);
+      if (!starved) one(index);
     } catch (const std::bad_alloc&) {
       starved = true;
     }
   };
-  parallel_for(heads, task);
+  parallel_for(tasks, task);
   if (starved) throw std::bad_alloc();
 }
 constexpr int64_t kCached = 1 << 20;  // bytes of keys and values that leave room for those of the next head

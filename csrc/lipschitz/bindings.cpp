@@ -79,5 +79,6 @@ KXFAST_BINDINGS(lipschitz) {
   kxfast::lipschitz::bind<double>(m);
   kxfast::lipschitz::bind_conv(m);
   kxfast::lipschitz::bind_training(m);
+  kxfast::lipschitz::bind_memory(m);
   kxfast::lipschitz::bind_network(m);
 }

@@ -17,6 +17,7 @@ namespace kxfast::lipschitz {
 
 void bind_conv(py::module_& m);
 void bind_training(py::module_& m);
+void bind_memory(py::module_& m);
 void bind_network(py::module_& m);
 Moves moves_of(const py::array& weight, const py::tuple& geometry);
 

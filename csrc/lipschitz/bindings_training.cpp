@@ -36,7 +36,6 @@ class Arrays {
   T* data(size_t i) const { return const_cast<T*>(arrays_[i].data()); }
   int64_t rows(size_t i) const { return arrays_[i].shape(0); }
   int64_t cols(size_t i) const { return arrays_[i].shape(1); }
-  int64_t count(size_t i) const { return arrays_[i].size(); }
 
  private:
   std::vector<Array<T>> arrays_;
@@ -63,88 +62,28 @@ bool usual(const py::object& list, const py::object& weights, int rank, int axis
   return true;
 }
 
-// New arrays like the weights, as a list and as addresses.
+// New arrays like the weights, as a list and as where layers write.
 template <class T>
-py::list like(const Arrays<T>& weights, std::vector<T*>& data) {
+py::list like(const Arrays<T>& weights, std::vector<Layer<T>>& layers) {
   py::list made(weights.size());
   for (size_t i = 0; i < weights.size(); ++i) {
     auto array = new_array<T>({weights.rows(i), weights.cols(i)});
-    data[i] = array.mutable_data();
+    layers[i].out = array.mutable_data();
     made[i] = std::move(array);
   }
   return made;
 }
 
-// Layers of so many entries are the tasks, unless one is most of the work: its rows are, then.
-template <class Body>
-void each_layer(const std::vector<int64_t>& sizes, Body&& body) {
-  int64_t most = 0, all = 0;
-  for (const int64_t size : sizes) most = std::max(most, size), all += size;
-  const auto one = [&](int64_t i) { body(static_cast<size_t>(i)); };
-  const auto count = static_cast<int64_t>(sizes.size());
-  if (2 * most > all)
-    for (int64_t i = 0; i < count; ++i) one(i);
-  else
-    parallel_for(count, one, all < (1 << 16) ? 1 : 0);
-}
-
-template <class T, class Body>
-void each_layer(const Arrays<T>& weights, Body&& body) {
-  std::vector<int64_t> sizes;
-  for (size_t i = 0; i < weights.size(); ++i) sizes.push_back(weights.count(i));
-  each_layer(sizes, body);
-}
-
-double factor_of(double sigma, double coeff, bool hard) {
-  if (!(sigma > 0)) return 1;
-  return hard ? coeff / sigma : std::fmin(1.0, coeff / sigma);
-}
-
-// Vectors are worked on in copies, so that nothing is changed if a norm is not finite.
+// Weights with their vectors; what is written to, and that it may be, is the caller's matter.
 template <class T>
-py::object step(const Arrays<T>& weights, const Arrays<T>& us, const Arrays<T>& vs, double coeff,
-                int64_t n_iter, bool hard, bool scaled, const std::optional<Arrays<T>>& outs) {
-  const size_t count = weights.size();
-  std::vector<T*> targets(count, nullptr), state(count);
-  py::object made = py::none();
-  bool in_place = false;
-  if (outs)
-    for (size_t i = 0; i < count; ++i)
-      targets[i] = outs->data(i), in_place = in_place || targets[i] == weights.data(i);
-  else if (scaled)
-    made = like(weights, targets);
-  Array<double> factors(static_cast<py::ssize_t>(count)), sigmas(static_cast<py::ssize_t>(count));
-  double *factor = factors.mutable_data(), *sigma = sigmas.mutable_data();
-  int64_t size = 0;
-  for (size_t i = 0; i < count; ++i) size += us.count(i) + vs.count(i);
-  Buffer<T> vectors(static_cast<size_t>(size));
-  T* next = vectors.data();
-  for (size_t i = 0; i < count; ++i) {
-    state[i] = next;
-    next = std::copy_n(vs.data(i), vs.count(i), std::copy_n(us.data(i), us.count(i), next));
+std::vector<Layer<T>> layers_of(const Arrays<T>& weights, const Arrays<T>& us, const Arrays<T>& vs) {
+  std::vector<Layer<T>> layers(weights.size());
+  for (size_t i = 0; i < layers.size(); ++i) {
+    Layer<T>& each = layers[i];
+    each.w = weights.data(i), each.rows = weights.rows(i), each.cols = weights.cols(i);
+    each.u = us.data(i), each.v = vs.data(i);
   }
-  bool finite = true;
-  PythonJob job(0, py::none());
-  job.run([&] {
-    const auto write = [&](size_t i) {
-      if (targets[i] && std::isfinite(sigma[i]))
-        scale(weights.data(i), weights.count(i), static_cast<T>(factor[i]), targets[i]);
-    };
-    const auto one = [&](size_t i) {
-      T *u = state[i], *v = u + us.count(i);
-      sigma[i] = normalize_step(weights.data(i), weights.rows(i), weights.cols(i), u, v, n_iter, job);
-      factor[i] = factor_of(sigma[i], coeff, hard);
-      if (!in_place && !job.stopped()) write(i);  // while the weight is in the cache
-    };
-    each_layer(weights, one);
-    for (size_t i = 0; i < count; ++i) finite = finite && std::isfinite(sigma[i]);
-    if (in_place && finite && !job.stopped()) each_layer(weights, write);
-  });
-  for (size_t i = 0; i < count && finite; ++i) {
-    std::copy_n(state[i], us.count(i), us.data(i));
-    std::copy_n(state[i] + us.count(i), vs.count(i), vs.data(i));
-  }
-  return py::make_tuple(factors, sigmas, made);
+  return layers;
 }
 
 template <class T>
@@ -154,7 +93,21 @@ py::object spectral_normalize(const py::object& weights, const py::object& us, c
   std::optional<Arrays<T>> d;
   if (!outs.is_none()) d.emplace(outs);
   if (!(a.usable() && b.usable() && c.usable() && (!d || d->usable()))) return py::none();
-  return step(a, b, c, coeff, n_iter, hard, scaled, d);
+  std::vector<Layer<T>> layers = layers_of(a, b, c);
+  py::object made = py::none();
+  if (d)
+    for (size_t i = 0; i < layers.size(); ++i) layers[i].out = d->data(i);
+  else if (scaled)
+    made = like(a, layers);
+  Array<double> factors(static_cast<py::ssize_t>(layers.size())), sigmas(factors.size());
+  Buffer<T> state(static_cast<size_t>(state_size(layers)));
+  PythonJob job(0, py::none());
+  job.run([&] { normalize_layers(layers, coeff, n_iter, hard, state.data(), job); });
+  for (size_t i = 0; i < layers.size(); ++i) {
+    factors.mutable_data()[i] = layers[i].factor;
+    sigmas.mutable_data()[i] = layers[i].sigma;
+  }
+  return py::make_tuple(factors, sigmas, made);
 }
 
 template <class T>
@@ -163,20 +116,15 @@ py::object spectral_normalize_backward(const py::object& grads, const py::object
                                        const Array<double>& sigmas, double coeff, bool hard, double extra) {
   const Arrays<T> g(grads), w(weights), u(us), v(vs);
   if (!(g.usable() && w.usable() && u.usable() && v.usable())) return py::none();
-  std::vector<T*> targets(w.size());
-  py::list made = like(w, targets);
-  Array<double> inners(static_cast<py::ssize_t>(w.size()));
-  double* inner = inners.mutable_data();
-  const double* sigma = sigmas.data();
+  std::vector<Layer<T>> layers = layers_of(w, u, v);
+  const py::list made = like(w, layers);
+  for (size_t i = 0; i < layers.size(); ++i) layers[i].grad = g.data(i), layers[i].sigma = sigmas.data()[i];
   {
     py::gil_scoped_release nogil;
-    each_layer(w, [&](size_t i) {
-      const bool active = sigma[i] > 0 && (hard || sigma[i] > coeff);
-      const double divisor = (active ? sigma[i] / coeff : 1) + extra, slope = active ? 1 / coeff : 0;
-      inner[i] = normalize_gradient(g.data(i), w.data(i), w.rows(i), w.cols(i), u.data(i), v.data(i), divisor,
-                                    slope, targets[i]);
-    });
+    normalize_gradients(layers, coeff, hard, extra);
   }
+  Array<double> inners(static_cast<py::ssize_t>(layers.size()));
+  for (size_t i = 0; i < layers.size(); ++i) inners.mutable_data()[i] = layers[i].inner;
   return py::make_tuple(made, inners);
 }
 

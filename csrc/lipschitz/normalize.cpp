@@ -102,6 +102,73 @@ double normalize_gradient(const T* g, const T* w, int64_t rows, int64_t cols, co
   return inner;
 }
 
+namespace {
+
+template <class T>
+std::vector<int64_t> sizes_of(const std::vector<Layer<T>>& layers) {
+  std::vector<int64_t> sizes;
+  for (const Layer<T>& each : layers) sizes.push_back(each.rows * each.cols);
+  return sizes;
+}
+
+double factor_of(double sigma, double coeff, bool hard) {
+  if (!(sigma > 0)) return 1;
+  return hard ? coeff / sigma : std::fmin(1.0, coeff / sigma);
+}
+
+}  // namespace
+
+template <class T>
+int64_t state_size(const std::vector<Layer<T>>& layers) {
+  int64_t size = 0;
+  for (const Layer<T>& each : layers) size += each.rows + each.cols;
+  return size;
+}
+
+template <class T>
+bool normalize_layers(std::vector<Layer<T>>& layers, double coeff, int64_t n_iter, bool hard, T* state,
+                      Job& job) {
+  std::vector<T*> moved(layers.size());
+  bool in_place = false, finite = true;
+  for (size_t i = 0; i < layers.size(); ++i) {
+    const Layer<T>& each = layers[i];
+    moved[i] = state;
+    state = std::copy_n(each.v, each.cols, std::copy_n(each.u, each.rows, state));
+    in_place = in_place || each.out == each.w;
+  }
+  const std::vector<int64_t> sizes = sizes_of(layers);
+  const auto write = [&](size_t i) {
+    const Layer<T>& each = layers[i];
+    if (each.out && std::isfinite(each.sigma)) scale(each.w, sizes[i], static_cast<T>(each.factor), each.out);
+  };
+  each_layer(sizes, [&](size_t i) {
+    Layer<T>& each = layers[i];
+    each.sigma = normalize_step(each.w, each.rows, each.cols, moved[i], moved[i] + each.rows, n_iter, job);
+    each.factor = factor_of(each.sigma, coeff, hard);
+    if (!in_place && !job.stopped()) write(i);  // while the weight is in the cache
+  });
+  for (const Layer<T>& each : layers) finite = finite && std::isfinite(each.sigma);
+  if (!finite || job.stopped()) return false;
+  if (in_place) each_layer(sizes, write);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    Layer<T>& each = layers[i];
+    std::copy_n(moved[i], each.rows, each.u);
+    std::copy_n(moved[i] + each.rows, each.cols, each.v);
+  }
+  return true;
+}
+
+template <class T>
+void normalize_gradients(std::vector<Layer<T>>& layers, double coeff, bool hard, double extra) {
+  each_layer(sizes_of(layers), [&](size_t i) {
+    Layer<T>& each = layers[i];
+    const bool active = each.sigma > 0 && (hard || each.sigma > coeff);
+    const double divisor = (active ? each.sigma / coeff : 1) + extra, slope = active ? 1 / coeff : 0;
+    each.inner =
+        normalize_gradient(each.grad, each.w, each.rows, each.cols, each.u, each.v, divisor, slope, each.out);
+  });
+}
+
 template double normalize_step(const float*, int64_t, int64_t, float*, float*, int64_t, Job&);
 template double normalize_step(const double*, int64_t, int64_t, double*, double*, int64_t, Job&);
 template void scale(const float*, int64_t, float, float*);
@@ -110,5 +177,11 @@ template double normalize_gradient(const float*, const float*, int64_t, int64_t,
                                    double, double, float*);
 template double normalize_gradient(const double*, const double*, int64_t, int64_t, const double*,
                                    const double*, double, double, double*);
+template int64_t state_size(const std::vector<Layer<float>>&);
+template int64_t state_size(const std::vector<Layer<double>>&);
+template bool normalize_layers(std::vector<Layer<float>>&, double, int64_t, bool, float*, Job&);
+template bool normalize_layers(std::vector<Layer<double>>&, double, int64_t, bool, double*, Job&);
+template void normalize_gradients(std::vector<Layer<float>>&, double, bool, double);
+template void normalize_gradients(std::vector<Layer<double>>&, double, bool, double);
 
 }  // namespace kxfast::lipschitz

@@ -301,6 +301,37 @@ def spectral_normalize_backward(
     Gradients for the weights, and the inner products of each with its gradient. None: convert the lists.
     """
 
+def spectral_normalize_gradients_of(
+    capsule: typing.Any,
+    wide: bool,
+    grads: typing.Any,
+    weights: typing.Any,
+    outs: typing.Any,
+    sigmas: numpy.typing.NDArray[numpy.float64],
+    shapes: numpy.typing.NDArray[numpy.int64],
+    vectors: typing.Any,
+    coeff: typing.SupportsFloat | typing.SupportsIndex,
+    hard: bool,
+) -> bool:
+    """
+    Whether `outs` are set, and all products of a weight and its gradient finite.
+    """
+
+def spectral_normalize_of(
+    capsule: typing.Any,
+    wide: bool,
+    weights: typing.Any,
+    us: typing.Any,
+    vs: typing.Any,
+    outs: typing.Any,
+    coeff: typing.SupportsFloat | typing.SupportsIndex,
+    n_iter: typing.SupportsInt | typing.SupportsIndex,
+    hard: bool,
+) -> typing.Any:
+    """
+    Sigmas, shapes (layers, 2), and u and v of each layer after the step; None, nothing done: see the file.
+    """
+
 def state_step(
     weights: list[typing.Any],
     blocks: list[typing.Any],

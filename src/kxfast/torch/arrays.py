@@ -52,13 +52,13 @@ class Operator:
 
     def __call__(self, first: Tensor, *others: Any) -> Any:
         """Return what `forward` returns, differentiable where that is asked for."""
-        if type(first) not in _PLAIN or torch.compiler.is_compiling():
+        if type(first) not in PLAIN or torch.compiler.is_compiling():
             return self.custom(first, *others)
         # Nothing to differentiate and no transform at work: the function itself.
         return (self.apply if torch.is_grad_enabled() or transforms_active() else self.forward)(first, *others)
 
 
-_PLAIN = (Tensor, torch.nn.Parameter)
+PLAIN = (Tensor, torch.nn.Parameter)
 # Of functions of autograd: torch asks for the signature at every call, which takes 30 us to find.
 ANY_SIGNATURE = inspect.Signature([inspect.Parameter("arguments", inspect.Parameter.VAR_POSITIONAL)])
 transforms_active: Callable[[], bool] = getattr(torch._C, "_are_functorch_transforms_active", lambda: True)
@@ -121,7 +121,7 @@ def autocast(first: Tensor, *others: Tensor | None) -> tuple[Tensor | None, ...]
 def plain(*tensors: Tensor | None) -> bool:
     """Whether tensors are torch's own, of the CPU and of one type of at least 4 bytes, and nothing traces them."""
     present = [x for x in tensors if x is not None]
-    if not all(type(x) in _PLAIN for x in present):
+    if not all(type(x) in PLAIN for x in present):
         return False
     kind = present[0].dtype
     return (

@@ -10,21 +10,24 @@ from torch import Tensor, nn
 
 from kxfast import lipschitz
 from kxfast.torch.arrays import array, tensor
-from kxfast.torch.parametrizations import geometry, spectral_norm
+from kxfast.torch.parametrizations import described, spectral_norm
 
 Map = Callable[[Tensor], Tensor]
-
-_ACTIVATIONS: dict[type[nn.Module], str] = {
-    nn.Tanh: "tanh",
-    nn.ReLU: "relu",
-    nn.Sigmoid: "sigmoid",
-}
 
 
 def _transposed(y: Tensor, x: Tensor, v: Tensor, keep: bool) -> Tensor:
     """Return v times the Jacobian of y by x."""
     found: Tensor = torch.autograd.grad(y, x, v, retain_graph=True, create_graph=keep)[0]
     return found
+
+
+def _with_transpose(g: Map, x: Tensor) -> tuple[Tensor, Callable[[Tensor, bool], Tensor]]:
+    """Return g(x), and what multiplies by its Jacobian from the left; in graphs by torch.func, as they take it."""
+    if torch.compiler.is_compiling():
+        value, pull = torch.func.vjp(g, x)
+        return value, lambda v, keep: pull(v)[0]
+    value = g(x)
+    return value, lambda v, keep: _transposed(value, x, v, keep)
 
 
 class _Inverse(torch.autograd.Function):
@@ -159,23 +162,23 @@ def logdet_series(
     """
     if terms < 1 or probes < 1:
         raise ValueError(f"terms and probes must be at least 1; got {terms} and {probes}")
-    wanted = torch.is_grad_enabled()
+    wanted, given = torch.is_grad_enabled(), {} if generator is None else {"generator": generator}
     total = x.new_zeros(len(x))
     with torch.enable_grad():
-        at = x if x.requires_grad else x.detach().requires_grad_()
-        value = g(at)
+        at = x if x.requires_grad or torch.compiler.is_compiling() else x.detach().requires_grad_()
+        value, back = _with_transpose(g, at)
         for _ in range(probes):
-            drawn = torch.randint(2, at.shape, generator=generator, device=at.device)
+            drawn = torch.randint(2, at.shape, device=at.device, **given)
             probe = drawn.to(at.dtype) * 2 - 1
             v, series, neumann = probe, x.new_zeros(len(x)), probe
             for k in range(1, terms + 1):
                 last = k == terms
-                v = _transposed(value, at, v, False).detach()
+                v = back(v, False).detach()
                 series = series - (-1) ** k / k * (v * probe).flatten(1).sum(1)
                 if not last:
                     neumann = neumann + (-1) ** k * v
             if wanted:
-                surrogate = (_transposed(value, at, neumann, True) * probe).flatten(1).sum(1)
+                surrogate = (back(neumann, True) * probe).flatten(1).sum(1)
                 series = series.detach() + surrogate - surrogate.detach()
             total = total + series / probes
     return (value, total) if wanted else (value.detach(), total.detach())
@@ -221,7 +224,7 @@ class InvertibleResidualBlock(nn.Module):
         self.input_shape, self.coeff, self.terms = tuple(input_shape), coeff, terms
         sample = torch.zeros(1, *self.input_shape, dtype=next(p.dtype for each in layers for p in each.parameters()))
         for layer in layers:
-            _described(layer)  # raises for one of another kind
+            described(layer)  # raises for one of another kind
             before, sample = sample, layer(sample)
             if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d)):
                 place = None if isinstance(layer, nn.Linear) else before.shape[2:]
@@ -232,8 +235,24 @@ class InvertibleResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return y (B, ...) and the log-determinant (B,) of the block at x (B, ...)."""
-        value, logdet = logdet_series(self.g, x, terms=self.terms)
+        g = self._chain() if torch.compiler.is_compiling() else self.g
+        value, logdet = logdet_series(g, x, terms=self.terms)
         return x + value, logdet
+
+    def _chain(self) -> Map:
+        """Return g with the weights of this pass: what torch.func differentiates may not move their state."""
+        kinds = nn.Linear, nn.Conv1d, nn.Conv2d
+        weights = [layer.weight if isinstance(layer, kinds) else None for layer in self.g]
+
+        def run(x: Tensor) -> Tensor:
+            for layer, weight in zip(self.g, weights, strict=True):
+                if isinstance(layer, nn.Linear):
+                    x = nn.functional.linear(x, weight, layer.bias)
+                else:
+                    x = layer(x) if weight is None else layer._conv_forward(x, weight, layer.bias)
+            return x
+
+        return run
 
     def inverse(self, y: Tensor, *, tol: float = 1e-6) -> Tensor:
         """Return x (B, ...) with ``x + g(x) = y``, within `tol` where the block is proven to be a contraction."""
@@ -255,25 +274,6 @@ class InvertibleResidualBlock(nn.Module):
         """Enclose the Lipschitz constant of g as it stands, by proof."""
         training = self.g.training
         self.g.eval()  # reading a weight of a module in training moves its power iteration
-        described = [_described(layer) for layer in self.g]
+        layers = [described(layer) for layer in self.g]
         self.g.train(training)
-        return lipschitz.lipschitz_bounds(described, self.input_shape, points=0)
-
-
-def _described(layer: nn.Module) -> lipschitz.Layer:
-    """Return a module in the words of `kxfast.lipschitz`."""
-    name = _ACTIVATIONS.get(type(layer))
-    if name is not None:
-        return lipschitz.Activation(name)
-    if isinstance(layer, nn.ELU) and layer.alpha == 1:
-        return lipschitz.Activation("elu")
-    if isinstance(layer, nn.Softplus) and layer.beta == 1:
-        return lipschitz.Activation("softplus")
-    if isinstance(layer, nn.LeakyReLU) and layer.negative_slope == 0.01:
-        return lipschitz.Activation("leaky_relu")
-    if isinstance(layer, nn.Linear):
-        return lipschitz.Linear(array("weight", layer.weight), array("bias", layer.bias))
-    if isinstance(layer, (nn.Conv1d, nn.Conv2d)):
-        kind = lipschitz.Conv1d if isinstance(layer, nn.Conv1d) else lipschitz.Conv2d
-        return kind(array("weight", layer.weight), array("bias", layer.bias), **geometry(layer))
-    raise ValueError(f"layers must be Linear, Conv1d, Conv2d or an activation of constant 1; got {layer}")
+        return lipschitz.lipschitz_bounds(layers, self.input_shape, points=0)

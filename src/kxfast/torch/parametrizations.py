@@ -13,6 +13,11 @@ from kxfast import lipschitz
 from kxfast.torch.arrays import array, found, given
 from kxfast.torch.spectral import spectral_normalize
 
+_ACTIVATIONS: dict[type[nn.Module], str] = {
+    nn.Tanh: "tanh",
+    nn.ReLU: "relu",
+    nn.Sigmoid: "sigmoid",
+}
 _CONVOLUTIONS = {1: nn.functional.conv1d, 2: nn.functional.conv2d}
 
 
@@ -94,8 +99,10 @@ class _Operator(nn.Module):
         return self.convolve(padded, weight, **moves)[0]
 
     def _advance(self, weight: Tensor, n_iter: int) -> None:
+        half = weight.dtype.itemsize == 2
+        wide = [x.float() if half else x for x in (weight.detach(), self._u, self._v)]
         with torch.no_grad():
-            u, v = _iterate(weight.detach(), self._u, self._v, n_iter, self.input_shape, **self.moves, eps=self.eps)
+            u, v = _iterate(*wide, n_iter, self.input_shape, **self.moves, eps=self.eps)
             self._u.copy_(u)
             self._v.copy_(v)
 
@@ -241,3 +248,22 @@ def certificate(
     if not convolution:
         return lipschitz.spectral_norm(weight, tol=tol)
     return lipschitz.conv_spectral_norm(weight, tuple(input_shape or ()), tol=tol, **geometry(module))
+
+
+def described(layer: nn.Module) -> lipschitz.Layer:
+    """Return a module in the words of `kxfast.lipschitz`."""
+    name = _ACTIVATIONS.get(type(layer))
+    if name is not None:
+        return lipschitz.Activation(name)
+    if isinstance(layer, nn.ELU) and layer.alpha == 1:
+        return lipschitz.Activation("elu")
+    if isinstance(layer, nn.Softplus) and layer.beta == 1:
+        return lipschitz.Activation("softplus")
+    if isinstance(layer, nn.LeakyReLU) and layer.negative_slope == 0.01:
+        return lipschitz.Activation("leaky_relu")
+    if isinstance(layer, nn.Linear):
+        return lipschitz.Linear(array("weight", layer.weight), array("bias", layer.bias))
+    if isinstance(layer, (nn.Conv1d, nn.Conv2d)):
+        kind = lipschitz.Conv1d if isinstance(layer, nn.Conv1d) else lipschitz.Conv2d
+        return kind(array("weight", layer.weight), array("bias", layer.bias), **geometry(layer))
+    raise ValueError(f"layers must be Linear, Conv1d, Conv2d or an activation of constant 1; got {layer}")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kxfast import lipschitz
 from kxfast.torch.arrays import ANY_SIGNATURE, found, given, needs_gradient, on_gpu, tensor, transforms_active
+from kxfast.torch.memory import Step
 
 _F4 = np.dtype(np.float32)
 _NO_GRADIENT = "factors alone have no gradient; use mode 'soft' or 'hard' to differentiate"
@@ -116,20 +117,31 @@ class _Held:
         self.n_iter = n_iter
 
     def step(self, weights: Sequence[Tensor], *, keep: bool) -> list[Tensor]:
+        there = on_gpu(weights[0])
+        direct = None if there else Step.run(weights, *self.state, n_iter=self.n_iter, **self.options)
+        self.direct: Step | None = None
+        if direct is not None:
+            scaled, self.direct = direct
+            self.sigmas = self.direct.sigmas
+            return scaled
         self.weights = _arrays("weights", weights)
         self.us, self.vs = _arrays("us", self.state[0]), _arrays("vs", self.state[1])
         arrays = self.weights, self.us, self.vs
-        scaled, self.sigmas = lipschitz.spectral_normalize(*arrays, n_iter=self.n_iter, **self.options)
+        made, self.sigmas = lipschitz.spectral_normalize(*arrays, n_iter=self.n_iter, **self.options)
         if keep:  # the next step changes them, before a backward pass perhaps
             self.us, self.vs = _copies(self.us), _copies(self.vs)
-        return [_of_type(x, w) for x, w in zip(scaled, self.weights, strict=True)]
+        return [_of_type(x, w) for x, w in zip(made, self.weights, strict=True)]
 
-    def gradients(self, grads: Sequence[Tensor]) -> list[Tensor]:
+    def gradients(self, grads: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Tensor]:
         if self.options["mode"] == "scale_only":
             raise RuntimeError(_NO_GRADIENT)
-        return _gradients_of(
-            [_arrays("grads", grads), self.weights, self.us, self.vs], self.sigmas, **self.options
-        )  # fmt: skip
+        if self.direct is None:
+            return _gradients_of([_arrays("grads", grads), self.weights, self.us, self.vs], self.sigmas, **self.options)
+        made = self.direct.gradients(grads, weights)
+        if made is not None:
+            return made
+        arrays = [_arrays("grads", grads), _arrays("weights", weights), *self.direct.state()]
+        return _gradients_of(arrays, self.sigmas, **self.options)
 
 
 def _arrays(name: str, xs: Sequence[Tensor]) -> list[Any]:
@@ -159,8 +171,8 @@ class _Eager(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> Any:
         if transforms_active():
             raise RuntimeError("spectral_normalize has no gradient inside torch.func; use torch.autograd")
-        _ = ctx.saved_tensors  # raises if a weight was changed in the meantime
-        return None, *ctx.held.gradients(grads)
+        weights = ctx.saved_tensors  # raises if a weight was changed in the meantime
+        return None, *ctx.held.gradients(grads, weights)
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *given: Any) -> Any:
@@ -171,6 +183,22 @@ class _Eager(torch.autograd.Function):
 
 
 _Eager.forward.__signature__ = ANY_SIGNATURE  # type: ignore[attr-defined]  # as in Operator
+
+
+_HALF = frozenset((torch.bfloat16, torch.float16))
+
+
+def _of_half(
+    weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor], coeff: float, n_iter: int, mode: str
+) -> tuple[list[Tensor], Tensor]:
+    """Work in float32 where a weight has two bytes; what is returned and updated keeps its type."""
+    lists = [[x.float() if x.dtype in _HALF else x for x in xs] for xs in (weights, us, vs)]
+    scaled, sigmas = spectral_normalize(*lists, coeff=coeff, n_iter=n_iter, mode=mode)
+    with torch.no_grad():
+        for old, new in zip([*us, *vs], [*lists[1], *lists[2]], strict=True):
+            if old is not new:
+                old.copy_(new)
+    return [x.to(w.dtype) for x, w in zip(scaled, weights, strict=True)], sigmas
 
 
 def spectral_normalize(
@@ -211,7 +239,8 @@ def spectral_normalize(
 
     Notes
     -----
-    u and v count as constants in the gradient. Source: Miyato et al., arXiv:1802.05957; i-ResNet, arXiv:1811.00995.
+    u and v count as constants in the gradient. bfloat16 and float16 are computed in float32. Source: Miyato et al.,
+    arXiv:1802.05957; i-ResNet, arXiv:1811.00995.
 
     Examples
     --------
@@ -228,6 +257,8 @@ def spectral_normalize(
     if not n:
         return [], torch.zeros(0, dtype=torch.float64)
     options = float(coeff), n_iter, mode
+    if not _HALF.isdisjoint([w.dtype for w in weights]):
+        return _of_half(weights, us, vs, *options)
     if torch.compiler.is_compiling():
         scaled, new_us, new_vs, sigmas = _operator(weights, us, vs, *options)
         with torch.no_grad():  # without iterations the state is what it was

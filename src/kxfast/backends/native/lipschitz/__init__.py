@@ -21,6 +21,8 @@ from kxfast.backends.native.lipschitz.norms import spectral_norm
 from kxfast.backends.native.lipschitz.training import (
     spectral_normalize,
     spectral_normalize_backward,
+    spectral_normalize_gradients_of,
+    spectral_normalize_of,
     state_step,
     usual_layers,
 )
@@ -43,6 +45,8 @@ __all__ = [
     "spectral_norm",
     "spectral_normalize",
     "spectral_normalize_backward",
+    "spectral_normalize_gradients_of",
+    "spectral_normalize_of",
     "state_step",
     "usual_layers",
     "vjp",

@@ -16,6 +16,8 @@ from kxfast.backends.reference.lipschitz.power import (
     power_iteration,
     spectral_normalize,
     spectral_normalize_backward,
+    spectral_normalize_gradients_of,
+    spectral_normalize_of,
     state_step,
     usual_layers,
 )
@@ -57,6 +59,8 @@ __all__ = [
     "spectral_norm",
     "spectral_normalize",
     "spectral_normalize_backward",
+    "spectral_normalize_gradients_of",
+    "spectral_normalize_of",
     "squeeze",
     "state_step",
     "unsqueeze",
