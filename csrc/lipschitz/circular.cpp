@@ -33,6 +33,7 @@ Peak circular_norm(const Torus& torus, Goal goal, uint64_t seed, Job& job) {
     const double trace = std::fmax(size * squared - f.frobenius, 0) + 8 * size * kRound * squared;
     return sums.error(f.group) + 8 * kRound * ((size + 2) * trace + 4 * squared);
   };
+  double floor = 0;  // of bounds, where the norm is lost in the roundings of what cancels
   for (size_t wave = goal.value > 0 ? 32 : 4; !left.empty() && job.advance(0);
        wave = std::min<size_t>(2 * wave, 64)) {
     const size_t count = std::min(wave, left.size());
@@ -46,7 +47,8 @@ Peak circular_norm(const Torus& torus, Goal goal, uint64_t seed, Job& job) {
         runs.back().second = i + 1;
       else
         runs.push_back({i, i + 1});
-    const double bound = std::fmax(goal.value * (1 + 0.75 * goal.tol), peak.value * (1 + 0.75 * goal.rise));
+    const double bound = std::fmax(
+        floor, std::fmax(goal.value * (1 + 0.75 * goal.tol), peak.value * (1 + 0.75 * goal.rise)));
     std::vector<double> found(now.size(), -1.0), proven(now.size(), 0.0);
     std::vector<std::vector<double>> vectors(now.size());
     const auto task = [&](int64_t number) {
@@ -60,7 +62,7 @@ Peak circular_norm(const Torus& torus, Goal goal, uint64_t seed, Job& job) {
         const double* from = g.data() + static_cast<int64_t>(i - begin) * each;
         const double squared = bound * bound * (1 - 8 * kRound) - slack(bound * bound, f);
         bool passed = false;
-        if (squared > 0 && peak.value > 0) {
+        if (squared > 0) {
           for (int64_t row = 0; row < n; ++row) {
             const double* x = from + row * stride;
             double* y = m.data() + row * stride;
@@ -73,9 +75,9 @@ Peak circular_norm(const Torus& torus, Goal goal, uint64_t seed, Job& job) {
           proven[i] = std::sqrt(squared + slack(squared, f)) * (1 + 4 * kRound);
         } else {
           const Planes planes{const_cast<double*>(from), stride, plane};
+          const double tol = std::fmax(goal.rise / 4, 1e-15);
           found[i] =
-              hermitian_lanczos(planes, n, std::fmax(goal.rise / 4, 1e-15), Stream(seed, now[i]), vectors[i])
-                  .value;
+              std::fmax(hermitian_lanczos(planes, n, tol, Stream(seed, now[i]), vectors[i]).value, 0.0);
         }
       }
     };
@@ -88,14 +90,18 @@ Peak circular_norm(const Torus& torus, Goal goal, uint64_t seed, Job& job) {
       failed = true;
       left.push_back(now[i]);
       const double sigma = std::sqrt(found[i]);
-      if (sigma <= peak.value) continue;
+      const bool first = peak.value == 0 && peak.vector.empty();
+      if (sigma <= peak.value && !first) continue;
       peak.value = sigma;
       for (int k = 0; k < 2; ++k) peak.frequency[k] = all[now[i]].at[k];
       peak.group = all[now[i]].group;
       peak.vector = std::move(vectors[i]);
     }
     // Where nothing larger was found, less was asked for than the roundings allow to prove.
-    if (failed && peak.value <= before * (1 + goal.rise / 8)) goal.tol *= 2, goal.rise *= 2;
+    if (failed && peak.value <= before * (1 + goal.rise / 8)) {
+      goal.tol *= 2, goal.rise *= 2;
+      floor = std::fmax(2 * floor, std::sqrt(sums.error()));
+    }
     if (peak.value > goal.limit) {
       peak.top = HUGE_VAL;
       break;

@@ -40,12 +40,22 @@ class Sums {
   int64_t side() const { return side_; }
   int64_t stride() const { return stride_; }
 
-  // What G(f) as computed is at most away from the exact one.
+  // What G(f) as computed is at most away from the exact one: products of the depth in chunks, sums of the
+  // chunks of all pairs of a difference, then of the differences; 64 stands for cosines and single roundings.
   double error(int64_t group) const {
     const double sum = weights_[static_cast<size_t>(group)];
-    const double terms = static_cast<double>(std::max(torus_.rows, torus_.cols) + torus_.taps + 64) +
-                         static_cast<double>(at_.size());
+    const int64_t depth = std::max(torus_.rows, torus_.cols), chunks = (depth + kChunk - 1) / kChunk;
+    size_t most = 0;
+    for (const auto& pairs : pairs_) most = std::max(most, pairs.size());
+    const double terms = static_cast<double>(std::min(depth, kChunk) + 64) +
+                         static_cast<double>(static_cast<size_t>(chunks) * most + at_.size());
     return 2 * kRound * terms * sum * sum;
+  }
+  // In any group.
+  double error() const {
+    double most = 0;
+    for (int64_t g = 0; g < torus_.groups; ++g) most = std::fmax(most, error(g));
+    return most;
   }
 
   std::vector<Frequency> frequencies() const {
@@ -96,6 +106,7 @@ class Sums {
   }
 
  private:
+  static constexpr int64_t kChunk = 64;  // of the depth
   struct Place {
     int64_t at[2];
     bool alone;  // its own opposite
@@ -165,7 +176,6 @@ class Sums {
         const double* a = matrices.data() + (g * torus_.taps + p) * size;
         const double* b = matrices.data() + (g * torus_.taps + q) * size;
         if (!job.advance(0)) return;
-        constexpr int64_t kChunk = 64;
         for (int64_t k = 0; k < depth; k += kChunk)
           for (int64_t j = 0; j < side_; j += kChunk)
             kernel(a + k * pitch, pitch, b + k * pitch + j, pitch, std::min(kChunk, depth - k), h.data() + j,

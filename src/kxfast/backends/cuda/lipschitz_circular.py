@@ -107,7 +107,8 @@ class _Circular:
         )  # fmt: skip
         found = device.download(squares).reshape(groups, count)
         self.frobenius = sqrt(float(found.sum()))
-        self._errors = device.upload(self.errors(found, max(rows, cols)))
+        errors = self.errors(found, max(rows, cols))
+        self._errors, self._least = device.upload(errors), sqrt(errors.max())
 
     def errors(self, squares: Array, depth: int) -> Array:
         """Return what Gram matrices as computed are at most away from the exact ones, for each group.
@@ -184,21 +185,24 @@ class _Circular:
         """
         left, wave = self.frequencies(), self.resident()
         peak, top, best = 0.0, 0.0, (int(left[0]), np.zeros((2, self._side)))
+        floor = 0.0  # of bounds, where the norm is lost in the roundings of what cancels
         while left.size:
             now, left = left[:wave], left[wave:]
             wave *= _GROWTH
-            proven = self.test(now, peak * (1 + 0.75 * tol)) if peak > 0 else np.zeros(len(now))
+            bound = max(floor, peak * (1 + 0.75 * tol))
+            proven = self.test(now, bound) if bound > 0 else np.zeros(len(now))
             top = max(top, float(proven.max()))
             failed = now[proven == 0]
             if not failed.size:
                 continue
             before, (norms, vectors) = peak, self.seek(failed, tol, seed)
             at = int(np.argmax(norms))
-            if norms[at] > peak:
+            if norms[at] > peak or not best[1].any():
                 peak, best = float(norms[at]), (int(failed[at]), self._device.download(vectors[at]))
             left = np.concatenate([failed, left])
             if peak <= before * (1 + tol / 8):
                 tol *= 2  # asked for less than the roundings allow to prove
+                floor = max(2 * floor, self._least)
         return top, *best
 
     def wave(self, frequency: int, vector: Array, to: Any) -> None:

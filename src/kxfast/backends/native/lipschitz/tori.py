@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import product
 from math import inf
 from typing import Any, NamedTuple
@@ -32,19 +33,25 @@ def two(shape: Shape, fill: int) -> tuple[int, int]:
 
 
 def matrices(w: Array, torus: Shape, geometry: Geometry) -> tuple[Array, Array, tuple[int, int]]:
-    """Return the matrices of the taps, their places, and the sides, of a kernel in polyphase form."""
+    """Return the matrices of the taps, their places, and the sides, of a kernel in polyphase form.
+
+    Taps that wrap onto the same place stay apart: their sums would be rounded, which proofs know nothing of.
+    """
     groups, stride = geometry.groups, geometry.stride
     grouped = w.reshape(groups, -1, *w.shape[1:])
-    taps: dict[tuple[int, ...], Array] = {}
+    taps: dict[tuple[Shape, int], Array] = {}
+    taken: Counter[tuple[Shape, Shape]] = Counter()
     for tap in np.ndindex(*w.shape[2:]):
         places = [t * d for t, d in zip(tap, geometry.dilation, strict=True)]
         at = tuple(p // s % (n // s) for p, s, n in zip(places, stride, torus, strict=True))
         rest = tuple(p % s for p, s in zip(places, stride, strict=True))
-        if at not in taps:
-            taps[at] = np.zeros((groups, grouped.shape[1], *stride, grouped.shape[2]))
-        taps[at][(slice(None), slice(None), *rest)] += grouped[(..., *tap)]
+        key = at, taken[at, rest]
+        taken[at, rest] += 1
+        if key not in taps:
+            taps[key] = np.zeros((groups, grouped.shape[1], *stride, grouped.shape[2]))
+        taps[key][(slice(None), slice(None), *rest)] = grouped[(..., *tap)]
     stacked = np.stack([each.reshape(groups, grouped.shape[1], -1) for each in taps.values()], axis=1)
-    places_of = np.array([two(at, 0) for at in taps], np.int64)
+    places_of = np.array([two(at, 0) for at, _ in taps], np.int64)
     sides = two(tuple(n // s for n, s in zip(torus, stride, strict=True)), 1)
     return np.ascontiguousarray(stacked), places_of, sides
 
