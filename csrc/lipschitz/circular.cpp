@@ -47,8 +47,8 @@ Peak circular_norm(const Torus& torus, Goal goal, uint64_t seed, Job& job) {
         runs.back().second = i + 1;
       else
         runs.push_back({i, i + 1});
-    const double bound = std::fmax(
-        floor, std::fmax(goal.value * (1 + 0.75 * goal.tol), peak.value * (1 + 0.75 * goal.rise)));
+    const double bound =
+        std::fmax(floor, std::fmax(goal.value * (1 + 0.75 * goal.tol), peak.value * (1 + 0.75 * goal.rise)));
     std::vector<double> found(now.size(), -1.0), proven(now.size(), 0.0);
     std::vector<std::vector<double>> vectors(now.size());
     const auto task = [&](int64_t number) {
