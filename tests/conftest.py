@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import cuda_compile
 import pytest
+
+from kxfast import settings
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +19,19 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the development data (set KXFAST_DATA); not found at {folder}")
     return folder
+
+
+@pytest.fixture(params=["tiles", "emulated"])
+def products(request: pytest.FixtureRequest) -> Iterator[str]:
+    """How products of halves are made while a test runs: in the processor's tiles, or in emulated ones."""
+    core = settings.native()
+    core.emulate_tiles(request.param == "emulated")
+    try:
+        if core.half_products() != request.param:
+            pytest.skip("this processor has no matrix extension (AMX), or it is off")
+        yield request.param
+    finally:
+        core.emulate_tiles(False)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

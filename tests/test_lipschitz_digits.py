@@ -16,17 +16,6 @@ def rng():
     return np.random.default_rng(11)
 
 
-@pytest.fixture(params=["tiles", "emulated"])
-def products(request):
-    core.emulate_tiles(request.param == "emulated")
-    try:
-        if core.half_products() != request.param:
-            pytest.skip("this processor has no matrix extension (AMX), or it is off")
-        yield request.param
-    finally:
-        core.emulate_tiles(False)
-
-
 def gram(a, digits, stages):
     """Return the Gram matrix in digits, what is apart and what is wrong at most, of the matrix itself."""
     from kxfast._native import lipschitz as native

@@ -32,17 +32,6 @@ def rng():
     return np.random.default_rng(12)
 
 
-@pytest.fixture(params=["tiles", "emulated"])
-def products(request):
-    core.emulate_tiles(request.param == "emulated")
-    try:
-        if core.half_products() != request.param:
-            pytest.skip("this processor has no matrix extension (AMX), or it is off")
-        yield request.param
-    finally:
-        core.emulate_tiles(False)
-
-
 def layers(rng):
     """Give each operator as a layer with numbers of very different sizes, and its input."""
     for shape, size, stride, padding, dilation, groups, mode in OPERATORS:
