@@ -130,8 +130,8 @@ kx.lipschitz.spectral_norm(np.ones((3, 3)))
     assert seconds_to_interrupt(setup, f"kx.lipschitz.{call}", 0.1) < SOON
 
 
-@pytest.mark.parametrize("taps", [(1.0, 0, -1), (1e16, 1, -1e16), (1e8, 1, -1e8), (0.1, 0.2, -0.3)])
-def test_taps_that_wrap_onto_one_place_and_cancel_are_enclosed(taps):
+@pytest.mark.parametrize("taps", [(1.0, 0, -1), (1e16, 1, -1e16), (0.1, 0.2, -0.3), (1, 2.0, 3)])
+def test_taps_that_wrap_onto_one_place_are_enclosed(taps):
     w = np.array(taps).reshape(1, 1, 3)
     norm = kx.lipschitz.conv_spectral_norm(w, (1,), padding=1, padding_mode="circular")
     assert Fraction(norm.lower) <= abs(sum(map(Fraction, taps))) <= Fraction(norm.upper)
