@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import kxfast as kx
+from kxfast import settings
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")
 kt = pytest.importorskip("kxfast.torch")
@@ -146,6 +147,14 @@ def test_half_types_are_computed_in_float32(kind: Any) -> None:
         assert torch.equal(a, b.to(kind))
     sum(x.float().square().sum() for x in scaled).backward()
     assert all(w.grad.dtype is kind for w in leaves)
+
+
+def test_the_reference_takes_the_same_lists() -> None:
+    given = lists(torch.float64)
+    with settings.use_backend("reference"):
+        expected = step_and_gradients(*given, coeff=0.8)
+    for a, b in zip(step_and_gradients(*given, coeff=0.8), expected, strict=True):
+        close(a, b, 1e-12)
 
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
