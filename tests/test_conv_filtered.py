@@ -1,4 +1,4 @@
-"""Layers of three taps over many rows, which the compiled module multiplies by minimal filtering."""
+"""Layers of three taps, which the compiled module multiplies by minimal filtering."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,8 @@ from kxfast import settings
 
 core = settings.native()
 pytestmark = pytest.mark.skipif(core is None, reason="the compiled module is not built")
-ROWS = 1024  # from which on layers are filtered
+ROWS = 64  # from which on layers are filtered
+MANY = 1024  # from which on threads share the values of weights
 
 
 def problem(b, length, d, f, seed=3):
@@ -32,6 +33,12 @@ CASES = [
     ((4, 300, 36, 36), {"gate": "first", "mask_input": False}),
     ((4, 300, 36, 36), {"drop_gate": 0.3, "seed": 5}),
     ((2, 600, 270, 270), {"dilation": 2}),
+    ((1, 128, 128, 128), {}),
+    ((3, 23, 33, 47), {"skip": "none", "dilation": 2}),
+    ((7, 19, 40, 40), {"dilation": 5, "padding": "causal"}),
+    ((1, 80, 64, 530), {"skip": "none", "dilation": 16}),
+    ((1, 300, 70, 70), {"skip": "add", "gate": "first", "dilation": 3}),
+    ((2, 64, 48, 48), {"drop_gate": 0.3, "seed": 5}),
 ]
 
 
@@ -65,19 +72,44 @@ def test_results_are_near_those_in_float64(isa, masked, size, options):
         core.use_isa("")
 
 
-def test_more_rows_take_the_other_way():
-    """The same rows, alone or with many more, are the same but for rounding: the paths are two, and both are right."""
-    x, weight, bias, _ = single(*problem(1, ROWS - 1, 64, 64))
-    few = kx.conv.dilated_gated_conv1d(x, weight, bias, backend="native")
-    many = kx.conv.dilated_gated_conv1d(np.concatenate([x, x]), weight, bias, backend="native")
-    assert 0 < np.abs(many[0] - few[0]).max() < 2e-6 * np.abs(few).max()
-    np.testing.assert_array_equal(many[0], many[1])
+@pytest.mark.parametrize(
+    ("length", "dilation", "same"),
+    [
+        (ROWS - 1, 1, False),
+        (ROWS, 1, True),
+        (MANY - 1, 1, True),
+        (ROWS, ROWS // 2, True),
+        (ROWS, ROWS // 2 + 11, False),
+    ],
+)
+def test_more_rows_take_the_other_way(length, dilation, same):
+    """Alone or with many more: one sum for a sequence of rows enough, most of them in pairs; else up to rounding."""
+    x, weight, bias, _ = single(*problem(1, length, 64, 64))
+    few = kx.conv.dilated_gated_conv1d(x, weight, bias, dilation=dilation, backend="native")
+    many = np.concatenate([np.pad(x, ((0, 0), (0, 999), (0, 0))), np.ones((1, length + 999, 64), "f")])
+    mask = np.ones(many.shape[:2], bool)
+    mask[0, length:] = False
+    many = kx.conv.dilated_gated_conv1d(many, weight, bias, dilation=dilation, mask=mask, backend="native")[:1, :length]
+    assert np.abs(many - few).max() < 2e-6 * np.abs(few).max()
+    assert np.array_equal(many, few) == same
 
 
+@pytest.mark.parametrize("length", [ROWS - 1, ROWS, 130, MANY - 1, MANY])
+def test_kept_weights_change_no_bit(length):
+    x, weight, bias, grad = single(*problem(1, length, 50, 50))
+    results = []
+    for layer in (kx.conv.GatedLayer(weight, bias, dilation=3), kx.conv.GatedLayer(weight, bias, dilation=3).repack()):
+        y, kept = kx.conv.dgcnn(x, [layer], return_kept=True, backend="native")
+        dx, gradients = kx.conv.dgcnn_backward(grad, x, [layer], kept=kept, backend="native")
+        results.append([each.tobytes() for each in (y, dx, *gradients[0][:2])])
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("length", [300, 90])
 @pytest.mark.parametrize("skip", ["gated", "none", "add"])
-def test_bits_depend_neither_on_threads_nor_on_padding_nor_on_what_stands_there(skip):
-    x, weight, bias, grad = single(*problem(6, 300, 48, 48))
-    mask = np.arange(300) < np.array([[300], [299], [257], [190], [101], [0]])
+def test_bits_depend_neither_on_threads_nor_on_padding_nor_on_what_stands_there(skip, length):
+    x, weight, bias, grad = single(*problem(6, length, 48, 48))
+    mask = np.arange(length) < length - np.array([[0], [1], [43], [50], [59], [length]])
     options = {"skip": skip, "dilation": 5, "backend": "native", "mask": mask}
 
     def run(x, grad, mask):
@@ -102,15 +134,16 @@ def test_bits_depend_neither_on_threads_nor_on_padding_nor_on_what_stands_there(
     longer = [np.pad(each, ((0, 0), (0, 33), (0, 0))) for each in (x, grad)]
     padded = run(*longer, np.pad(mask, ((0, 0), (0, 33))))
     if skip != "add":  # whose results are not masked
-        np.testing.assert_array_equal(padded[0][:, :300], first[0])
-        np.testing.assert_array_equal(padded[1][:, :300], first[1])
-        assert not padded[0][:, 300:].any()
+        np.testing.assert_array_equal(padded[0][:, :length], first[0])
+        np.testing.assert_array_equal(padded[1][:, :length], first[1])
+        assert not padded[0][:, length:].any()
 
 
-def test_nan_and_infinity_reach_three_positions_and_no_more():
-    x, weight, bias, _ = single(*problem(1, ROWS, 32, 32))
+@pytest.mark.parametrize("rows", [ROWS, MANY])
+def test_nan_and_infinity_reach_three_positions_and_no_more(rows):
+    x, weight, bias, _ = single(*problem(1, rows, 32, 32))
     for value in np.nan, np.inf:
-        for place in 500, 501, 502, 503:
+        for place in range(rows // 2, rows // 2 + 4):
             dirty = x.copy()
             dirty[0, place, 7] = value
             y = kx.conv.dilated_gated_conv1d(dirty, weight, bias, skip="none", dilation=2, backend="native")
@@ -118,6 +151,24 @@ def test_nan_and_infinity_reach_three_positions_and_no_more():
             assert set(seen) <= {place - 2, place, place + 2}
             if np.isnan(value):
                 assert set(seen) == {place - 2, place, place + 2}
+
+
+@pytest.mark.parametrize("dilation", [80, 2**40, 2**62, 2**63 - 1])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_step_beyond_the_sequence_is_as_good_as_any(dilation, dtype):
+    x, weight, bias, grad = (each.astype(dtype) for each in problem(2, 80, 32, 32))
+    for padding in "same", "causal":
+        options = {"padding": padding, "backend": "native"}
+        far, near = (kx.conv.dilated_gated_conv1d(x, weight, bias, dilation=d, **options) for d in (dilation, 80))
+        np.testing.assert_array_equal(far, near)
+        far, near = (
+            kx.conv.dilated_gated_conv1d_backward(grad, x, weight, bias, dilation=d, **options) for d in (dilation, 80)
+        )
+        for a, b in zip(far, near, strict=True):
+            np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(
+            *(kx.conv.dilated_conv1d(x, weight, dilation=d, **options) for d in (dilation, 80))
+        )
 
 
 def test_gradients_are_those_of_differences():

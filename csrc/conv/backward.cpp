@@ -30,7 +30,9 @@ class Backward {
         dskip_(layer.shortcut ? sequences * length : 0, layer.shortcut ? layer.out : 0),
         packed_(kept_weights(layer)) {
     if constexpr (std::is_same_v<T, float>)
-      if (filtered) filtered_.emplace(layer, panels_, packed_ ? &*packed_->filtered_back : nullptr);
+      if (filtered)
+        filtered_.emplace(layer, panels_, packed_ ? &*packed_->filtered_back : nullptr,
+                          few && few_rows(dz_.rows));
     if (!packed_) {
       if (!filtered)
         made_back_.emplace(layer.weight, transposed_rows(layer, panels_), 2 * layer.out, layer.in,
@@ -168,7 +170,8 @@ class Backward {
   void weight_pairs(const Source<T>& source, const Input<T>& input) {
     const bool* counted = layer_.skip == Skip::add ? nullptr : input.mask;
     if constexpr (std::is_same_v<T, float>)
-      filtered_->weights(Pairs(counted, input.batch, input.length, layer_.dilation), source, dz_);
+      filtered_->weights(Pairs(counted, input.batch, input.length, layer_.dilation), source, dz_,
+                         sums_.dweight, sums_.dbias);
   }
 
   const Layer<T>& layer_;
@@ -195,7 +198,9 @@ void backward(const Layer<T>& layer, const Input<T>& input, const T* dy, const G
     std::fill(out.dbeta, out.dbeta + layer.out, T{0});
   }
   bool filtered = false;
-  if constexpr (std::is_same_v<T, float>) filtered = Filter::suits(layer, input.batch * input.length);
+  if constexpr (std::is_same_v<T, float>)
+    filtered =
+        filtering_suits(layer, layer.skip == Skip::add ? nullptr : input.mask, input.batch, input.length);
   Backward<T> gradients(layer, out, group, input.length, group >= input.batch, input.parts != nullptr,
                         filtered);
   by_groups(layer, input, [&](const Input<T>& part, int64_t row, bool fresh) {

@@ -42,6 +42,11 @@ Skip skip_of(const std::string& name) {
   return name == "gated" ? Skip::gated : (name == "add" ? Skip::add : Skip::none);
 }
 
+// A step beyond every sequence, in place of one so large that sums of steps overflow.
+int64_t step_of(int64_t dilation) {
+  return std::min(dilation, int64_t{1} << 40);
+}
+
 // A layer and the arrays that keep its pointers alive.
 template <class T>
 struct HeldLayer {
@@ -61,13 +66,13 @@ struct HeldLayer {
         gamma(std::move(gamma_)),
         beta(std::move(beta_)),
         packed(std::move(packed_)) {
-    const int64_t reach = (weight.shape(0) - 1) * dilation;
+    const int64_t step = step_of(dilation), reach = (weight.shape(0) - 1) * step;
     fields = {pointer<T>(weight),
               pointer<Wide<T>>(bias),
               weight.shape(0),
               weight.shape(1),
               weight.shape(2) / 2,
-              dilation,
+              step,
               causal ? reach : reach / 2,
               skip_of(skip),
               gate_first,
@@ -182,14 +187,14 @@ Array<T> dilated(const Sequences<T>& x, const Array<T>& weight, const Maybe<T>& 
                  int64_t dilation, bool causal, const std::string& ending, int64_t pool,
                  const Maybe<T>& out) {
   using conv::Ending;
-  const int64_t reach = (weight.shape(0) - 1) * dilation;
+  const int64_t step = step_of(dilation), reach = (weight.shape(0) - 1) * step;
   const conv::Plain<T> plain{
       weight.data(),
       pointer<T>(bias),
       weight.shape(0),
       weight.shape(1),
       weight.shape(2),
-      dilation,
+      step,
       causal ? reach : reach / 2,
       ending == "relu" ? Ending::relu : (ending == "relu_pair_sum" ? Ending::relu_pair_sum : Ending::none),
       pool};

@@ -18,66 +18,63 @@
 #include <optional>
 #include <vector>
 
-#include "conv/filtering.hpp"
+#include "conv/filtering_few.hpp"
 #include "conv/outer.hpp"
 
 namespace kxfast::conv {
 
-constexpr int64_t kPiece = 512;  // columns of dz whose panel of weights stays in the L2 cache
-
-// Rows of the transposed weight at all points, some columns of dz after the others.
-inline Buffer<int64_t> filtered_rows(const Layer<float>& points, const Panels& panels) {
-  const int64_t columns = 2 * panels.padded_total();
-  const Buffer<int64_t> usual = transposed_rows(points, panels);
-  Buffer<int64_t> offset(usual.size());
-  int64_t* to = offset.data();
-  for (int64_t first = 0; first < columns; first += kPiece)
-    for (int64_t point = 0; point < kPoints; ++point) {
-      const int64_t* from = usual.data() + point * columns + first;
-      to = std::copy(from, from + std::min(kPiece, columns - first), to);
-    }
-  return offset;
-}
-
 class FilteredBackward {
  public:
-  // `kept`: the weight that was kept packed, or null.
-  FilteredBackward(const Layer<float>& layer, const Panels& panels, const LinearWeight<float>* kept)
-      : layer_(layer), panels_(panels), columns_(2 * panels.padded_total()), back_(kept) {
-    deal();
+  // `kept`: the weight that was kept packed, or null; `few` rows in one group of sequences.
+  FilteredBackward(const Layer<float>& layer, const Panels& panels, const PointWeight<Transposed>* kept,
+                   bool few)
+      : layer_(layer), panels_(panels), columns_(2 * panels.padded_total()), few_(few), back_(kept) {
+    if (!few) deal();
     if (kept) return;
-    const Filter filter(layer);
-    back_ = &made_.emplace(filter.layer.weight, filtered_rows(filter.layer, panels), 2 * layer.out, layer.in,
-                           tiling<float>());
+    if (few)
+      own_.emplace(layer, panels);
+    else
+      back_ = &made_.emplace(layer, panels);
   }
 
   // dx [+]= dz, shifted back, with the transposed weight.
   void inputs(const Pairs& pairs, const Source<float>& dz, float* dx, bool add) const {
+    constexpr int64_t kRun = Transposed::kRun;
     const auto kernel = KXFAST_PICK(LinearKernel<float>, filtered_linear);
+    const Panels& panels = own_ ? own_->panels : back_->kind.panels;
     const Source<float> turned{
         dz.base, dz.stride, dz.mask, dz.zero, dz.taps, layer_.dilation, 2 * layer_.dilation + dz.left};
+    const auto multiply = [&](int64_t p, const float* weight, const Products<float>& in, int64_t first,
+                              int64_t begin) {
+      kernel({in, weight + kPoints * first * panels.padded(p), nullptr, panels.width(p), pairs.number(begin),
+              dx + panels.first(p), layer_.in, add || first > 0});
+    };
+    if (own_) {
+      by_panels_of_few(
+          *own_, pairs, turned, columns_, kRun,
+          [&](int64_t p, const float* weight, const PairValues& values, int64_t begin, int64_t count) {
+            for (int64_t first = 0; first < columns_; first += kRun)
+              multiply(p, weight, values.of(first, count), first, begin);
+          });
+      return;
+    }
     over_pairs(pairs, turned, columns_, [&](const Products<float>& in, int64_t begin) {
       const float* rows[kAllPoints];
-      for (int64_t first = 0; first < columns_; first += kPiece) {
-        const int64_t depth = std::min(kPiece, columns_ - first);
+      for (int64_t first = 0; first < columns_; first += kRun) {
         for (int64_t i = 0; i < kPoints * in.stride; ++i)
           if (i % in.stride < in.count) rows[i] = in.rows[i] + first;
-        for (int64_t p = 0; p < back_->panels.count(); ++p)
-          kernel({{rows, in.stride, in.count, kPoints, depth},
-                  back_->panel(p) + kPoints * first * back_->panels.padded(p),
-                  nullptr,
-                  back_->panels.width(p),
-                  pairs.number(begin),
-                  dx + back_->panels.first(p),
-                  layer_.in,
-                  add || first > 0});
+        const Products<float> run{rows, in.stride, in.count, kPoints, std::min(kRun, columns_ - first)};
+        for (int64_t p = 0; p < panels.count(); ++p) multiply(p, back_->panel(p), run, first, begin);
       }
     });
   }
 
   // Adds what some sequences contribute to the gradients at the points and of the bias. A task has the outer
-  // or the inner two points, which read the same rows, and some of the channels and columns.
-  void weights(const Pairs& pairs, const Source<float>& x, const Gradient<float>& dz) {
+  // or the inner two points, which read the same rows, and some of the channels and columns. Those of few
+  // rows are finished at once.
+  void weights(const Pairs& pairs, const Source<float>& x, const Gradient<float>& dz, float* dweight,
+               float* dbias) {
+    if (few_) return WeightsOfFew(pairs, layer_, panels_, x, dz).run(dweight, dbias);
     const auto task = [&](int64_t i) {
       for (int64_t begin = 0; begin < pairs.count; begin += kSumRows)
         shares_[static_cast<size_t>(i)].add(pairs, begin, std::min(kSumRows, pairs.count - begin), x, dz);
@@ -168,13 +165,16 @@ class FilteredBackward {
       const int64_t padded = panels_.padded(p), width = panels_.width(p), first = panels_.first(p);
       const int64_t offset = height_ * (2 * first - column_), half = height_ * columns_;
       const float *inside = sums_.data() + offset, *outside = outer.sums_.data() + offset;
-      const int64_t places[2] = {layer_.candidates() + first, layer_.gates() + first};
-      for (int64_t i = 0; i < height_; ++i)
-        for (const int64_t place : places) {
-          float* to = dweight + (first_ + i) * 2 * layer_.out + place;
-          point_sums(inside, inside + half, outside, outside + half, width, Filter::size(layer_), to);
-          inside += padded, outside += padded;
-        }
+      const int64_t places[2] = {layer_.candidates() + first, layer_.gates() + first}, row = 2 * layer_.out;
+      const auto finish = KXFAST_PICK(WeightTaps, weight_taps);
+      for (int64_t h = 0; h < 2; ++h, inside += padded, outside += padded)
+        finish({{outside, inside, inside + half, outside + half},
+                2 * padded,
+                height_,
+                width,
+                dweight + first_ * row + places[h],
+                layer_.in * row,
+                row});
       if (!dbias || bias_.size() == 0) return;
       for (int64_t h = 0; h < 2; ++h)
         std::copy_n(bias_.data() + 2 * first - column_ + h * padded, width, dbias + places[h]);
@@ -202,17 +202,6 @@ class FilteredBackward {
       float* const to_z[2] = {z_.data() + i * z_stride_, z_.data() + (kSumRows + i) * z_stride_};
       combine(d[1], d[2], 1, d[2], d[1], height_, to_x);
       combine(z0, z1, 1, z0, z1, columns_, to_z);
-    }
-
-    // The gradients of three taps from those at the four points.
-    static void point_sums(const float* plus, const float* minus, const float* low, const float* high,
-                           int64_t count, int64_t apart, float* to) {
-      for (int64_t k = 0; k < count; ++k) {
-        const float half = 0.5f * (plus[k] + minus[k]);
-        to[k] = low[k] + half;
-        to[apart + k] = 0.5f * (plus[k] - minus[k]);
-        to[2 * apart + k] = half - high[k];
-      }
     }
 
     const Layer<float>& layer_;
@@ -245,8 +234,10 @@ class FilteredBackward {
   const Layer<float>& layer_;
   const Panels panels_;
   const int64_t columns_;
-  std::optional<LinearWeight<float>> made_;
-  const LinearWeight<float>* back_;
+  const bool few_;
+  std::optional<Transposed> own_;  // of few rows
+  std::optional<PointWeight<Transposed>> made_;
+  const PointWeight<Transposed>* back_;
   std::vector<Share> shares_;  // made before any task: those must not run out of memory
 };
 

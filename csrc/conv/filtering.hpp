@@ -7,16 +7,16 @@
 //
 // The gain is a third of the multiply-adds, which are the limit: 1.28 times the speed at 128 channels, 1.38
 // at 512. Of forward with backward at 128 channels, making the values of rows is 8 %, and of weights, for
-// 2048 rows, 2 %, which is why few rows do without. Nothing but halves and sums is multiplied, and sums are
-// shorter, so that the error is less than that of the sum over taps; d0 meets only the first result, d3 only
-// the second: what is far away, NaN too, goes nowhere. Pairs are counted from the start of a sequence, so
-// that no result depends on how long its padding is. A block of pairs keeps the values of its rows in the L2
-// cache over all panels of weights. Doubles keep the sum over taps, which is what the others are judged by;
-// so do layers with a norm, and gates that a backward computes again.
+// 2048 rows, 2 %; few rows make both in the cache of the thread that multiplies them (filtering_few.hpp).
+// Nothing but halves and sums is multiplied, and sums are shorter, so that the error is less than that of the
+// sum over taps; d0 meets only the first result, d3 only the second: what is far away, NaN too, goes nowhere.
+// Pairs are counted from the start of a sequence, so that no result depends on how long its padding is. A
+// block of pairs keeps the values of its rows in the L2 cache over all panels of weights. Doubles keep the
+// sum over taps, which is what the others are judged by; so do layers with a norm, and gates that a backward
+// computes again.
 #pragma once
 
 #include <atomic>
-#include <memory>
 #include <vector>
 
 #include "conv/common.hpp"
@@ -68,36 +68,34 @@ class Pairs {
   Buffer<Place> first_;
 };
 
-// The weight's values at the points, in its own order (kPoints, in, 2 out), and the layer that has them.
-struct Filter {
-  explicit Filter(const Layer<float>& given)
-      : layer(given), values(static_cast<size_t>(kPoints * size(given))) {
-    const int64_t n = size(given);
-    float* to = values.data();
-    constexpr int64_t kEach = 4096;
-    const auto task = [&](int64_t i) {
-      const float *a = given.weight, *b = a + n, *c = b + n;
-      for (int64_t k = i * kEach; k < std::min(n, (i + 1) * kEach); ++k) {
-        to[k] = a[k];
-        to[n + k] = ((a[k] + c[k]) + b[k]) * 0.5f;
-        to[2 * n + k] = ((a[k] + c[k]) - b[k]) * 0.5f;
-        to[3 * n + k] = c[k];
+// Whether filtering may pay.
+inline bool filterable(const Layer<float>& layer) {
+  constexpr int64_t kLeast = 32;
+  return layer.taps == 3 && layer.in >= kLeast && layer.out >= kLeast && !layer.gamma;
+}
+// Whether it does, for the rows that count: if there are some, and most of them in pairs; sequences that are
+// hardly longer than a step have few.
+inline bool filtering_suits(const Layer<float>& layer, const bool* counted, int64_t batch, int64_t length) {
+  constexpr int64_t kRows = 64;
+  const int64_t step = layer.dilation, sequences = counted ? batch : std::min<int64_t>(1, batch);
+  if (!filterable(layer) || sequences == 0) return false;
+  const auto counts = [&](int64_t b, int64_t t) {
+    return t < length && (!counted || counted[b * length + t]);
+  };
+  int64_t rows = 0, pairs = 0;
+  for (int64_t b = 0; b < sequences; ++b)
+    for (int64_t begin = 0; begin < length; begin += 2 * step)
+      for (int64_t t = begin; t < std::min(begin + step, length); ++t) {
+        const bool one = counts(b, t), other = counts(b, t + step);
+        rows += one + other;
+        pairs += one || other;
       }
-    };
-    parallel_for((n + kEach - 1) / kEach, task);
-    layer.weight = to;
-    layer.taps = kPoints;
-  }
-  static int64_t size(const Layer<float>& given) { return given.in * 2 * given.out; }
-  // Whether filtering pays; on sizes alone.
-  static bool suits(const Layer<float>& given, int64_t rows) {
-    constexpr int64_t kLeast = 32, kRows = 1024;
-    return given.taps == 3 && given.in >= kLeast && given.out >= kLeast && rows >= kRows && !given.gamma;
-  }
-
-  Layer<float> layer;
-  Buffer<float> values;
-};
+  return rows * (batch / sequences) >= kRows && 3 * pairs <= 2 * rows;
+}
+// Whether rows are so few that tasks make the values of weights they need (filtering_few.hpp).
+inline bool few_rows(int64_t rows) {
+  return rows < 1024;
+}
 
 using FilterRows = void (*)(const float* const*, int64_t, float* const*);
 using MixRows = void (*)(const float*, const float*, float, const float*, const float*, int64_t,
@@ -110,6 +108,28 @@ inline FilterRows filter_kernel() {
 inline int64_t odd_lines(int64_t columns) {
   return ((columns * 4 + 63) / 64 | 1) * 16;
 }
+
+// As many places for tasks' memory as there are threads; a task takes one that is free.
+class Places {
+ public:
+  explicit Places(int threads) : taken_(static_cast<size_t>(threads)) {}
+
+  struct Taken {
+    Taken(size_t i, std::atomic<bool>& mark) : number(i), taken(mark) {}
+    Taken(const Taken&) = delete;
+    ~Taken() { taken.store(false, std::memory_order_release); }
+    const size_t number;
+    std::atomic<bool>& taken;
+  };
+  Taken take() {
+    size_t i = 0;
+    while (taken_[i].exchange(true, std::memory_order_acquire)) i = (i + 1) % taken_.size();
+    return {i, taken_[i]};
+  }
+
+ private:
+  std::vector<std::atomic<bool>> taken_;
+};
 
 // body(values at the points, first pair) for blocks of pairs.
 template <class Body>
@@ -125,15 +145,13 @@ void over_pairs(const Pairs& pairs, const Source<float>& source, int64_t channel
   const int64_t blocks = std::min(even, (tiles + 1) / 2);
   const int64_t size = (tiles + blocks - 1) / std::max<int64_t>(1, blocks) * kTile;
   const FilterRows filter = filter_kernel();
-  // As many places for values as there are threads; a task takes one that is free.
   Buffer<float> values(static_cast<size_t>(threads * kPoints * size * stride));
-  std::vector<std::atomic<bool>> taken(static_cast<size_t>(threads));
+  Places places(threads);
   const auto task = [&](int64_t i) {
-    size_t place = 0;
-    while (taken[place].exchange(true, std::memory_order_acquire)) place = (place + 1) % taken.size();
+    const Places::Taken place = places.take();
     const int64_t begin = i * tiles / blocks * kTile;
     const int64_t count = std::min((i + 1) * tiles / blocks * kTile, pairs.count) - begin;
-    float* mine = values.data() + static_cast<int64_t>(place) * kPoints * size * stride;
+    float* mine = values.data() + static_cast<int64_t>(place.number) * kPoints * size * stride;
     const float* rows[kAllPoints];
     for (int64_t n = 0; n < count; ++n) {
       const float* d[kPoints];
@@ -143,25 +161,8 @@ void over_pairs(const Pairs& pairs, const Source<float>& source, int64_t channel
       filter(d, channels, to);
     }
     body(Products<float>{rows, size, count, kPoints, channels}, begin);
-    taken[place].store(false, std::memory_order_release);
   };
   parallel_for(blocks, task);
-}
-
-// gated_pass of a filtered layer; common.skipped is by the numbers of pairs.
-inline void filtered_pass(const Pairs& pairs, const Layer<float>& layer, const Source<float>& source,
-                          const GatedWeight<float>& weight, const GatedBlock<float>& common) {
-  const auto kernel = KXFAST_PICK(GatedKernel<float>, filtered_forward);
-  over_pairs(pairs, source, layer.in, [&](const Products<float>& in, int64_t begin) {
-    for (int64_t p = 0; p < weight.panels.count(); ++p) {
-      GatedBlock<float> block = common;
-      aim(block, pairs.number(begin), 2 * begin, weight.panels.first(p));
-      weight.point(p, block);
-      point_bias(layer, weight.panels.first(p), block);
-      block.in = in;
-      kernel(block);
-    }
-  });
 }
 
 // Zeroes rows that do not count.

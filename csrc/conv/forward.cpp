@@ -9,6 +9,7 @@
 #include <optional>
 #include <type_traits>
 
+#include "conv/filtering_few.hpp"
 #include "conv/norm.hpp"
 #include "conv/packed.hpp"
 
@@ -25,9 +26,6 @@ void filtered(const Layer<float>& layer, const Input<float>& input, const float*
   if (projected.size()) source = {projected.data(), layer.out, nullptr, zero, 1, 0, 0};
   const Buffer<const float*> skip = skipped_pairs(pairs, source);
   const Packed<float>* packed = kept_weights(layer);
-  std::optional<GatedWeight<float>> made;
-  if (!packed) made.emplace(Filter(layer).layer, tiling<float>(), INT64_MAX);
-  const GatedWeight<float>& weight = packed ? *packed->filtered_forward : *made;
   GatedBlock<float> common{};
   common.channels = layer.out;
   common.skip = layer.skip;
@@ -36,7 +34,33 @@ void filtered(const Layer<float>& layer, const Input<float>& input, const float*
   common.skipped = skip.data();
   common.y = y;
   common.kept = kept;
-  filtered_pass(pairs, layer, convolved(layer, input, zero), weight, common);
+  const Source<float> from = convolved(layer, input, zero);
+  const auto kernel = KXFAST_PICK(GatedKernel<float>, filtered_forward);
+  const auto multiply = [&](const Panels& panels, int64_t p, const float* weight, const Products<float>& in,
+                            int64_t begin) {
+    GatedBlock<float> block = common;
+    aim(block, pairs.number(begin), 2 * begin, panels.first(p));
+    block.width = panels.width(p);
+    block.candidate = weight;
+    block.gate = weight + panels.padded(p);
+    block.step = 2 * panels.padded(p);
+    point_bias(layer, panels.first(p), block);
+    block.in = in;
+    kernel(block);
+  };
+  if (!packed && few_rows(2 * pairs.count)) {
+    const Straight own(layer);
+    by_panels_of_few(own, pairs, from, layer.in, layer.in,
+                     [&](int64_t p, const float* weight, const PairValues& values, int64_t begin,
+                         int64_t count) { multiply(own.panels, p, weight, values.of(0, count), begin); });
+  } else {
+    std::optional<PointWeight<Straight>> made;
+    const PointWeight<Straight>& weight = packed ? *packed->filtered_forward : made.emplace(layer);
+    const Panels& panels = weight.kind.panels;
+    over_pairs(pairs, from, layer.in, [&](const Products<float>& in, int64_t begin) {
+      for (int64_t p = 0; p < panels.count(); ++p) multiply(panels, p, weight.panel(p), in, begin);
+    });
+  }
   if (counted) clear(counted, input.batch * input.length, layer.out, y);
   if (counted && kept) clear(counted, input.batch * input.length, 2 * layer.out, kept);
 }
@@ -57,7 +81,7 @@ void forward(const Layer<T>& layer, const Input<T>& input, T* y, Wide<T>* kept) 
   Buffer<T> projected;
   if constexpr (kUsual) projected = project(layer, input, rows, zero.data());
   if constexpr (std::is_same_v<T, float>)
-    if (Filter::suits(layer, rows.count))
+    if (filtering_suits(layer, layer.skip == Skip::add ? nullptr : input.mask, input.batch, input.length))
       return filtered(layer, input, zero.data(), scale.data(), projected, y, kept);
   const Buffer<const T*> skip = skip_rows(layer, input, rows, projected, zero.data());
   const Packed<T>* packed = kept_weights(layer);

@@ -120,6 +120,23 @@ struct ScoreBlock {
   T* scores;
 };
 
+// What three taps are at the points of conv/filtering.hpp, of some rows of a weight: `width` columns of each
+// and zeros up to `padded`; or of a square, to be transposed.
+struct FilterBlock {
+  const float* weight;
+  int64_t tap, row, rows, width, padded;  // elements from tap to tap, from row to row
+  float* to;
+  int64_t to_point, to_row;
+};
+
+// Gradients of three taps from those at the points.
+struct TapsBlock {
+  const float* from[4];
+  int64_t row, rows, width;  // elements from row to row
+  float* to;
+  int64_t to_tap, to_row;
+};
+
 #define KXFAST_DECLARE_TYPE(T)                                                                      \
   Tiling tiling(T);                                                                                 \
   void gated_forward(const GatedBlock<T>& block);                                                   \
@@ -143,6 +160,9 @@ struct ScoreBlock {
   void mix_rows(const float* a, const float* b, float sign, const float* c, const float* d, int64_t count,   \
                 float* const* to);                                                                           \
   void filter_rows(const float* const* d, int64_t count, float* const* to);                                  \
+  void filter_weight(const FilterBlock& block);                                                              \
+  void filter_turned(const FilterBlock& block);                                                              \
+  void weight_taps(const TapsBlock& block);                                                                  \
   }
 KXFAST_EACH_ISA(KXFAST_DECLARE)
 #define KXFAST_DECLARE_HALF(set)                                                      \

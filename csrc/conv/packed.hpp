@@ -16,19 +16,17 @@ struct Packed {
         forward(layer, tiling, INT64_MAX),
         back(layer.weight, transposed_rows(layer, forward.panels), 2 * layer.out, layer.in, tiling) {
     if constexpr (std::is_same_v<T, float>) {
-      if (!Filter::suits(layer, INT64_MAX)) return;
-      const Filter filter(layer);
-      filtered_forward.emplace(filter.layer, tiling, INT64_MAX);
-      filtered_back.emplace(filter.layer.weight, filtered_rows(filter.layer, forward.panels), 2 * layer.out,
-                            layer.in, tiling);
+      if (!filterable(layer)) return;
+      filtered_forward.emplace(layer);
+      filtered_back.emplace(layer, forward.panels);
     }
   }
 
   const Isa set;
   const GatedWeight<T> forward;
   const LinearWeight<T> back;
-  std::optional<GatedWeight<float>> filtered_forward;
-  std::optional<LinearWeight<float>> filtered_back;
+  std::optional<PointWeight<Straight>> filtered_forward;
+  std::optional<PointWeight<Transposed>> filtered_back;
 };
 
 // What was kept of a layer, if it serves the instruction set in use.

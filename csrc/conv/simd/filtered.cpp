@@ -3,6 +3,7 @@
 // waits in the L1 cache (4.5 KB), and with the last one in registers two rows are finished from four tiles.
 #include "conv/simd/gated.hpp"
 #include "conv/simd/linear.hpp"
+#include "conv/simd/transpose.hpp"
 
 namespace kxfast::conv::KXFAST_ISA {
 namespace {
@@ -142,6 +143,53 @@ void mix_rows(const float* a, const float* b, float sign, const float* c, const 
 }
 void filter_rows(const float* const* d, int64_t count, float* const* to) {
   points(d, count, to);
+}
+void filter_weight(const FilterBlock& block) {
+  constexpr int64_t kLanes = Lanes<float>::kWidth;
+  const auto some = [](int64_t left) { return left < kLanes ? (left > 0 ? left : 0) : kLanes; };
+  for (int64_t i = 0; i < block.rows; ++i) {
+    const float *a = block.weight + i * block.row, *b = a + block.tap, *c = b + block.tap;
+    float* to = block.to + i * block.to_row;
+    for (int64_t at = 0; at < block.padded; at += kLanes) {
+      const int64_t count = some(block.width - at), stored = some(block.padded - at);
+      const Vector<float> first = load(a + at, count), last = load(c + at, count), sum = first + last;
+      const Vector<float> middle = load(b + at, count);
+      store(to + at, first, stored);
+      store(to + block.to_point + at, (sum + middle) * 0.5f, stored);
+      store(to + 2 * block.to_point + at, (sum - middle) * 0.5f, stored);
+      store(to + 3 * block.to_point + at, last, stored);
+    }
+  }
+}
+void filter_turned(const FilterBlock& block) {
+  constexpr int kLanes = Lanes<float>::kWidth;
+  const auto point = [&](int64_t number, auto&& value) {
+    Vector<float> row[kLanes];
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) row[i] = value(block.weight + i * block.row);
+    exchange<float, kLanes / 2>(row);
+    float* to = block.to + number * block.to_point;
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) store(to + i * block.to_row, row[i]);
+  };
+  const int64_t tap = block.tap;
+  point(0, [](const float* w) { return load(w); });
+  point(1, [tap](const float* w) { return ((load(w) + load(w + 2 * tap)) + load(w + tap)) * 0.5f; });
+  point(2, [tap](const float* w) { return ((load(w) + load(w + 2 * tap)) - load(w + tap)) * 0.5f; });
+  point(3, [tap](const float* w) { return load(w + 2 * tap); });
+}
+void weight_taps(const TapsBlock& block) {
+  constexpr int64_t kLanes = Lanes<float>::kWidth;
+  for (int64_t i = 0; i < block.rows; ++i)
+    for (int64_t at = 0; at < block.width; at += kLanes) {
+      const int64_t count = block.width - at < kLanes ? block.width - at : kLanes, place = i * block.row + at;
+      const auto sums = [&](int n) { return load(block.from[n] + place, count); };
+      const Vector<float> plus = sums(1), minus = sums(2), half = (plus + minus) * 0.5f;
+      float* to = block.to + i * block.to_row + at;
+      store(to, sums(0) + half, count);
+      store(to + block.to_tap, (plus - minus) * 0.5f, count);
+      store(to + 2 * block.to_tap, half - sums(3), count);
+    }
 }
 
 }  // namespace kxfast::conv::KXFAST_ISA
