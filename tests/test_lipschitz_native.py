@@ -98,13 +98,18 @@ def test_estimates_in_floats_are_close(rng, padding_mode):
 def test_results_are_the_same_on_any_number_of_threads(rng):
     w = rng.standard_normal((40, 40, 3, 3)).astype(np.float32)
     a = rng.standard_normal((600, 900)).astype(np.float32)
+    matrices = [0.9 * x / np.linalg.norm(x, 2) for x in rng.standard_normal((2, 48, 48)).astype(np.float32)]
+    block = [L.Linear(matrices[0]), L.Activation("elu"), L.Linear(matrices[1])]
+    y = rng.standard_normal((150, 48)).astype(np.float32) * rng.choice([0.1, 1, 10], (150, 1)).astype(np.float32)
     found = []
     for threads in 1, 2, 3:
         kx.set_num_threads(threads)
         try:
             norm = L.conv_spectral_norm(w, (20, 20), padding=1)
             dense = L.spectral_norm(a)
-            found.append((norm.lower, norm.upper, dense.lower, dense.upper, *L.conv_singular_values(w, (6, 6))))
+            inverse, series = L.residual_inverse(block, y), L.logdet_series(block, y, probes=2, seed=0).mean
+            several = *L.conv_singular_values(w, (6, 6)), *inverse.x.flat, *inverse.error_bound, *series
+            found.append((norm.lower, norm.upper, dense.lower, dense.upper, *several))
         finally:
             kx.set_num_threads(None)
     assert found[0] == found[1] == found[2]

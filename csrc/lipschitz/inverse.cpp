@@ -59,13 +59,14 @@ using MoveOn = void (*)(const double*, const float*, int64_t, const double*, dou
 // and of residuals and places together. All are floats, over `unit`.
 class Sample {
  public:
-  Sample(const double* y, int64_t size, int64_t window, double units, double* x)
+  // `room`: 2 size floats.
+  Sample(const double* y, int64_t size, int64_t window, double units, double* x, float* room)
       : unit(units),
         x_(x),
+        last_(room),
+        moved_(room + size),
         size_(size),
         window_(window),
-        last_(static_cast<size_t>(size)),
-        moved_(static_cast<size_t>(size)),
         plain_(window == 0) {
     std::copy(y, y + size, x);
   }
@@ -84,12 +85,12 @@ class Sample {
       const bool fast = known_ == 0 && length < best_ / 5 && std::isfinite(best_);
       best_ = length, retried_ = false;
       if (!plain_ && !fast) return mix(r);
-      note(r, 1 / unit, size_, last_.data(), nullptr, nullptr, nullptr);
+      note(r, 1 / unit, size_, last_, nullptr, nullptr, nullptr);
       step(r, nullptr);
     } else if (!retried_) {  // back, and a plain step
       for (int64_t i = 0; i < size_; ++i)
-        x_[i] += unit * (static_cast<double>(last_.data()[i]) - static_cast<double>(moved_.data()[i]));
-      std::copy(last_.begin(), last_.end(), moved_.begin());
+        x_[i] += unit * (static_cast<double>(last_[i]) - static_cast<double>(moved_[i]));
+      std::copy(last_, last_ + size_, moved_);
       retried_ = true;
       known_ = 0, newest_ = -1;
     } else {
@@ -105,22 +106,23 @@ class Sample {
  private:
   void step(const double* r, const double* weights) {
     const auto move_on = KXFAST_PICK(MoveOn, move_on);
-    move_on(r, along_.data(), weights ? known_ : 0, weights, unit, size_, x_, moved_.data());
+    move_on(r, earlier_.data() + room_ * size_, weights ? known_ : 0, weights, unit, size_, x_, moved_);
   }
 
   // Room for one more move.
   void grow() {
     if (known_ < room_ || known_ == window_) return;
-    const int64_t room = std::min(window_, 2 * room_ + 3);
-    for (Buffer<float>* each : {&changes_, &along_}) {
-      Buffer<float> wider(static_cast<size_t>(room * size_));
-      std::copy(each->begin(), each->end(), wider.begin());
-      *each = std::move(wider);
+    const int64_t room = std::min(window_, 2 * room_ + 5);
+    Buffer<float> wider(static_cast<size_t>(2 * room * size_));
+    for (const int64_t half : {0, 1}) {
+      const float* from = earlier_.data() + half * room_ * size_;
+      std::copy(from, from + room_ * size_, wider.data() + half * room * size_);
     }
-    std::vector<double> wider(static_cast<size_t>(room * room));
+    earlier_ = std::move(wider);
+    std::vector<double> gram(static_cast<size_t>(room * room));
     for (int64_t i = 0; i < room_ * room_; ++i)
-      wider[static_cast<size_t>(i / room_ * room + i % room_)] = gram_[static_cast<size_t>(i)];
-    gram_ = std::move(wider);
+      gram[static_cast<size_t>(i / room_ * room + i % room_)] = gram_[static_cast<size_t>(i)];
+    gram_ = std::move(gram);
     room_ = room;
   }
 
@@ -134,16 +136,16 @@ class Sample {
     }
     std::vector<double> inner(static_cast<size_t>(known_));
     if (follows_) {
-      float* change = changes_.data() + newest_ * size_;
-      note(r, 1 / unit, size_, last_.data(), moved_.data(), change, along_.data() + newest_ * size_);
-      products(changes_.data(), known_, change, size_, inner.data());
+      float* change = earlier_.data() + newest_ * size_;
+      note(r, 1 / unit, size_, last_, moved_, change, change + room_ * size_);
+      products(earlier_.data(), known_, change, size_, inner.data());
       for (int64_t i = 0; i < known_; ++i)
         gram(i, newest_) = gram(newest_, i) = inner[static_cast<size_t>(i)];
     } else {
-      note(r, 1 / unit, size_, last_.data(), nullptr, nullptr, nullptr);
+      note(r, 1 / unit, size_, last_, nullptr, nullptr, nullptr);
     }
     follows_ = true;
-    products(changes_.data(), known_, last_.data(), size_, inner.data());
+    products(earlier_.data(), known_, last_, size_, inner.data());
     const auto n = static_cast<size_t>(known_);
     std::vector<double> ordered(n * n), weights(n);  // the newest first: it is the one to keep
     const auto place = [&](size_t i) { return (newest_ - static_cast<int64_t>(i) + known_) % known_; };
@@ -158,9 +160,10 @@ class Sample {
   double& gram(int64_t i, int64_t j) { return gram_[static_cast<size_t>(i * room_ + j)]; }
 
   double* x_;
+  float *last_, *moved_;
   int64_t size_, window_, known_ = 0, newest_ = -1, room_ = 0;
   double best_ = HUGE_VAL, first_ = HUGE_VAL;
-  Buffer<float> last_, moved_, changes_, along_;
+  Buffer<float> earlier_;  // changes of residuals, then of both
   std::vector<double> gram_;
   bool plain_, retried_ = false, follows_ = false;  // the last step was a mixed one
 };
@@ -193,9 +196,10 @@ void residual_inverse(const Network<float>& coarse, const Network<double>& g, co
   std::vector<Level> level(at(batch), window == 0 ? Level::doubles : Level::some);
   std::vector<char> goes_on(at(batch));
   Buffer<double> places(at(batch * size));
+  Buffer<float> rooms(at(2 * batch * size));
   for (int64_t b = 0; b < batch; ++b) {
     samples.emplace_back(y + b * size, size, window, std::fmax(1.0, lipschitz::length(y + b * size, size)),
-                         places.data() + b * size);
+                         places.data() + b * size, rooms.data() + 2 * b * size);
     active.push_back(b);
     out.steps[b] = 0, out.bounds[b] = HUGE_VAL, out.converged[b] = false;
   }
@@ -215,26 +219,27 @@ void residual_inverse(const Network<float>& coarse, const Network<double>& g, co
     const Buffer<float> low =
         fine ? Buffer<float>() : coarse.forward(floats.data(), count, nullptr, exactness);
     const Buffer<double> high = fine ? g.forward(doubles.data(), count) : Buffer<double>();
+    Buffer<double> residuals(at(count * size));
     const auto subtract = KXFAST_PICK(Subtract<float>, residual);
     const auto subtract_fine = KXFAST_PICK(Subtract<double>, residual);
     const auto one = [&](int64_t i) {
       const int64_t b = active[at(first + i)];
       Sample& sample = samples[at(b)];
       const double *of = y + b * size, *x = places.data() + b * size;
-      Buffer<double> r(at(size));
+      double* r = residuals.data() + i * size;
       const double before = sample.length,
-                   squares = fine ? subtract_fine(of, high.data() + i * size, x, size, r.data())
-                                  : subtract(of, low.data() + i * size, x, size, r.data());
+                   squares = fine ? subtract_fine(of, high.data() + i * size, x, size, r)
+                                  : subtract(of, low.data() + i * size, x, size, r);
       ++out.steps[b];
       goes_on[at(b)] = false;
       if (sample.diverged(squares)) {
         if (fine) return;  // else beyond the range of floats, perhaps: again in double
-        sample = Sample(of, size, window, sample.unit, places.data() + b * size);
+        sample = Sample(of, size, window, sample.unit, places.data() + b * size, rooms.data() + 2 * b * size);
         level[at(b)] = Level::doubles;
         goes_on[at(b)] = true;
         return;
       }
-      for (int64_t k = 0; k < size; ++k) out.x[b * size + k] = x[k] + r[at(k)];
+      for (int64_t k = 0; k < size; ++k) out.x[b * size + k] = x[k] + r[k];
       if (!fine) {
         const double rate = std::isfinite(before) ? std::fmin(sample.length / before, 1) : 1,
                      part = sample.length / sample.unit;
@@ -246,7 +251,7 @@ void residual_inverse(const Network<float>& coarse, const Network<double>& g, co
         if (out.converged[b]) return;
       }
       goes_on[at(b)] = true;
-      sample.advance(r.data());
+      sample.advance(r);
     };
     parallel_for(count, one, count * size < (1 << 13) ? 1 : 0, &job);
   };

@@ -165,15 +165,15 @@ Buffer<T> Network<T>::jacobian(const T* x, int64_t batch, Job& job) const {
 }
 
 template <class T>
-void Network<T>::series(const T* x, int64_t batch, const T* probes, int64_t count, const double* factors,
-                        int64_t terms, double* estimates, Job& job) const {
+void Network<T>::series(const T* x, int64_t batch, const T* probes, int64_t count, int64_t apart,
+                        const double* factors, int64_t terms, double* estimates, Job& job) const {
   Point point;
   forward(x, batch, &point);
   const auto products = KXFAST_PICK(void (*)(const T*, int64_t, const T*, int64_t, double*), inner_products);
   const int64_t size = inputs();
   for (int64_t n = 0; n < count; ++n) {
-    const T* probe = probes + n * batch * size;
-    double* sums = estimates + n * batch;
+    const T* probe = probes + n * apart * size;
+    double* sums = estimates + n * apart;
     std::fill(sums, sums + batch, 0.0);
     Buffer<T> w = of_size<T>(batch * size);
     std::copy(probe, probe + batch * size, w.begin());

@@ -31,9 +31,10 @@ class Network {
   // The derivatives (batch, outputs, inputs).
   Buffer<T> jacobian(const T* x, int64_t batch, Job& job) const;
 
-  // estimates (probes, batch) = sum over k of (-1)^(k+1) factors[probe][k] / k e' J^k e.
-  void series(const T* x, int64_t batch, const T* probes, int64_t count, const double* factors, int64_t terms,
-              double* estimates, Job& job) const;
+  // estimates (probes, batch) = sum over k of (-1)^(k+1) factors[probe][k] / k e' J^k e; `apart` samples from
+  // one probe, and row of estimates, to the next.
+  void series(const T* x, int64_t batch, const T* probes, int64_t count, int64_t apart, const double* factors,
+              int64_t terms, double* estimates, Job& job) const;
 
   // gradients.cpp: probe' sum over k = 0 .. terms of (-J)^k.
   Buffer<T> neumann(const Point& point, const T* probe, int64_t batch, int64_t terms, Job& job) const;

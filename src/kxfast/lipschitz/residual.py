@@ -103,7 +103,7 @@ def residual_inverse(
         function = _wrapped(g, given, y)
     else:
         layers = block(g, given)
-        start, function = given.astype(np.float64), specs(layers)
+        start, function = given.astype(np.float64), specs(layers, None)
         if lipschitz is None:
             proven = lipschitz_bounds(layers, given.shape[1:], tol=1e-4, points=0).upper
             lipschitz = proven if proven < 1 else None

@@ -49,10 +49,6 @@ def packed(
     return build(made, filtered, forward), shape
 
 
-def _in_floats(layer: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(part.astype(np.float32) if isinstance(part, np.ndarray) else part for part in layer)
-
-
 def flat(x: Array) -> Array:
     """Return (B, C, ...) as (B, pixels * C)."""
     return np.ascontiguousarray(np.moveaxis(x, 1, -1)).reshape(len(x), -1)
@@ -129,7 +125,7 @@ def residual_inverse(
     found = packed(g, y.shape[1:], y.dtype, True, True) if not callable(g) and y.size else None
     if found is None or callable(g):
         return residual.residual_inverse(g, y, lipschitz, tol, max_steps, window)
-    coarse = packed([_in_floats(layer) for layer in g], y.shape[1:], np.float32, True, True)
+    coarse = packed(g, y.shape[1:], np.float32, True, True)
     known = -1.0 if lipschitz is None else lipschitz
     assert coarse is not None  # as the other one
     x, steps, bounds, converged = found[0].residual_inverse(coarse[0], flat(y), known, tol, max_steps, window)
