@@ -13,6 +13,16 @@
 namespace kxfast::lipschitz {
 namespace {
 
+// Whether this is an array of T in one piece. Most have the very object that describes the type to NumPy;
+// asking NumPy about it took longer than a step of a small layer.
+template <class T>
+bool is_array(PyObject* item, const py::dtype& type) {
+  if (Py_TYPE(item) != py::detail::npy_api::get().PyArray_Type_ ||
+      py::detail::array_proxy(item)->descr != type.ptr())
+    return Array<T>::check_(item);
+  return py::detail::array_proxy(item)->flags & py::array::c_style;
+}
+
 // The arrays of a list or tuple, kept alive, if the kernels can work on all of them.
 template <class T>
 class Arrays {
@@ -22,8 +32,9 @@ class Arrays {
     const auto size = PySequence_Fast_GET_SIZE(list.ptr());
     PyObject** items = PySequence_Fast_ITEMS(list.ptr());
     arrays_.reserve(static_cast<size_t>(size));
+    const py::dtype type = py::dtype::of<T>();
     for (Py_ssize_t i = 0; i < size; ++i) {
-      if (!Array<T>::check_(items[i])) return;
+      if (!is_array<T>(items[i], type)) return;
       auto array = py::reinterpret_borrow<Array<T>>(items[i]);
       if (!(array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_)) return;
       arrays_.push_back(std::move(array));
@@ -50,14 +61,14 @@ bool usual(const py::object& list, const py::object& weights, int rank, int axis
   PyTypeObject* array = py::detail::npy_api::get().PyArray_Type_;
   if (!PyList_CheckExact(list.ptr()) || PyList_GET_SIZE(list.ptr()) != PyList_GET_SIZE(weights.ptr()))
     return false;
+  const py::dtype type = py::dtype::of<float>();
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list.ptr()); ++i) {
     PyObject *item = PyList_GET_ITEM(list.ptr(), i), *weight = PyList_GET_ITEM(weights.ptr(), i);
-    if (Py_TYPE(item) != array || Py_TYPE(weight) != array || !Array<float>::check_(item)) return false;
-    const auto found = py::reinterpret_borrow<py::array>(item),
-               given = py::reinterpret_borrow<py::array>(weight);
-    if ((found.flags() & kFlags) != kFlags || found.ndim() != rank || given.ndim() != 2) return false;
+    if (Py_TYPE(item) != array || Py_TYPE(weight) != array || !is_array<float>(item, type)) return false;
+    const auto *found = py::detail::array_proxy(item), *given = py::detail::array_proxy(weight);
+    if ((found->flags & kFlags) != kFlags || found->nd != rank || given->nd != 2) return false;
     for (int k = 0; k < rank; ++k)
-      if (found.shape(k) != given.shape(k + axis)) return false;
+      if (found->dimensions[k] != given->dimensions[k + axis]) return false;
   }
   return true;
 }
@@ -199,12 +210,12 @@ void bind_training(py::module_& m) {
         "For each layer ((lower, upper, steps), (new block, its best output, u, v)); blocks (rank, n).");
   m.def(
       "usual_layers",
-      [](const py::object& weights, const py::object& us, const py::object& vs, const py::object& grads) {
+      [](const py::object& weights, const py::object& us, const py::object& vs, const py::object& like) {
         return PyList_CheckExact(weights.ptr()) && usual(weights, weights, 2, 0) &&
                usual(us, weights, 1, 0) && usual(vs, weights, 1, 1) &&
-               (grads.is_none() || usual(grads, weights, 2, 0));
+               (like.is_none() || usual(like, weights, 2, 0));
       },
-      py::arg("weights"), py::arg("us"), py::arg("vs"), py::arg("grads"),
+      py::arg("weights"), py::arg("us"), py::arg("vs"), py::arg("like"),
       "Whether these are lists of float32 arrays, in one piece and writeable, of shapes that match.");
   m.def(
       "spectral_normalize",

@@ -343,7 +343,7 @@ def state_step(
     For each layer ((lower, upper, steps), (new block, its best output, u, v)); blocks (rank, n).
     """
 
-def usual_layers(weights: typing.Any, us: typing.Any, vs: typing.Any, grads: typing.Any) -> bool:
+def usual_layers(weights: typing.Any, us: typing.Any, vs: typing.Any, like: typing.Any) -> bool:
     """
     Whether these are lists of float32 arrays, in one piece and writeable, of shapes that match.
     """

@@ -80,7 +80,8 @@ def spectral_normalize(
         return normalize_there(weights, us, vs, coeff=coeff, n_iter=n_iter, mode=mode, out=out)
     run = implementation("lipschitz", "spectral_normalize", backend)
     ws, flat = weights, weights
-    if not implementation("lipschitz", "usual_layers", backend)(weights, us, vs, None):
+    usual = implementation("lipschitz", "usual_layers", backend)(weights, us, vs, out)
+    if not usual:
         ws = [matrix_weight("weights", i, w) for i, w in enumerate(arrays("weights", weights))]
         same_count(weights=ws, us=arrays("us", us), vs=arrays("vs", vs))
         flat = [w if w.ndim == 2 else w.reshape(len(w), -1) for w in ws]
@@ -89,7 +90,7 @@ def spectral_normalize(
             _state("vs", i, v, w.shape[1], "columns")
     coeff, n_iter = checks.number("coeff", coeff, above=0), checks.integer("n_iter", n_iter, low=0)
     scaled = checks.choice("mode", mode, MODES) != "scale_only"
-    targets = None if out is None or not scaled else _outputs(out, ws)
+    targets = None if out is None or not scaled else out if usual else _outputs(out, ws)
     factors, sigmas, made = run(flat, us, vs, coeff, n_iter, mode == "hard", scaled, targets)
     if not np.isfinite(sigmas).all():  # found on the way, with nothing changed
         for name, given in ("weights", ws), ("us", us), ("vs", vs):

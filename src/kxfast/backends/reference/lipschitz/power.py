@@ -35,7 +35,7 @@ def conv_power_iteration(
     return np.vdot(u, convolve(v[None], weight, geometry)[0]), u, v
 
 
-def usual_layers(weights: Any, us: Any, vs: Any, grads: Any) -> bool:
+def usual_layers(weights: Any, us: Any, vs: Any, like: Any) -> bool:
     """Whether lists need no look at each array: compiled code sees that at once, this one does not."""
     return False
 
