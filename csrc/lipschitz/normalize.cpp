@@ -19,7 +19,7 @@ bool beyond_caches(int64_t size) {
 }
 
 template <class T>
-double normalize_step(const T* w, int64_t rows, int64_t cols, T* u, T* v, int64_t n_iter, Job& job) {
+double normalize_step(const T* w, int64_t rows, int64_t cols, T* u, T* v, T* next, int64_t n_iter, Job& job) {
   if (rows == 0 || cols == 0) {
     if (n_iter > 0) std::fill_n(u, rows, T{0}), std::fill_n(v, cols, T{0});  // W v and W'u
     return 0;
@@ -34,15 +34,14 @@ double normalize_step(const T* w, int64_t rows, int64_t cols, T* u, T* v, int64_
       sigma += static_cast<double>(u[i]) * static_cast<double>(product[static_cast<size_t>(i)]);
     return sigma;
   }
-  Buffer<T> next(static_cast<size_t>(cols));
   double sigma = 0;
   for (int64_t step = 0; step < n_iter && job.advance(0); ++step) {
-    blocks.there_and_back(v, nullptr, u, next.data());
-    const T size = std::max(length(u, rows), kLeast), back = length(next.data(), cols);
+    blocks.there_and_back(v, nullptr, u, next);
+    const T size = std::max(length(u, rows), kLeast), back = length(next, cols);
     sigma = static_cast<double>(back) / static_cast<double>(size);
     for (int64_t i = 0; i < rows; ++i) u[i] /= size;
     const T by = std::max(static_cast<T>(sigma), kLeast) * size;
-    for (int64_t j = 0; j < cols; ++j) v[j] = next[static_cast<size_t>(j)] / by;
+    for (int64_t j = 0; j < cols; ++j) v[j] = next[j] / by;
   }
   return sigma;
 }
@@ -128,7 +127,9 @@ int64_t state_size(const std::vector<Layer<T>>& layers) {
 template <class T>
 bool normalize_layers(std::vector<Layer<T>>& layers, double coeff, int64_t n_iter, bool hard, T* state,
                       Job& job) {
+  Buffer<T> room(static_cast<size_t>(state_size(layers)));  // for the next v of each, where its v is
   std::vector<T*> moved(layers.size());
+  const T* const first = state;
   bool in_place = false, finite = true;
   for (size_t i = 0; i < layers.size(); ++i) {
     const Layer<T>& each = layers[i];
@@ -143,7 +144,8 @@ bool normalize_layers(std::vector<Layer<T>>& layers, double coeff, int64_t n_ite
   };
   each_layer(sizes, [&](size_t i) {
     Layer<T>& each = layers[i];
-    each.sigma = normalize_step(each.w, each.rows, each.cols, moved[i], moved[i] + each.rows, n_iter, job);
+    T *u = moved[i], *v = u + each.rows;
+    each.sigma = normalize_step(each.w, each.rows, each.cols, u, v, room.data() + (v - first), n_iter, job);
     each.factor = factor_of(each.sigma, coeff, hard);
     if (!in_place && !job.stopped()) write(i);  // while the weight is in the cache
   });
@@ -169,8 +171,8 @@ void normalize_gradients(std::vector<Layer<T>>& layers, double coeff, bool hard,
   });
 }
 
-template double normalize_step(const float*, int64_t, int64_t, float*, float*, int64_t, Job&);
-template double normalize_step(const double*, int64_t, int64_t, double*, double*, int64_t, Job&);
+template double normalize_step(const float*, int64_t, int64_t, float*, float*, float*, int64_t, Job&);
+template double normalize_step(const double*, int64_t, int64_t, double*, double*, double*, int64_t, Job&);
 template void scale(const float*, int64_t, float, float*);
 template void scale(const double*, int64_t, double, double*);
 template double normalize_gradient(const float*, const float*, int64_t, int64_t, const float*, const float*,

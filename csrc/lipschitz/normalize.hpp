@@ -24,8 +24,9 @@ void each_layer(const std::vector<int64_t>& sizes, Body&& body) {
 }
 
 // `n_iter` times u = W v / |W v|, v = W'u / |W'u|, in place; returns |W'u|, or u'W v without iterations.
+// `next`: room for a v.
 template <class T>
-double normalize_step(const T* w, int64_t rows, int64_t cols, T* u, T* v, int64_t n_iter, Job& job);
+double normalize_step(const T* w, int64_t rows, int64_t cols, T* u, T* v, T* next, int64_t n_iter, Job& job);
 
 // out = factor * w
 template <class T>

@@ -100,9 +100,9 @@ class Blocks {
   // t = W' u
   void transposed(const V* u, V* t) const {
     const auto product = KXFAST_PICK(Plain, add_weighted_rows);
-    Buffer<V> parts(static_cast<size_t>(count_ * cols_));
+    Buffer<V> parts = parts_for(cols_);
     each([&](const T* w, int64_t height, int64_t row, int64_t b) {
-      V* part = parts.data() + b * cols_;
+      V* part = count_ > 1 ? parts.data() + b * cols_ : t;
       std::fill(part, part + cols_, V{0});
       product(w, height, cols_, u + row, part);
     });
@@ -114,9 +114,9 @@ class Blocks {
   void there_and_back(const V* v, const V* before, V* u, V* t, int64_t many = 1) const {
     const auto product = KXFAST_PICK(Fused, rows_and_back);
     const int64_t width = many * cols_;
-    Buffer<V> parts(static_cast<size_t>(count_ * width));
+    Buffer<V> parts = parts_for(width);
     each([&](const T* w, int64_t height, int64_t row, int64_t b) {
-      V* part = parts.data() + b * width;
+      V* part = count_ > 1 ? parts.data() + b * width : t;
       std::fill(part, part + width, V{0});
       const int64_t step = many > 1 ? 4 : height;
       for (int64_t i = 0; i < height; i += step)
@@ -141,7 +141,12 @@ class Blocks {
     };
     parallel_for(count_, task, threads_);
   }
+  // One block alone adds to the result.
+  Buffer<V> parts_for(int64_t width) const {
+    return Buffer<V>(static_cast<size_t>(count_ > 1 ? count_ * width : 0));
+  }
   void sum(const Buffer<V>& parts, int64_t width, V* t) const {
+    if (count_ == 1) return;
     constexpr int64_t kColumns = 1024;
     const auto task = [&](int64_t c) {
       const int64_t begin = c * kColumns, end = std::min(width, begin + kColumns);
@@ -150,7 +155,7 @@ class Blocks {
       for (int64_t b = 1; b < count_; ++b)
         for (int64_t j = begin; j < end; ++j) t[j] += part[b * width + j];
     };
-    parallel_for((width + kColumns - 1) / kColumns, task, count_ > 1 ? threads_ : 1);
+    parallel_for((width + kColumns - 1) / kColumns, task, threads_);
   }
 
   const T* w_;
