@@ -5,7 +5,8 @@
 // Inner products sum 1024 elements in the type of the arrays, in four registers, and these sums in double: as
 // exact as a sum in double for what a gradient needs, at the speed of the loads. Results that are larger than
 // the caches go past them where the set has the stores: a line that is written is not read first (a third of
-// the time of a step with a weight of 16 MB).
+// the time of a step with a weight of 16 MB). Scaled weights that stay in the caches are asked for 1 KB
+// ahead, to be written: a tenth of a step with layers of 64 x 64 or 256 x 256; 16 KB ahead gained nothing.
 #include "lipschitz/simd/span.hpp"
 
 namespace kxfast::lipschitz::KXFAST_ISA {
@@ -97,7 +98,11 @@ void scaled_of(const T* w, int64_t n, T by, T* out, bool past) {
     for (; i + kWidth <= n; i += kWidth) store_past(out + i, load(w + i) * by);
     end_past();
   }
-  for (; i + kWidth <= n; i += kWidth) store(out + i, load(w + i) * by);
+  constexpr int64_t kLine = 64 / sizeof(T), kAhead = 16 * kLine;
+  for (; i + kLine <= n; i += kLine) {
+    __builtin_prefetch(out + i + kAhead, 1);
+    for (int64_t k = i; k < i + kLine; k += kWidth) store(out + k, load(w + k) * by);
+  }
   for (; i < n; ++i) out[i] = w[i] * by;
 }
 
