@@ -1,4 +1,4 @@
-// Convolutions of floats by products of bfloat16 in tiles (simd/halves_amx.cpp).
+// Convolutions of floats by products of bfloat16 in tiles (core/halves.hpp).
 //
 // With a stride of one and whole blocks of channels an image is written once, in parts and with the zeros
 // around it: rows of a product are neighbours there, a tap is another place, and the pixels beside the image
@@ -16,9 +16,9 @@
 namespace kxfast::lipschitz {
 namespace {
 
-using ToHalves = void (*)(const float*, int64_t, int64_t, int64_t, bool, uint16_t*);
-using SpreadHalves = void (*)(const float*, int64_t, uint16_t*, int64_t);
-using MultiplyHalves = void (*)(const HalfBlock&, int);
+using matrix::kHalfDepth;
+using matrix::kParts;
+using matrix::kTileHalves;
 
 constexpr int64_t kTile = kParts * kTileHalves, kColumns = 64;
 
@@ -56,7 +56,7 @@ HalfConvolution::HalfConvolution(const float* weight, const Moves& moves, bool b
 }
 
 void HalfConvolution::pack(const float* weight, const Buffer<int64_t>& offset) {
-  const auto kernel = KXFAST_PICK_TILES(ToHalves, to_halves);
+  const auto kernel = matrix::half_kernels().to_halves;
   const int64_t rows = static_cast<int64_t>(offset.size()), depth = (rows + kHalfDepth - 1) / kHalfDepth,
                 step = side_.step(moves_), strips = (columns_ + kStrip - 1) / kStrip;
   Weight made{depth, columns_, {}, Buffer<uint16_t>(at(strips * depth * kTile))};
@@ -109,8 +109,8 @@ void HalfConvolution::frame() {
 
 void HalfConvolution::run_frame(const float* from, const float* bias, float* to, int64_t batch,
                                 Exactness exactness) const {
-  const auto spread = KXFAST_PICK_TILES(SpreadHalves, spread_halves);
-  const auto multiply = KXFAST_PICK_TILES(MultiplyHalves, multiply_halves);
+  const auto spread = matrix::half_kernels().spread_halves;
+  const auto multiply = matrix::half_kernels().multiply_halves;
   constexpr int64_t kCached = 1 << 19;  // numbers: 1 MB
   const int64_t all = side_.from_channels, line = frame_.size[1] * all, part = frame_.size[0] * line;
   const int64_t each = kParts * part, pass = std::clamp<int64_t>(kCached / each, 1, batch);
@@ -158,8 +158,8 @@ void HalfConvolution::run_frame(const float* from, const float* bias, float* to,
 
 void HalfConvolution::run_part(size_t p, const float* from, const float* bias, float* to, int64_t batch,
                                Exactness exactness) const {
-  const auto parts = KXFAST_PICK_TILES(ToHalves, to_halves);
-  const auto multiply = KXFAST_PICK_TILES(MultiplyHalves, multiply_halves);
+  const auto parts = matrix::half_kernels().to_halves;
+  const auto multiply = matrix::half_kernels().multiply_halves;
   constexpr int64_t kHeight = 64;
   const Part& part = side_.parts[p];
   const int64_t groups = moves_.groups, each = static_cast<int64_t>(part.number.size()), rows = each * batch;

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "core/halves.hpp"
 #include "lipschitz/kernels.hpp"
 #include "lipschitz/sides.hpp"
 

@@ -149,38 +149,6 @@ KXFAST_DECLARE_DIGITS(amx)
 #endif
 #undef KXFAST_DECLARE_DIGITS
 
-// halves_amx.cpp: floats as sums of three numbers of bfloat16, and products of these.
-//
-// Strips of 16 rows are tiles of 16 x 32 numbers, of each block of depth the three parts one after another;
-// those of columns have their words transposed.
-constexpr int64_t kParts = 3, kHalfDepth = 32, kTileHalves = kStrip * kHalfDepth;
-
-struct HalfBlock {
-  const uint16_t *rows, *columns;
-  int64_t row, strip, part;     // of rows: numbers to the next row, strip, part
-  const int64_t* places;        // where rows begin, for each block of depth
-  int64_t depth, count, width;  // blocks, rows, columns
-  const float* bias;            // or null
-  const int64_t* number;        // of the row of the result, -1: nowhere
-  float* out;
-  int64_t stride;
-};
-
-// to_halves: a strip of up to 16 rows of floats. spread_halves: floats, a multiple of 32, with parts `part`
-// apart. multiply_halves: out = rows columns' + bias; `products`: 6 for the rounding of floats, 3 for 2^-15,
-// 1 for 2^-6.
-#define KXFAST_DECLARE_HALVES(set)                                                                          \
-  namespace set {                                                                                           \
-  void to_halves(const float* from, int64_t rows, int64_t cols, int64_t stride, bool turned, uint16_t* to); \
-  void spread_halves(const float* from, int64_t count, uint16_t* to, int64_t part);                         \
-  void multiply_halves(const HalfBlock& block, int products);                                               \
-  }
-KXFAST_DECLARE_HALVES(emulated)
-#ifdef KXFAST_X86
-KXFAST_DECLARE_HALVES(amx)
-#endif
-#undef KXFAST_DECLARE_HALVES
-
 constexpr int64_t kTogether = 4;  // frequencies that combine() computes at a time
 
 // `n_iter` steps v = normalize(W'u), u = normalize(W v) in place, then returns sigma = u' W v.

@@ -3,7 +3,7 @@
 // waits in the L1 cache (4.5 KB), and with the last one in registers two rows are finished from four tiles.
 #include "conv/simd/gated.hpp"
 #include "conv/simd/linear.hpp"
-#include "conv/simd/transpose.hpp"
+#include "core/simd/transpose.hpp"
 
 namespace kxfast::conv::KXFAST_ISA {
 namespace {
@@ -167,7 +167,7 @@ void filter_turned(const FilterBlock& block) {
     Vector<float> row[kLanes];
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) row[i] = value(block.weight + i * block.row);
-    exchange<float, kLanes / 2>(row);
+    matrix::KXFAST_ISA::exchange<float, kLanes / 2>(row);
     float* to = block.to + number * block.to_point;
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) store(to + i * block.to_row, row[i]);

@@ -9,7 +9,7 @@
 // those 128 with sums asked for are slower by 4 to 6 %, 64 by 1.
 #include "conv/simd/linear.hpp"
 
-#include "conv/simd/transpose.hpp"
+#include "core/simd/transpose.hpp"
 
 namespace kxfast::conv::KXFAST_ISA {
 namespace {
@@ -59,10 +59,10 @@ void linear(const LinearBlock<double>& block) {
   linear_run(block);
 }
 void transpose(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
-  transpose_square(from, from_stride, to, to_stride);
+  matrix::KXFAST_ISA::transpose_square(from, from_stride, to, to_stride);
 }
 void transpose(const double* from, int64_t from_stride, double* to, int64_t to_stride) {
-  transpose_square(from, from_stride, to, to_stride);
+  matrix::KXFAST_ISA::transpose_square(from, from_stride, to, to_stride);
 }
 void outer(const OuterBlock<float>& block) {
   outer_run(block);

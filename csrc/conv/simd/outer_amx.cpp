@@ -4,8 +4,7 @@
 // once for each tap, 100 shuffles for 1 KB; the other is dz with two rows side by side, as it is written.
 // Four tiles of sums, 32 channels by 16 candidates and their gates, take all rows before they are written.
 #include "conv/simd/half.hpp"
-#include "conv/simd/transpose.hpp"
-#include "core/amx.hpp"
+#include "core/simd/transpose.hpp"
 
 namespace kxfast::conv::KXFAST_ISA {
 namespace {
@@ -17,16 +16,12 @@ constexpr matrix::Shapes kShapes = matrix::whole_tiles();
 
 // Rows two by two become words, and words of 16 pairs of rows by 16 channels are transposed.
 void transpose_rows(const Bfloat16* const* rows, int64_t channels, Bfloat16* to) {
-  constexpr int kLanes = Lanes<float>::kWidth;
   alignas(64) float words[kHalfLanes][kHalfLanes];
   const auto pairs = [&](int64_t i) { return reinterpret_cast<Bfloat16*>(words[i]); };
   if (channels < kHalfLanes) std::memset(words, 0, sizeof words);
   for (int64_t i = 0; i < kHalfLanes; ++i)
     interleave_run(rows[2 * i], rows[2 * i + 1], channels < kHalfLanes ? channels : kHalfLanes, pairs(i));
-  float* tile = reinterpret_cast<float*>(to);
-  for (int i = 0; i < kHalfLanes; i += kLanes)
-    for (int j = 0; j < kHalfLanes; j += kLanes)
-      transpose_square(words[i] + j, kHalfLanes, tile + j * kHalfLanes + i, kHalfLanes);
+  matrix::KXFAST_ISA::transpose_tile(words[0], reinterpret_cast<float*>(to));
 }
 
 void outer_tiles(const OuterTiles& block) {

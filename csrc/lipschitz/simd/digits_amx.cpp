@@ -13,8 +13,8 @@
 // the rest. Lost: transposing columns for each panel of rows (13 us beside 14 us of products); pieces of 256
 // along, whose operands stay in the L1 cache, for all rows: sums are then written and read again, 72 ns, as
 // long as 16 products; depths of 1024 and panels of other heights.
-#include "conv/simd/transpose.hpp"
-#include "core/amx.hpp"
+#include "conv/simd/vector.hpp"
+#include "core/simd/transpose.hpp"
 #include "lipschitz/kernels.hpp"
 
 namespace kxfast::lipschitz::KXFAST_ISA {
@@ -22,16 +22,6 @@ namespace {
 
 constexpr int64_t kPair = 2 * kStrip;
 constexpr matrix::Shapes kShapes = matrix::whole_tiles();
-
-// 16 x 16 words.
-KXFAST_INLINE void transpose_tile(const int8_t* from, int8_t* to) {
-  constexpr int kLanes = conv::KXFAST_ISA::Lanes<float>::kWidth;
-  const float* words = reinterpret_cast<const float*>(from);
-  float* turned = reinterpret_cast<float*>(to);
-  for (int i = 0; i < kStrip; i += kLanes)
-    for (int j = 0; j < kStrip; j += kLanes)
-      conv::KXFAST_ISA::transpose_square(words + i * kStrip + j, kStrip, turned + j * kStrip + i, kStrip);
-}
 
 // The digits of 16 x 64 numbers, to a tile of each plane; the words of a tile transposed where TURNED.
 template <bool TURNED, class T>
@@ -93,7 +83,8 @@ void digits_of(const T* a, int64_t rows, int64_t cols, int64_t down, int64_t alo
       whole_tile<false>(from, stride, by, to.digits, whole, to.plane);
     for (int64_t p = 0; p < to.digits; ++p) {
       squares[p] += squares_of(whole + p * to.plane);
-      transpose_tile(whole + p * to.plane, other + p * to.plane);
+      matrix::KXFAST_ISA::transpose_tile(reinterpret_cast<const float*>(whole + p * to.plane),
+                                         reinterpret_cast<float*>(other + p * to.plane));
     }
   }
 }

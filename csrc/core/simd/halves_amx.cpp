@@ -12,50 +12,64 @@
 // Columns are strips of 16, a tile for each block of 32 along the depth and each part, one after another, as
 // those of rows would be with their words transposed. Rows are such strips too, or wherever 16 of them are
 // equally far apart: pixels of an image. With a stride of one no other place is needed for the taps.
-#include "conv/simd/transpose.hpp"
-#include "core/amx.hpp"
-#include "lipschitz/kernels.hpp"
+#include "core/halves.hpp"
+#include "core/simd/transpose.hpp"
 
-namespace kxfast::lipschitz::KXFAST_ISA {
+#define KXFAST_INLINE inline __attribute__((always_inline))
+
+namespace kxfast::matrix::KXFAST_ISA {
 namespace {
 
-using conv::KXFAST_ISA::Lanes;
-using conv::KXFAST_ISA::load;
-using conv::KXFAST_ISA::store;
-using conv::KXFAST_ISA::Vector;
-
 constexpr int64_t kPair = 2 * kStrip, kBytes = 2 * kHalfDepth;
-constexpr matrix::Shapes kShapes = matrix::whole_tiles();
+constexpr Shapes kShapes = whole_tiles();
+
+// The upper half of each word is a part.
+struct Parts {
+  uint32_t high, middle, low;
+};
+KXFAST_INLINE Parts parts_of(float from) {
+  constexpr uint32_t kUpper = 0xFFFF0000, kHalf = 0x8000;
+  Parts made;
+  std::memcpy(&made.high, &from, 4);
+  made.high &= kUpper;
+  float part, rest;
+  std::memcpy(&part, &made.high, 4);
+  rest = from - part;
+  std::memcpy(&made.middle, &rest, 4);
+  made.middle = (made.middle + kHalf) & kUpper;
+  std::memcpy(&part, &made.middle, 4);
+  rest -= part;
+  std::memcpy(&made.low, &rest, 4);
+  return made;
+}
 
 // 32 floats to their parts.
 KXFAST_INLINE void split(const float* from, uint16_t* to, int64_t next) {
-  constexpr uint32_t kUpper = 0xFFFF0000, kHalf = 0x8000;
   for (int64_t k = 0; k < kHalfDepth; ++k) {
-    uint32_t high, middle, low;
-    std::memcpy(&high, from + k, 4);
-    high &= kUpper;
-    float part, rest;
-    std::memcpy(&part, &high, 4);
-    rest = from[k] - part;
-    std::memcpy(&middle, &rest, 4);
-    middle = (middle + kHalf) & kUpper;
-    std::memcpy(&part, &middle, 4);
-    rest -= part;
-    std::memcpy(&low, &rest, 4);
-    to[k] = static_cast<uint16_t>(high >> 16);
-    to[next + k] = static_cast<uint16_t>(middle >> 16);
-    to[2 * next + k] = static_cast<uint16_t>(low >> 16);
+    const Parts made = parts_of(from[k]);
+    to[k] = static_cast<uint16_t>(made.high >> 16);
+    to[next + k] = static_cast<uint16_t>(made.middle >> 16);
+    to[2 * next + k] = static_cast<uint16_t>(made.low >> 16);
   }
 }
 
-// 16 x 16 words in place.
-KXFAST_INLINE void transpose_tile(uint16_t* tile) {
-  constexpr int kLanes = Lanes<float>::kWidth;
-  float words[kStrip * kStrip], *turned = reinterpret_cast<float*>(tile);
-  std::memcpy(words, tile, sizeof words);
-  for (int i = 0; i < kStrip; i += kLanes)
-    for (int j = 0; j < kStrip; j += kLanes)
-      conv::KXFAST_ISA::transpose_square(words + i * kStrip + j, kStrip, turned + j * kStrip + i, kStrip);
+// Two times 16 floats to their parts, side by side.
+KXFAST_INLINE void split_pairs(const float* first, const float* second, uint32_t* to) {
+  constexpr int64_t kNext = kTileHalves / 2;
+  for (int64_t i = 0; i < kStrip; ++i) {
+    const Parts a = parts_of(first[i]), b = parts_of(second[i]);
+    to[i] = a.high >> 16 | b.high;
+    to[kNext + i] = a.middle >> 16 | b.middle;
+    to[2 * kNext + i] = a.low >> 16 | (b.low & 0xFFFF0000);
+  }
+}
+
+KXFAST_INLINE void transpose_parts(uint16_t* tile) {
+  for (int64_t part = 0; part < kParts; ++part, tile += kTileHalves) {
+    float words[kTileHalves / 2];
+    std::memcpy(words, tile, sizeof words);
+    transpose_tile(words, reinterpret_cast<float*>(tile));
+  }
 }
 
 // Parts of rows and columns, from the most to the least.
@@ -63,7 +77,7 @@ enum Part { kHigh, kMiddle, kLow };
 
 // Four tiles of sums, or two where only one strip of rows or columns is there.
 struct Square {
-  matrix::Tiles& tiles;
+  Tiles& tiles;
   const uint16_t *a, *b;  // of this block of depth
   int64_t row, a_strip, part,
       b_strip;      // of rows and columns: bytes to the next row, numbers to the next others
@@ -110,26 +124,31 @@ struct Done {
   int64_t row, column, next, last;
 };
 
+KXFAST_INLINE void put_row(const float* __restrict sum, const float* __restrict bias, bool add, int64_t width,
+                           float* __restrict to) {
+  if (bias)
+    for (int64_t j = 0; j < width; ++j) to[j] = sum[j] + bias[j];
+  else if (add)
+    for (int64_t j = 0; j < width; ++j) to[j] += sum[j];
+  else
+    for (int64_t j = 0; j < width; ++j) to[j] = sum[j];
+}
+
 KXFAST_INLINE void finish(const HalfBlock& block, Done& done, int64_t count) {
-  constexpr int64_t kLanes = Lanes<float>::kWidth;
-  const int64_t width = block.width - done.column < kPair ? block.width - done.column : kPair;
+  const int64_t width = block.width - done.column;
+  const float* bias = block.bias ? block.bias + done.column : nullptr;
   for (; count > 0 && done.next < done.last; --count, ++done.next) {
     const int64_t number = block.number[done.row + done.next];
     if (number < 0) continue;
     float* to = block.out + number * block.stride + done.column;
-    for (int64_t j = 0; j < width; j += kLanes) {
-      const int64_t left = width - j < kLanes ? width - j : kLanes;
-      Vector<float> sum = load(done.at[done.next] + j);
-      if (block.bias) sum += load(block.bias + done.column + j, left);
-      left < kLanes ? store(to + j, sum, left) : store(to + j, sum);
-    }
+    put_row(done.at[done.next], bias, block.add, width < kPair ? width : kPair, to);
   }
 }
 
 template <int PRODUCTS>
 void run(const HalfBlock& block) {
   const int64_t strip = block.depth * kParts * kTileHalves, each = (kPair + block.depth - 1) / block.depth;
-  matrix::Tiles tiles;
+  Tiles tiles;
   tiles.configure(kShapes);
   Done both[2];
   both[1].next = both[1].last = 0;
@@ -164,22 +183,37 @@ void run(const HalfBlock& block) {
   finish(block, both[turn ^ 1], kPair);
 }
 
-}  // namespace
+// A block of 16 x 32 with zeros beside what is there, or where it is.
+KXFAST_INLINE const float* whole(const float* from, int64_t high, int64_t wide, int64_t rows, int64_t cols,
+                                 int64_t& stride, float* copy) {
+  if (rows == high && cols == wide) return from;
+  for (int64_t i = 0; i < high; ++i)
+    for (int64_t j = 0; j < wide; ++j) copy[i * wide + j] = i < rows && j < cols ? from[i * stride + j] : 0;
+  stride = wide;
+  return copy;
+}
 
 void to_halves(const float* from, int64_t rows, int64_t cols, int64_t stride, bool turned, uint16_t* to) {
-  for (int64_t k = 0; k < cols; k += kHalfDepth, from += kHalfDepth, to += kParts * kTileHalves) {
-    const int64_t here = cols - k < kHalfDepth ? cols - k : kHalfDepth;
-    for (int64_t i = 0; i < kStrip; ++i) {
-      const float* row = from + i * stride;
-      float copy[kHalfDepth];  // with zeros after what is there
-      if (i >= rows || here < kHalfDepth) {
-        const int64_t some = i < rows ? here : 0;
-        for (int64_t j = 0; j < kHalfDepth; ++j) copy[j] = j < some ? row[j] : 0;
-        row = copy;
-      }
-      split(row, to + i * kHalfDepth, kTileHalves);
-    }
-    for (int64_t part = 0; turned && part < kParts; ++part) transpose_tile(to + part * kTileHalves);
+  for (int64_t k = 0; k < cols; k += kHalfDepth, to += kParts * kTileHalves) {
+    float copy[kTileHalves];
+    int64_t step = stride;
+    const float* block =
+        whole(from + k, kStrip, kHalfDepth, rows, cols - k < kHalfDepth ? cols - k : kHalfDepth, step, copy);
+    for (int64_t i = 0; i < kStrip; ++i) split(block + i * step, to + i * kHalfDepth, kTileHalves);
+    if (turned) transpose_parts(to);
+  }
+}
+
+void column_halves(const float* from, int64_t rows, int64_t cols, int64_t stride, bool turned, uint16_t* to) {
+  for (int64_t k = 0; k < cols; k += kHalfDepth, to += kParts * kTileHalves) {
+    float copy[kTileHalves];
+    int64_t step = stride;
+    const float* block = whole(from + k * stride, kHalfDepth, kStrip,
+                               cols - k < kHalfDepth ? cols - k : kHalfDepth, rows, step, copy);
+    for (int64_t i = 0; i < kStrip; ++i)
+      split_pairs(block + 2 * i * step, block + (2 * i + 1) * step,
+                  reinterpret_cast<uint32_t*>(to) + i * kStrip);
+    if (!turned) transpose_parts(to);
   }
 }
 
@@ -191,4 +225,8 @@ void multiply_halves(const HalfBlock& block, int products) {
   products == 6 ? run<6>(block) : products == 3 ? run<3>(block) : run<1>(block);
 }
 
-}  // namespace kxfast::lipschitz::KXFAST_ISA
+}  // namespace
+
+const HalfKernels kHalfKernels{to_halves, column_halves, spread_halves, multiply_halves};
+
+}  // namespace kxfast::matrix::KXFAST_ISA

@@ -1,0 +1,77 @@
+// A square of one register by one register, transposed by halves, quarters ..., and tiles made of them.
+#pragma once
+
+#include <cstdint>
+
+#include "core/amx.hpp"
+
+namespace kxfast::matrix::KXFAST_ISA {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kRegister = 64;
+#elif defined(__AVX2__)
+constexpr int kRegister = 32;
+#else
+constexpr int kRegister = 16;
+#endif
+
+template <class T>
+struct Registers {
+  static constexpr int kLanes = kRegister / static_cast<int>(sizeof(T));
+  typedef T Vector __attribute__((vector_size(kRegister)));
+  typedef T Unaligned __attribute__((vector_size(kRegister), aligned(sizeof(T)), may_alias));
+};
+template <class T>
+struct Lane;
+template <>
+struct Lane<float> {
+  typedef int32_t Vector __attribute__((vector_size(kRegister)));
+};
+template <>
+struct Lane<double> {
+  typedef int64_t Vector __attribute__((vector_size(kRegister)));
+};
+
+template <class T, int HALF>
+inline __attribute__((always_inline)) void exchange(typename Registers<T>::Vector* row) {
+  constexpr int kLanes = Registers<T>::kLanes;
+  typename Lane<T>::Vector low, high;
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) {
+    low[i] = i & HALF ? kLanes + i - HALF : i;
+    high[i] = i & HALF ? kLanes + i : i + HALF;
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) {
+    if (i & HALF) continue;
+    const typename Registers<T>::Vector a = row[i], b = row[i + HALF];
+    row[i] = __builtin_shuffle(a, b, low);
+    row[i + HALF] = __builtin_shuffle(a, b, high);
+  }
+  if constexpr (HALF > 1) exchange<T, HALF / 2>(row);
+}
+
+template <class T>
+inline __attribute__((always_inline)) void transpose_square(const T* from, int64_t from_stride, T* to,
+                                                            int64_t to_stride) {
+  using Unaligned = typename Registers<T>::Unaligned;
+  constexpr int kLanes = Registers<T>::kLanes;
+  typename Registers<T>::Vector row[kLanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) row[i] = *reinterpret_cast<const Unaligned*>(from + i * from_stride);
+  exchange<T, kLanes / 2>(row);
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i) *reinterpret_cast<Unaligned*>(to + i * to_stride) = row[i];
+}
+
+// The 16 x 16 words of a tile.
+inline __attribute__((always_inline)) void transpose_tile(const float* from, float* to) {
+  constexpr int kLanes = Registers<float>::kLanes;
+  for (int i = 0; i < kRows; i += kLanes)
+    for (int j = 0; j < kRows; j += kLanes)
+      transpose_square(from + i * kRows + j, kRows, to + j * kRows + i, kRows);
+}
+
+}  // namespace
+}  // namespace kxfast::matrix::KXFAST_ISA
