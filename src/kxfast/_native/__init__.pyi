@@ -9,5 +9,6 @@ from . import conv as conv
 from . import cooccurrence as cooccurrence
 from . import core as core
 from . import gillespie as gillespie
+from . import linear as linear
 from . import lipschitz as lipschitz
 from . import words as words

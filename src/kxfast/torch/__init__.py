@@ -11,6 +11,7 @@ from kxfast.torch.heads import MultiHeadAttention
 from kxfast.torch.layers import DGCNN, AttentionPooling1d, DilatedGatedConv1d
 from kxfast.torch.parametrizations import certificate, spectral_norm
 from kxfast.torch.pooling import attention_pooling, masked_max_pooling, masked_mean_pooling
+from kxfast.torch.products import Linear, linear
 from kxfast.torch.sdpa import Served, install_sdpa
 from kxfast.torch.spectral import spectral_normalize
 from kxfast.torch.team import share
@@ -20,12 +21,14 @@ __all__ = [
     "AttentionPooling1d",
     "DilatedGatedConv1d",
     "InvertibleResidualBlock",
+    "Linear",
     "MultiHeadAttention",
     "Served",
     "attention_pooling",
     "certificate",
     "dilated_gated_conv1d",
     "install_sdpa",
+    "linear",
     "logdet_series",
     "masked_max_pooling",
     "masked_mean_pooling",

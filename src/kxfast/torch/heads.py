@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from kxfast.masks import Mask
 from kxfast.torch.attention import scaled_dot_product_attention
+from kxfast.torch.products import Linear, linear
 
 
 class MultiHeadAttention(nn.Module):
@@ -45,7 +46,7 @@ class MultiHeadAttention(nn.Module):
         self.embed_dim, self.num_heads = embed_dim, num_heads
         self.in_proj_weight = nn.Parameter(torch.empty(3 * embed_dim, embed_dim, **place))
         self.register_parameter("in_proj_bias", nn.Parameter(torch.zeros(3 * embed_dim, **place)) if bias else None)
-        self.out_proj = nn.Linear(embed_dim, embed_dim, bias=bias, **place)
+        self.out_proj = Linear(embed_dim, embed_dim, bias=bias, **place)
         nn.init.xavier_uniform_(self.in_proj_weight)
 
     def forward(
@@ -61,12 +62,12 @@ class MultiHeadAttention(nn.Module):
         key = query if key is None else key
         value = key if value is None else value
         if key is query and value is query:
-            projected = nn.functional.linear(query, self.in_proj_weight, self.in_proj_bias).chunk(3, -1)
+            projected = linear(query, self.in_proj_weight, self.in_proj_bias).chunk(3, -1)
         else:
             weights = self.in_proj_weight.chunk(3)
             biases = (None,) * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
             inputs = query, key, value
-            projected = [nn.functional.linear(x, w, b) for x, w, b in zip(inputs, weights, biases, strict=True)]
+            projected = [linear(x, w, b) for x, w, b in zip(inputs, weights, biases, strict=True)]
         q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in projected)
         out = scaled_dot_product_attention(q, k, v, mask=mask, bias=bias)
         return self.out_proj(out.transpose(1, 2).flatten(2))
