@@ -48,19 +48,41 @@ class PlainStack(nn.ModuleList):
         return x
 
 
-class Block(nn.Module):
-    """A pre-normalised transformer block; `attend` maps q, k, v to the result."""
+class PlainHeads(nn.MultiheadAttention):
+    """The module's weights by torch's operators, without what it does around them."""
 
     def __init__(self, width: int, heads: int, attend: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
-        super().__init__()
-        self.heads, self.attend = heads, attend
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
-        self.into, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.wide, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        super().__init__(width, heads)
+        self.attend = attend
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in self.into(self.norms[0](x)).chunk(3, -1))
-        x = x + self.out(self.attend(q, k, v).transpose(1, 2).flatten(2))
+        projected = functional.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, -1)
+        q, k, v = (y.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for y in projected)
+        return self.out_proj(self.attend(q, k, v).transpose(1, 2).flatten(2))
+
+
+class Heads(kt.MultiHeadAttention):
+    """The module under one mask."""
+
+    def __init__(self, width: int, heads: int, mask: kx.masks.Mask) -> None:
+        super().__init__(width, heads)
+        self.mask = mask
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x, mask=self.mask)
+
+
+class Block(nn.Module):
+    """A pre-normalised transformer block."""
+
+    def __init__(self, width: int, attention: nn.Module, linear: type[nn.Linear]) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
+        self.attention = attention
+        self.wide, self.narrow = linear(width, 4 * width), linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.norms[0](x))
         return x + self.narrow(functional.gelu(self.wide(self.norms[1](x))))
 
 
@@ -97,15 +119,20 @@ def block(batch: int, length: int, width: int, heads: int) -> dict[str, Step]:
     counts = segments.cumsum(0)
     dense = counts[None] <= counts[:, None]
     mask = kx.masks.unilm(segments.long())
-    ours = Block(width, heads, lambda q, k, v: kt.scaled_dot_product_attention(q, k, v, mask=mask))
-    plain = Block(width, heads, lambda q, k, v: functional.scaled_dot_product_attention(q, k, v, dense))
-    plain.load_state_dict(ours.state_dict())
+    ours = Block(width, Heads(width, heads, mask), kt.Linear)
+    attends: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+        "kxfast, products torch's": lambda q, k, v: kt.scaled_dot_product_attention(q, k, v, mask=mask),
+        "torch": lambda q, k, v: functional.scaled_dot_product_attention(q, k, v, dense),
+    }
+    nets = {"kxfast": ours} | {
+        who: Block(width, PlainHeads(width, heads, attend), nn.Linear) for who, attend in attends.items()
+    }
     x = torch.randn(batch, length, width)
-    torch.testing.assert_close(ours(x), plain(x), rtol=1e-3, atol=1e-4)
-    return {
-        "kxfast": step(ours, x),
-        "torch": step(plain, x),
-        "torch compiled": step(torch.compile(plain), x),
+    for net in nets.values():
+        net.load_state_dict(ours.state_dict())
+        torch.testing.assert_close(net(x), ours(x), rtol=1e-3, atol=1e-4)
+    return {who: step(net, x) for who, net in nets.items()} | {
+        "torch compiled": step(torch.compile(nets["torch"]), x),
     }
 
 
