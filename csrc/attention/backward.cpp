@@ -1,12 +1,12 @@
-// Attention, backward. Where there are heads enough for all threads, and a head is one run, a task is a key
-// head: it packs, computes and writes while all of that is in its core's caches (a tenth of the time at 512
-// keys, an eighth at 128). Otherwise all heads are packed first, and a task is a run of tiles of one key
-// head, with all queries of the heads that share it, in order. Runs add to dq in parts of their own, which
-// are summed in order of the runs. How many runs there are depends on sizes alone, so that results do not
-// depend on the number of threads.
+// Attention, backward. Where there are heads enough for all threads, and a head alone has as many runs, a
+// task is a key head: it packs, computes and writes while all of that is in its core's caches (a tenth of the
+// time at 512 keys, an eighth at 128). Otherwise all heads are packed first, and a task is a run of tiles of
+// one key head, with all its queries, in order. Runs add to dq in parts of their own, which are summed in
+// order of the runs. How many there are depends on sizes alone, so that results do not depend on threads.
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <type_traits>
 
 #include "attention/problem.hpp"
 #include "core/threads.hpp"
@@ -19,20 +19,21 @@ constexpr int64_t kTasks = 64;  // enough for many cores
 template <class T>
 constexpr int64_t kLeastRun = sizeof(T) == 2 ? 16 : 8;
 
-// By bits, since sums of floats keep their order and make no vectors.
-inline bool finite(const float* x, int64_t count) {
-  uint32_t strange = 0, bits;
-  for (int64_t i = 0; i < count; ++i) {
-    std::memcpy(&bits, x + i, sizeof bits);
-    strange |= (bits & 0x7f800000) == 0x7f800000;
-  }
-  return strange == 0;
+// Runs of tiles of each of so many key heads.
+template <class T>
+int64_t runs_of(int64_t heads, int64_t tiles) {
+  return std::max<int64_t>(1, std::min(kTasks / std::max<int64_t>(1, heads), tiles / kLeastRun<T>));
 }
-inline bool finite(const double* x, int64_t count) {
-  uint64_t strange = 0, bits;
+
+// By bits, since sums of floats keep their order and make no vectors.
+template <class T>
+bool finite(const T* x, int64_t count) {
+  using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
+  constexpr Bits kExponent = static_cast<Bits>(sizeof(T) == 4 ? 0x7f800000 : 0x7ff0000000000000);
+  Bits strange = 0, bits;
   for (int64_t i = 0; i < count; ++i) {
     std::memcpy(&bits, x + i, sizeof bits);
-    strange |= (bits & 0x7ff0000000000000) == 0x7ff0000000000000;
+    strange |= (bits & kExponent) == kExponent;
   }
   return strange == 0;
 }
@@ -114,8 +115,7 @@ class Call {
         share_(static_cast<size_t>(queries_)),
         lse_(static_cast<size_t>(queries_)),
         padded_rows_(padded_rows<T>(n_.q_len)) {
-    const int64_t wanted = std::max<int64_t>(1, kv_heads_ ? kTasks / kv_heads_ : 1);
-    const int64_t runs = std::max<int64_t>(1, std::min(wanted, x.tiles() / kLeastRun<T>));
+    const int64_t runs = runs_of<T>(kv_heads_, x.tiles());
     run_ = std::max<int64_t>(1, (x.tiles() + runs - 1) / runs);
     runs_ = std::max<int64_t>(1, (x.tiles() + run_ - 1) / run_);
     part_ = n_.batch * n_.heads * padded_rows_ * q_.width();
@@ -268,9 +268,10 @@ class Call {
 
 template <class T>
 bool backward(const Problem<T>& x, const Result<T>& given, const Gradients<T>& made) {
-  if (!by_heads(x) || x.tiles() >= 2 * kLeastRun<T>) return Call<T>(x, given, made, nullptr).compute();
   const Sizes& n = x.size;
   const int64_t heads = n.batch * n.key_heads;
+  const bool same_runs = runs_of<T>(1, x.tiles()) == runs_of<T>(heads, x.tiles());  // and so the same bits
+  if (!by_heads(x) || !same_runs) return Call<T>(x, given, made, nullptr).compute();
   const int64_t share = n.heads / n.key_heads;
   const auto at = [&](auto place, int64_t kv, int64_t shared) {  // the rows of a key head, or of its queries
     place.data = place(kv / n.key_heads, kv % n.key_heads * shared, 0);
