@@ -94,6 +94,11 @@ def test_other_calls_are_torchs(products: str, monkeypatch: pytest.MonkeyPatch) 
         assert kt.linear(x, weight, bias).dtype is torch.bfloat16
     with kx.use_backend("reference"):
         assert torch.equal(kt.linear(x, weight, bias), torch.nn.functional.linear(x, weight, bias))
+    torch.set_float32_matmul_precision("high")
+    try:
+        assert torch.equal(kt.linear(x, weight, bias), torch.nn.functional.linear(x, weight, bias))
+    finally:
+        torch.set_float32_matmul_precision("highest")
     assert torch.vmap(kt.linear, (0, None, None))(x, weight, bias).shape == (2, 90, 150)
     with pytest.raises(RuntimeError, match="shape"):
         kt.linear(x, weight.t(), bias)
