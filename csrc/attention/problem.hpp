@@ -1,9 +1,7 @@
 // One call of attention as bindings hand it over, and what forward and backward share of it.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
-#include <new>
 
 #include "attention/kernels.hpp"
 #include "core/threads.hpp"
@@ -103,20 +101,6 @@ struct Problem {
 // packed stays in the cache of the core that uses it (a tenth of the time of heads of 512 keys).
 template <class T>
 bool by_heads(const Problem<T>& x);
-// one(index) for all tasks, which take memory of their own; where there is none the caller hears of it.
-template <class One>
-void each_task(int64_t tasks, const One& one) {
-  std::atomic<bool> starved{false};
-  const auto task = [&](int64_t index) {
-    try {
-      if (!starved) one(index);
-    } catch (const std::bad_alloc&) {
-      starved = true;
-    }
-  };
-  parallel_for(tasks, task);
-  if (starved) throw std::bad_alloc();
-}
 constexpr int64_t kCached = 1 << 20;  // bytes of keys and values that leave room for those of the next head
 
 // Whether a copy of rows that begin at multiples of 64 bytes pays (products with vectors across two lines are

@@ -227,7 +227,7 @@ void over_blocks(const Rows& rows, const Source<T>& source, int64_t channels, in
     const Staged<T> staged(rows, row, source, in);
     body(staged.products(), row, first, last);
   };
-  parallel_for(split.blocks * split.groups, task, split.threads);
+  each_task(split.blocks * split.groups, task, split.threads);
 }
 
 }  // namespace kxfast::conv

@@ -10,7 +10,9 @@
 // the machine (1.6 times the time of a training step on 2 cores): there our loops run on that team.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <new>
 #include <type_traits>
 
 #include "core/job.hpp"
@@ -40,6 +42,21 @@ void parallel_for(int64_t tasks, Body&& body, int threads = 0, Job* job = nullpt
   parallel_tasks(
       tasks, [](void* context, int64_t index) { (*static_cast<Plain*>(context))(index); },
       const_cast<void*>(static_cast<const void*>(&body)), threads, job);
+}
+
+// The same for bodies that take memory: where there is none the caller hears of it.
+template <class Body>
+void each_task(int64_t tasks, Body&& body, int threads = 0) {
+  std::atomic<bool> starved{false};
+  const auto task = [&](int64_t index) {
+    try {
+      if (!starved) body(index);
+    } catch (const std::bad_alloc&) {
+      starved = true;
+    }
+  };
+  parallel_for(tasks, task, threads);
+  if (starved) throw std::bad_alloc();
 }
 
 }  // namespace kxfast

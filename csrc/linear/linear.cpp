@@ -98,7 +98,7 @@ void multiply(const Matrix& a, const Matrix& b, const float* bias, float* out) {
           product(place(block, row), mine.data(), row, first, std::min(kPair, a.rows - row), count);
     }
   };
-  parallel_for(ceil_div(own.rows, height), task);
+  each_task(ceil_div(own.rows, height), task);
 }
 
 }  // namespace kxfast::linear
