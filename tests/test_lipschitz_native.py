@@ -140,3 +140,18 @@ def test_taps_that_wrap_onto_one_place_are_enclosed(taps):
     w = np.array(taps).reshape(1, 1, 3)
     norm = kx.lipschitz.conv_spectral_norm(w, (1,), padding=1, padding_mode="circular")
     assert Fraction(norm.lower) <= abs(sum(map(Fraction, taps))) <= Fraction(norm.upper)
+
+
+def test_few_derivatives_are_there_at_a_time(rng, monkeypatch):
+    from kxfast.backends.native.lipschitz import network
+
+    layers = [
+        L.Linear(rng.standard_normal((5, 5)) / 9),
+        L.Activation("tanh"),
+        L.Linear(rng.standard_normal((5, 5)) / 9),
+    ]
+    x = rng.standard_normal((23, 5))
+    at_once = L.logdet_exact(layers, x, backend="native").mean
+    monkeypatch.setattr(network, "TOGETHER", 7 * 5 * 5 * 8)
+    np.testing.assert_array_equal(L.logdet_exact(layers, x, backend="native").mean, at_once)
+    np.testing.assert_allclose(at_once, L.logdet_exact(layers, x, backend="reference").mean, rtol=1e-12)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,15 @@ def dealt(function: Callable[[Array], Array], stack: Array) -> Array:
 def _one_thread_each() -> AbstractContextManager[Any]:
     """Keep LAPACK from starting threads of its own under ours, where threadpoolctl is there to tell it."""
     try:
-        from threadpoolctl import threadpool_limits
+        limits: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
     except ImportError:
         return nullcontext()
-    limits: AbstractContextManager[Any] = threadpool_limits(1, "blas")
     return limits
+
+
+@cache
+def _libraries() -> Any:
+    """Return what controls the libraries that are loaded; to look for them takes milliseconds."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

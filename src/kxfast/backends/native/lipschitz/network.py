@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kxfast._native import core
 from kxfast._native import lipschitz as native
 from kxfast.backends.native.lipschitz.convolution import moves, plane
 from kxfast.backends.native.lipschitz.lapack import dealt
@@ -19,6 +20,7 @@ Array = NDArray[Any]
 Layers = Sequence[tuple[Any, ...]]
 CURVES = ("tanh", "elu", "relu", "leaky_relu", "softplus", "lipswish", "sigmoid")  # numbers of the compiled code
 SORTING = -1
+TOGETHER = 2**26  # bytes of derivatives that are there at a time
 
 
 def packed(
@@ -99,13 +101,20 @@ def layer_jacobian(layers: Layers, x: Array) -> Array:
 
 
 def logdet_exact(layers: Layers, x: Array) -> Array:
-    """See the reference; the factorisations are LAPACK's, samples dealt out to threads."""
+    """See the reference; the factorisations are LAPACK's, samples dealt out to threads, some at a time."""
     found = packed(layers, x.shape[1:], x.dtype) if x.size else None
     if found is None:
         return residual.logdet_exact(layers, x)
-    shifted = found[0].jacobian(flat(x))  # both sides in the order of the compiled code: the same determinant
-    shifted[:, np.arange(shifted.shape[1]), np.arange(shifted.shape[1])] += 1
-    return dealt(lambda part: np.linalg.slogdet(part)[1], shifted)
+    network, given = found[0], flat(x)
+    inside = np.arange(given.shape[1])
+
+    def some(part: Array) -> Array:
+        shifted = network.jacobian(part)  # both sides in the order of the compiled code: the same determinant
+        shifted[:, inside, inside] += 1
+        return dealt(lambda each: np.linalg.slogdet(each)[1], shifted)
+
+    step = max(core.get_num_threads(), TOGETHER // (x.itemsize * inside.size**2))
+    return np.concatenate([some(given[i : i + step]) for i in range(0, len(given), step)])
 
 
 def logdet_series(layers: Layers, x: Array, probes: Array, coefficients: Array) -> Array:
