@@ -6,8 +6,9 @@ line. Importing this module makes kxfast's loops run on torch's own threads, ``t
 
 from kxfast.torch.attention import scaled_dot_product_attention
 from kxfast.torch.conv import dilated_gated_conv1d
-from kxfast.torch.flows import InvertibleResidualBlock, logdet_series, residual_inverse
+from kxfast.torch.flows import InvertibleResidualBlock, logdet_series
 from kxfast.torch.heads import MultiHeadAttention
+from kxfast.torch.inverses import residual_inverse
 from kxfast.torch.layers import DGCNN, AttentionPooling1d, DilatedGatedConv1d
 from kxfast.torch.parametrizations import certificate, spectral_norm
 from kxfast.torch.pooling import attention_pooling, masked_max_pooling, masked_mean_pooling

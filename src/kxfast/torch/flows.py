@@ -1,24 +1,15 @@
-"""Invertible residual blocks for tensors: inverse, log-determinant, and a module that carries its proof."""
+"""Invertible residual blocks for tensors: log-determinant, and a module that carries its proof."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from kxfast import lipschitz
-from kxfast.torch.arrays import array, tensor
+from kxfast.torch.inverses import Map, inverse_of_block, residual_inverse, transposed
 from kxfast.torch.parametrizations import described, spectral_norm
-
-Map = Callable[[Tensor], Tensor]
-
-
-def _transposed(y: Tensor, x: Tensor, v: Tensor, keep: bool) -> Tensor:
-    """Return v times the Jacobian of y by x."""
-    found: Tensor = torch.autograd.grad(y, x, v, retain_graph=True, create_graph=keep)[0]
-    return found
 
 
 def _with_transpose(g: Map, x: Tensor) -> tuple[Tensor, Callable[[Tensor, bool], Tensor]]:
@@ -27,100 +18,7 @@ def _with_transpose(g: Map, x: Tensor) -> tuple[Tensor, Callable[[Tensor, bool],
         value, pull = torch.func.vjp(g, x)
         return value, lambda v, keep: pull(v)[0]
     value = g(x)
-    return value, lambda v, keep: _transposed(value, x, v, keep)
-
-
-class _Inverse(torch.autograd.Function):
-    """The solution of x + g(x) = y; its gradient solves the transposed equation, by the same steps."""
-
-    @staticmethod
-    def forward(ctx: Any, y: Tensor, g: Map, options: dict[str, Any], *parameters: Tensor) -> Tensor:
-        def plain(x: Any) -> Any:
-            return array("g's result", g(tensor(x)))
-
-        found = lipschitz.residual_inverse(plain, array("y", y), **options)
-        ctx.g, ctx.options, ctx.parameters = g, options, parameters
-        x = tensor(found.x, y.dtype)
-        ctx.save_for_backward(x)
-        if not found.converged.all():
-            raise RuntimeError(
-                f"residual_inverse: {int((~found.converged).sum())} of {len(y)} samples did not converge"
-            )
-        return x
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Any:
-        with torch.enable_grad():
-            x = ctx.saved_tensors[0].detach().requires_grad_()
-            value = ctx.g(x)
-
-        def step(v: Any) -> Any:
-            return array("gradient", _transposed(value, x, tensor(v), False))
-
-        solved = lipschitz.residual_inverse(step, array("grad", grad), **ctx.options)
-        v = tensor(solved.x, grad.dtype)
-        wanted = [p for p in ctx.parameters if p.requires_grad]
-        found = iter(torch.autograd.grad(value, wanted, -v, allow_unused=True) if wanted else ())
-        return v, None, None, *(next(found) if p.requires_grad else None for p in ctx.parameters)
-
-
-def residual_inverse(
-    g: Map,
-    y: Tensor,
-    *,
-    parameters: Sequence[Tensor] | None = None,
-    lipschitz: float | None = None,
-    tol: float = 1e-6,
-    max_steps: int = 1000,
-    window: int = 5,
-) -> Tensor:
-    """Solve ``x + g(x) = y`` for a contraction g; `kxfast.lipschitz.residual_inverse` with gradients.
-
-    Parameters
-    ----------
-    g : callable
-        Maps a batch of tensors to another; each sample on its own. A module's parameters get gradients too.
-    y : Tensor, shape (B, ...)
-    parameters : sequence of tensors, optional
-        What else g depends on and gets gradients for; by default the parameters of a module g.
-    lipschitz : float, optional
-        A constant of g below 1: then the accuracy is proven.
-    tol : float
-        Accuracy wanted, relative to ``max(1, |y|)`` of each sample.
-    max_steps : int
-        Most evaluations of g.
-    window : int
-        Previous steps mixed (Anderson); 0 takes plain steps.
-
-    Returns
-    -------
-    Tensor, shape of y
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument has the wrong type, shape or range, or is not finite.
-    RuntimeError
-        If a sample does not converge.
-
-    Notes
-    -----
-    The gradient is that of the solution itself, by the implicit function theorem. Source: i-ResNet, arXiv:1811.00995.
-
-    Examples
-    --------
-    >>> import torch, kxfast.torch as kt
-    >>> y = torch.tensor([[1.0], [2.0]], requires_grad=True)
-    >>> x = kt.residual_inverse(lambda x: 0.5 * torch.sin(x), y, lipschitz=0.5)
-    >>> bool(torch.allclose(x + 0.5 * torch.sin(x), y, atol=1e-5))
-    True
-
-    """
-    options = {"lipschitz": lipschitz, "tol": tol, "max_steps": max_steps, "window": window}
-    given = list(g.parameters()) if parameters is None and isinstance(g, nn.Module) else list(parameters or ())
-    x: Tensor = _Inverse.apply(y, g, options, *given)
-    return x
+    return value, lambda v, keep: transposed(value, x, v, keep)
 
 
 def logdet_series(
@@ -256,9 +154,15 @@ class InvertibleResidualBlock(nn.Module):
 
     def inverse(self, y: Tensor, *, tol: float = 1e-6) -> Tensor:
         """Return x (B, ...) with ``x + g(x) = y``, within `tol` where the block is proven to be a contraction."""
-        upper = float(self.certificate().upper)
+        if torch.compiler.is_compiling():
+            return inverse_of_block(self, y, tol)
         given = list(self.g.parameters())
-        return residual_inverse(self._fixed, y, parameters=given, lipschitz=upper if upper < 1 else None, tol=tol)
+        return residual_inverse(self._fixed, y, parameters=given, lipschitz=self.constant(), tol=tol)
+
+    def constant(self) -> float | None:
+        """Return the proven Lipschitz constant of g as it stands, if it is below 1."""
+        upper = float(self.certificate().upper)
+        return upper if upper < 1 else None
 
     def _fixed(self, x: Tensor) -> Tensor:
         """Return g(x) with the weights as they stand: without the power iteration of training."""
