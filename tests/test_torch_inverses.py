@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -65,6 +66,39 @@ def test_blocks(kind: str, training: bool) -> None:
     assert net.g.training == training
     for name, each in net.state_dict().items():
         assert torch.equal(each, before[name]), name  # no power iteration
+
+
+@pytest.mark.parametrize("kind", ["dense", "conv"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_half_types_are_solved_in_float32(kind: str, dtype: Any, compiled: bool) -> None:
+    net = block(kind).eval().to(dtype)
+    wide = copy.deepcopy(net).float()
+    y = torch.randn(3, *net.input_shape, dtype=dtype, requires_grad=True)
+    run = graph(net.inverse) if compiled else net.inverse
+    x, true = run(y), wide.inverse(y.float())
+    assert x.dtype is dtype
+    assert torch.equal(x, true.to(dtype))
+    found = torch.autograd.grad(x.float().square().sum(), [y, *net.g.parameters()])
+    expected = torch.autograd.grad(true.square().sum(), [y, *wide.g.parameters()])
+    eps = torch.finfo(dtype).eps
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype is dtype
+        assert (a.float() - b).abs().max() <= 4 * eps * b.abs().max()
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_autocast_changes_nothing(compiled: bool) -> None:
+    net = block("dense").float().eval()
+    y = torch.randn(3, 4, requires_grad=True)
+    leaves = [y, *net.g.parameters()]
+    plain = net.inverse(y)
+    run = graph(net.inverse) if compiled else net.inverse
+    with torch.autocast("cpu"):
+        x = run(y)
+        found = torch.autograd.grad(x.square().sum(), leaves)
+    torch.testing.assert_close(x, plain, rtol=0, atol=0)
+    torch.testing.assert_close(found, torch.autograd.grad(plain.square().sum(), leaves), rtol=1e-5, atol=1e-6)
 
 
 def test_weights_that_change_are_seen() -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kxfast import lipschitz
-from kxfast.torch.inverses import Map, inverse_of_block, residual_inverse, transposed
+from kxfast.torch.inverses import Map, inverse_of, inverse_of_block, transposed, wide_module
 from kxfast.torch.parametrizations import described, spectral_norm
 
 
@@ -156,8 +156,9 @@ class InvertibleResidualBlock(nn.Module):
         """Return x (B, ...) with ``x + g(x) = y``, within `tol` where the block is proven to be a contraction."""
         if torch.compiler.is_compiling():
             return inverse_of_block(self, y, tol)
-        given = list(self.g.parameters())
-        return residual_inverse(self._fixed, y, parameters=given, lipschitz=self.constant(), tol=tol)
+        read = wide_module(self, y)
+        options = {"lipschitz": read.constant(), "tol": tol, "max_steps": 1000, "window": 5}
+        return inverse_of(read._fixed, y, options, list(self.g.parameters()), list(read.g.parameters()))
 
     def constant(self) -> float | None:
         """Return the proven Lipschitz constant of g as it stands, if it is below 1."""

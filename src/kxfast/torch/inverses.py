@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,16 @@ def transposed(y: Tensor, x: Tensor, v: Tensor, keep: bool) -> Tensor:
     return found
 
 
+def _wide(x: Tensor) -> Tensor:
+    """Return a tensor of a half type in float32: steps that round as it does would not end."""
+    return x.float() if x.dtype.itemsize == 2 else x
+
+
+def wide_module(g: Any, y: Tensor) -> Any:
+    """Return a module as it is, or a copy in float32 for sequences y of a half type."""
+    return copy.deepcopy(g).float() if y.dtype.itemsize == 2 and isinstance(g, nn.Module) else g
+
+
 def _solved(g: Map, y: Tensor, options: dict[str, Any]) -> Tensor:
     found = lipschitz.residual_inverse(lambda x: array("g's result", g(tensor(x))), array("y", y), **options)
     if not found.converged.all():
@@ -37,26 +48,48 @@ def _solved_back(pull: Map, grad: Tensor, options: dict[str, Any]) -> Tensor:
     return tensor(lipschitz.residual_inverse(step, array("grad", grad), **options).x, grad.dtype)
 
 
+def _exactly() -> Any:
+    """Return a context without autocast, in which steps end."""
+    return torch.autocast("cpu", enabled=False)
+
+
 class _Inverse(torch.autograd.Function):
-    """The solution of x + g(x) = y; its gradient solves the transposed equation, by the same steps."""
+    """The solution of x + g(x) = y; its gradient solves the transposed equation, by the same steps.
+
+    `own`: the tensors that g reads where it is asked for the gradients of `parameters`.
+    """
 
     @staticmethod
-    def forward(ctx: Any, y: Tensor, g: Map, options: dict[str, Any], *parameters: Tensor) -> Tensor:
-        ctx.g, ctx.options, ctx.parameters = g, options, parameters
-        x = _solved(g, y, options)
+    def forward(
+        ctx: Any, y: Tensor, g: Map, options: dict[str, Any], own: Sequence[Tensor], *parameters: Tensor
+    ) -> Tensor:
+        ctx.g, ctx.options, ctx.own, ctx.parameters, ctx.dtype = g, options, own, parameters, y.dtype
+        with _exactly():
+            x = _solved(g, _wide(y), options)
         ctx.save_for_backward(x)
-        return x
+        return x.to(y.dtype)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> Any:
-        with torch.enable_grad():
-            x = ctx.saved_tensors[0].detach().requires_grad_()
-            value = ctx.g(x)
-        v = _solved_back(lambda v: transposed(value, x, v, False), grad, ctx.options)
-        wanted = [p for p in ctx.parameters if p.requires_grad]
-        found = iter(torch.autograd.grad(value, wanted, -v, allow_unused=True) if wanted else ())
-        return v, None, None, *(next(found) if p.requires_grad else None for p in ctx.parameters)
+        wanted = [own for p, own in zip(ctx.parameters, ctx.own, strict=True) if p.requires_grad]
+        with _exactly():
+            with torch.enable_grad():
+                x = ctx.saved_tensors[0].detach().requires_grad_()
+                value = ctx.g(x)
+            v = _solved_back(lambda v: transposed(value, x, v, False), _wide(grad), ctx.options)
+            found = iter(torch.autograd.grad(value, wanted, -v, allow_unused=True) if wanted else ())
+        gradients = [(next(found) if p.requires_grad else None, p.dtype) for p in ctx.parameters]
+        cast = (each if each is None else each.to(dtype) for each, dtype in gradients)
+        return v.to(ctx.dtype), None, None, None, *cast
+
+
+def inverse_of(
+    g: Map, y: Tensor, options: dict[str, Any], parameters: Sequence[Tensor], own: Sequence[Tensor]
+) -> Tensor:
+    """Return the inverse of x + g(x) at y; gradients of what g reads, `own`, go to `parameters`."""
+    x: Tensor = _Inverse.apply(y, g, options, own, *parameters)
+    return x
 
 
 # In a graph the map travels under a name; torch.func differentiates it, for autograd is not heard inside of operators.
@@ -74,9 +107,9 @@ def _lasting_name(g: nn.Module) -> str:
 
 
 @contextmanager
-def _named(name: str, block: bool) -> Iterator[tuple[nn.Module, float | None]]:
+def _named(name: str, block: bool, y: Tensor) -> Iterator[tuple[nn.Module, float | None]]:
     """Yield a map and, of a block, its proven constant; that map stands still: no power iteration."""
-    known: Any = _maps.get(name)
+    known: Any = wide_module(_maps.get(name), y)
     if known is None:
         raise RuntimeError("the module of a compiled residual_inverse is not there any more; compile it again")
     if not block:
@@ -100,11 +133,11 @@ def _forward(
     max_steps: int,
     window: int,
 ) -> tuple[Tensor, Tensor]:
-    with _named(name, block) as (g, proven):
+    with _exactly(), _named(name, block, y) as (g, proven):
         constant = proven if block else lipschitz
         options = {"lipschitz": constant, "tol": tol, "max_steps": max_steps, "window": window}
         used = torch.tensor(float("nan") if constant is None else constant, dtype=torch.float64)
-        return _solved(g, y, options), used
+        return _solved(g, _wide(y), options).to(y.dtype), used
 
 
 def _backward(
@@ -120,15 +153,15 @@ def _backward(
 ) -> list[Tensor]:
     constant = None if used.isnan() else used.item()
     options = {"lipschitz": constant, "tol": tol, "max_steps": max_steps, "window": window}
-    with _named(name, block) as (g, _):
+    with _exactly(), _named(name, block, grad) as (g, _):
         names = [each for each, _ in g.named_parameters()]
 
         def run(x: Tensor, *given: Tensor) -> Any:
-            return torch.func.functional_call(g, dict(zip(names, given, strict=True)), (x,))
+            return torch.func.functional_call(g, dict(zip(names, map(_wide, given), strict=True)), (x,))
 
-        _, pull = torch.func.vjp(run, x, *parameters)
-        v = _solved_back(lambda v: pull(v)[0], grad, options)
-        return [v, *(each.clone() for each in pull(-v)[1:])]
+        _, pull = torch.func.vjp(run, _wide(x), *parameters)
+        v = _solved_back(lambda v: pull(v)[0], _wide(grad), options)
+        return [v.to(grad.dtype), *(each.clone() for each in pull(-v)[1:])]
 
 
 _operator = torch.library.custom_op("kxfast::residual_inverse", _forward, mutates_args=())
@@ -200,7 +233,8 @@ def residual_inverse(
     Notes
     -----
     The gradient is that of the solution itself, by the implicit function theorem. In a compiled graph g is a module;
-    another one compiles another graph. Source: i-ResNet, arXiv:1811.00995.
+    another one compiles another graph. Half types are solved in float32, by a copy of a module g in float32, and
+    rounded at the end; autocast is off inside. Source: i-ResNet, arXiv:1811.00995.
 
     Examples
     --------
@@ -212,11 +246,12 @@ def residual_inverse(
 
     """
     options = {"lipschitz": lipschitz, "tol": tol, "max_steps": max_steps, "window": window}
-    given = list(g.parameters()) if parameters is None and isinstance(g, nn.Module) else list(parameters or ())
+    whole = parameters is None and isinstance(g, nn.Module)
+    given = list(g.parameters()) if isinstance(g, nn.Module) and whole else list(parameters or ())
     if torch.compiler.is_compiling():
-        if not isinstance(g, nn.Module) or parameters is not None:
+        if not isinstance(g, nn.Module) or not whole:
             raise TypeError("g must be a module, with no parameters but its own, in a compiled graph")
         x: Tensor = _operator(y, given, _lasting_name(g), False, lipschitz, tol, max_steps, window)[0]
-    else:
-        x = _Inverse.apply(y, g, options, *given)
-    return x
+        return x
+    read: Any = wide_module(g, y) if whole else g
+    return inverse_of(read, y, options, given, list(read.parameters()) if whole else given)

@@ -243,11 +243,16 @@ def certificate(
         raise ValueError(f"module must be Linear, or Conv1d or Conv2d with an input_shape; got {type(module).__name__}")
     training = module.training
     module.eval()  # reading the weight of a module in training moves its power iteration
-    weight = array("weight", module.weight)
+    weight = _wide("weight", module.weight)
     module.train(training)
     if not convolution:
         return lipschitz.spectral_norm(weight, tol=tol)
     return lipschitz.conv_spectral_norm(weight, tuple(input_shape or ()), tol=tol, **geometry(module))
+
+
+def _wide(name: str, x: Tensor | None) -> Any:
+    """Return the memory of a tensor, or, of a half type, the same numbers in float32."""
+    return array(name, x.float() if x is not None and x.dtype.itemsize == 2 else x)
 
 
 def described(layer: nn.Module) -> lipschitz.Layer:
@@ -262,8 +267,8 @@ def described(layer: nn.Module) -> lipschitz.Layer:
     if isinstance(layer, nn.LeakyReLU) and layer.negative_slope == 0.01:
         return lipschitz.Activation("leaky_relu")
     if isinstance(layer, nn.Linear):
-        return lipschitz.Linear(array("weight", layer.weight), array("bias", layer.bias))
+        return lipschitz.Linear(_wide("weight", layer.weight), _wide("bias", layer.bias))
     if isinstance(layer, (nn.Conv1d, nn.Conv2d)):
         kind = lipschitz.Conv1d if isinstance(layer, nn.Conv1d) else lipschitz.Conv2d
-        return kind(array("weight", layer.weight), array("bias", layer.bias), **geometry(layer))
+        return kind(_wide("weight", layer.weight), _wide("bias", layer.bias), **geometry(layer))
     raise ValueError(f"layers must be Linear, Conv1d, Conv2d or an activation of constant 1; got {layer}")
