@@ -7,10 +7,11 @@
 // 24 fused multiply-adds. Candidates and gates of the same channels meet in one tile, so that bias, sigmoid,
 // gate, skip and mask are applied before anything is written. The limit is the rate of multiply-adds: one
 // thread of a Zen 5 core reaches 88 to 93 % of it, and the sigmoids of a tile are most of the rest. Weights
-// of a panel stream from the L2 cache at a third of its bandwidth. Up to 256 rows, full panels are read from
-// the weight as it is: fetched ahead and by tiles of 12 rows x (16 + 16) channels, which read half as much of
-// it, 128 rows of 128 channels take 79 us on two threads of a Xeon; 90 by the usual tiles, 84 by these and
-// fetched ahead, 85 packed first. (Packed weights by tiles of 12 rows: 6 % slower.) A division in the sigmoid
+// of a panel stream from the L2 cache at a third of its bandwidth. Up to 256 rows, where nothing is filtered,
+// full panels are read from the weight as it is: fetched ahead and by tiles of 12 rows x (16 + 16) channels,
+// which read half as much of it, three taps of 128 rows of 128 channels took 79 us on two threads of a Xeon;
+// 90 by the usual tiles, 84 by these and fetched ahead, 85 packed first; 74 filtered, as they are now.
+// (Packed weights by tiles of 12 rows: 6 % slower.) A division in the sigmoid
 // lost to an estimate and a Newton step by 2 %. The pass over what a forward pass has kept waits for memory:
 // with rows fetched eight ahead it takes half the time, and a sixth less with all panels of a row one after
 // the other than with all rows of a panel.
