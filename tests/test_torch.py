@@ -242,10 +242,11 @@ def layers() -> list[Any]:
         kt.DGCNN(4, (1, 2, 4)),
         kt.AttentionPooling1d(4, 3, "swish"),
         kt.MultiHeadAttention(4, 2),
+        kt.Linear(4, 5),
     ]
 
 
-@pytest.mark.parametrize("i", range(6))
+@pytest.mark.parametrize("i", range(7))
 def test_modules_copy_pickle_and_load(i: int) -> None:
     module = layers()[i].eval()
     x = torch.randn(2, 7, 4)

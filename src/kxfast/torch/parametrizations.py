@@ -11,6 +11,7 @@ from torch.nn.utils import parametrize
 
 from kxfast import lipschitz
 from kxfast.torch.arrays import array, found, given
+from kxfast.torch.pickling import picklable
 from kxfast.torch.spectral import spectral_normalize
 
 _ACTIVATIONS: dict[type[nn.Module], str] = {
@@ -171,7 +172,7 @@ def spectral_norm(
     Returns
     -------
     Module
-        `module` itself, changed. See `certificate` for a proof.
+        `module` itself, changed. See `certificate` for a proof. It can be pickled, which torch's own can not.
 
     Raises
     ------
@@ -205,7 +206,7 @@ def spectral_norm(
         raise ValueError(
             f"input_shape goes with Conv1d (length) and Conv2d (height, width); got {type(module).__name__}"
         )
-    return parametrize.register_parametrization(module, name, rule)
+    return picklable(parametrize.register_parametrization(module, name, rule))
 
 
 def certificate(
