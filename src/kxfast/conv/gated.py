@@ -195,9 +195,11 @@ def dilated_gated_conv1d_backward(
     if layer is None:
         fields = GatedLayer(weight, bias, *options, shortcut, norm)
         layer = gated_layer("", array.shape[2], m is not None, fields)
+        (array,), (layer,) = unify([array], [layer])
     rate, key = dropout(drop_gate, seed, backward=True)
     dy = gradient(grad, (*array.shape[:2], layer.channels))
-    (array, dy), (layer,) = unify([array, dy], [layer])
+    if dy.dtype is not array.dtype:
+        (array, dy), (layer,) = unify([array, dy], [layer])
     given = None if parts is None else kept_parts("parts", parts, (*array.shape[:2], 2 * layer.channels), array.dtype)
     run = implementation("conv", "dilated_gated_conv1d_backward", backend, array.dtype.char)
     dx, dweight, dbias, *rest = run(dy, array, layer, m, rate, key, given)
