@@ -129,10 +129,9 @@ class Backward {
       put(sum, width, to + layer_.candidates() + first, fresh);
       put(sum + padded, width, to + layer_.gates() + first, fresh);
     };
-    const auto from = [&](int64_t tap) {
-      return Factors<T>{table.data() + tap * rows.count, dz_.data.data(), rows.number(0)};
-    };
-    outer_pass<T>(rows.count, layer_.taps, layer_.in, from, dz_.stride, panels_.count(), panel_at,
+    const Buffer<const T*> z = dz_.at(rows);
+    const auto from = [&](int64_t tap) { return Factors<T>{table.data() + tap * rows.count, z.data()}; };
+    outer_pass<T>(rows.count, layer_.taps, layer_.in, from, panels_.count(), panel_at,
                   [&](int64_t tap, int64_t first, int64_t height, int64_t p, const T* sum) {
                     for (int64_t i = 0; i < height; ++i)
                       copy(sums_.dweight + (tap * layer_.in + first + i) * 2 * layer_.out, p,
@@ -140,7 +139,7 @@ class Backward {
                   });
     if (!sums_.dbias) return;
     std::fill(table.begin(), table.begin() + rows.count, &one_);
-    outer_pass<T>(rows.count, 1, 1, from, dz_.stride, panels_.count(), panel_at,
+    outer_pass<T>(rows.count, 1, 1, from, panels_.count(), panel_at,
                   [&](int64_t, int64_t, int64_t, int64_t p, const T* sum) { copy(sums_.dbias, p, sum); });
   }
 
@@ -149,9 +148,10 @@ class Backward {
     Buffer<const T*> table(static_cast<size_t>(rows.count));
     skipped(layer_, input, zero_.data()).point(rows, 0, rows.count, table.data());
     const auto panel_at = [&](int64_t p) { return Columns{panels.first(p), panels.padded(p)}; };
-    const auto from = [&](int64_t) { return Factors<T>{table.data(), dskip_.data.data(), rows.number(0)}; };
+    const Buffer<const T*> z = dskip_.at(rows);
+    const auto from = [&](int64_t) { return Factors<T>{table.data(), z.data()}; };
     const auto sums = [&](int64_t channels, T* to) {
-      outer_pass<T>(rows.count, 1, channels, from, dskip_.stride, panels.count(), panel_at,
+      outer_pass<T>(rows.count, 1, channels, from, panels.count(), panel_at,
                     [&](int64_t, int64_t first, int64_t height, int64_t p, const T* sum) {
                       for (int64_t i = 0; i < height; ++i)
                         put(sum + i * panels.padded(p), panels.width(p),

@@ -80,6 +80,13 @@ struct Gradient {
     std::fill(data.begin() + count * stride, data.end(), T{0});
   }
   const T* zero() const { return data.data() + rows * stride; }
+  // Where a row is, for -1 that of zeros.
+  const T* at(int64_t row) const { return row < 0 ? zero() : data.data() + row * stride; }
+  Buffer<const T*> at(const Rows& given) const {
+    Buffer<const T*> table(static_cast<size_t>(given.count));
+    for (int64_t i = 0; i < given.count; ++i) table[static_cast<size_t>(i)] = at(*given.number(i));
+    return table;
+  }
 };
 
 // run(input, first row, whether it is the first) for groups of sequences whose dz stays in the cache from

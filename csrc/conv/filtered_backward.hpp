@@ -115,45 +115,44 @@ class FilteredBackward {
           z_(static_cast<size_t>(inner ? 2 * kSumRows * z_stride_ : 0)),
           sums_(zeros<float>(2 * height_ * columns_)),
           bias_(zeros<float>(inner && first == 0 ? columns_ : 0)),
-          rows_(static_cast<size_t>(2 * kSumRows)),
-          number_(progression(2 * kSumRows, 1)) {
+          x_rows_(static_cast<size_t>(2 * kSumRows)),
+          z_rows_(static_cast<size_t>(2 * kSumRows)) {
       for (int64_t i = 0; i < 2 * kSumRows; ++i) {
         float* row = x_.data() + i * x_stride_;
         row[height_] = 1;  // of which dz is the bias's gradient
-        rows_[static_cast<size_t>(i)] = row;
+        x_rows_[static_cast<size_t>(i)] = row;
+        if (inner) z_rows_[static_cast<size_t>(i)] = z_.data() + i * z_stride_;
       }
     }
 
     // Adds what some pairs contribute: values of x and dz at the points, then their products.
     void add(const Pairs& pairs, int64_t begin, int64_t count, const Source<float>& x,
              const Gradient<float>& dz) {
-      const float* place = dz.data.data() + column_;
       for (int64_t i = 0; i < count; ++i) {
-        const int64_t row[2] = {shown(pairs.number(begin + i)[0], dz), shown(pairs.number(begin + i)[1], dz)};
-        mix(pairs, begin + i, x, place + row[0] * dz.stride, place + row[1] * dz.stride, i);
+        const int64_t* row = pairs.number(begin + i);
+        const float* z[2] = {dz.at(row[0]) + column_, dz.at(row[1]) + column_};
+        mix(pairs, begin + i, x, z[0], z[1], i);
         if (!inner_)
-          for (int64_t h = 0; h < 2; ++h) number_[static_cast<size_t>(h * kSumRows + i)] = row[h];
+          for (int64_t h = 0; h < 2; ++h) z_rows_[static_cast<size_t>(h * kSumRows + i)] = z[h];
       }
       const auto kernel = KXFAST_PICK(void (*)(const OuterBlock<float>&), outer);
-      const float* z = (inner_ ? z_.data() : place) - column_;
       OuterBlock<float> block{};
-      block.z_stride = inner_ ? z_stride_ : dz.stride;
       block.count = count;
       block.sum = sums_.data();
       for (int64_t h = 0; h < 2; ++h) {
-        block.x = rows_.data() + h * kSumRows;
-        block.number = number_.data() + h * kSumRows;
+        block.x = x_rows_.data() + h * kSumRows;
+        block.z = z_rows_.data() + h * kSumRows;
         for (int64_t p = panel_; p < end_; ++p) {
-          block.z = z + 2 * panels_.first(p);
+          block.z_first = 2 * panels_.first(p) - column_;
           block.width = 2 * panels_.padded(p);
-          for (block.first = 0; block.first < height_; block.first += kHeight) {
-            block.height = std::min(kHeight, height_ - block.first);
+          for (block.x_first = 0; block.x_first < height_; block.x_first += kHeight) {
+            block.height = std::min(kHeight, height_ - block.x_first);
             kernel(block);
             block.sum += block.height * block.width;
           }
           if (h > 0 || bias_.size() == 0) continue;
           OuterBlock<float> ones = block;
-          ones.first = height_, ones.height = 1, ones.sum = bias_.data() + 2 * panels_.first(p) - column_;
+          ones.x_first = height_, ones.height = 1, ones.sum = bias_.data() + block.z_first;
           kernel(ones);
         }
       }
@@ -166,24 +165,22 @@ class FilteredBackward {
       const int64_t offset = height_ * (2 * first - column_), half = height_ * columns_;
       const float *inside = sums_.data() + offset, *outside = outer.sums_.data() + offset;
       const int64_t places[2] = {layer_.candidates() + first, layer_.gates() + first}, row = 2 * layer_.out;
+      float* const to = dweight + first_ * row;
       const auto finish = KXFAST_PICK(WeightTaps, weight_taps);
-      for (int64_t h = 0; h < 2; ++h, inside += padded, outside += padded)
-        finish({{outside, inside, inside + half, outside + half},
-                2 * padded,
-                height_,
-                width,
-                dweight + first_ * row + places[h],
-                layer_.in * row,
-                row});
+      finish({{outside, inside, inside + half, outside + half},
+              padded,
+              2 * padded,
+              height_,
+              width,
+              {to + places[0], to + places[1]},
+              layer_.in * row,
+              row});
       if (!dbias || bias_.size() == 0) return;
       for (int64_t h = 0; h < 2; ++h)
         std::copy_n(bias_.data() + 2 * first - column_ + h * padded, width, dbias + places[h]);
     }
 
    private:
-    // Where a row of dz is that may not count.
-    static int64_t shown(int64_t row, const Gradient<float>& dz) { return row < 0 ? dz.rows : row; }
-
     // The values of pair `pair`, as number i. At the outer points dz is that of one position, and is read
     // where it is.
     void mix(const Pairs& pairs, int64_t pair, const Source<float>& x, const float* z0, const float* z1,
@@ -209,8 +206,7 @@ class FilteredBackward {
     const bool inner_;
     const int64_t panel_, end_, first_, height_, column_, columns_, x_stride_, z_stride_;
     Buffer<float> x_, z_, sums_, bias_;
-    Buffer<const float*> rows_;
-    Buffer<int64_t> number_;
+    Buffer<const float*> x_rows_, z_rows_;
   };
 
   // Two shares, of the inner and of the outer points, for each part of the channels and columns.

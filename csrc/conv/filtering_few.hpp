@@ -14,18 +14,22 @@ namespace kxfast::conv {
 // Values of some pairs at the points, in runs of at most `run` channels.
 class PairValues {
  public:
-  PairValues(int64_t most, int64_t channels, int64_t run)
+  static size_t space(int64_t most, int64_t channels, int64_t run) {
+    return Scratch::space<float>(kPoints * most * odd_lines(channels)) +
+           Scratch::space<const float*>((channels + run - 1) / run * kPoints * most);
+  }
+  PairValues(int64_t most, int64_t channels, int64_t run, Scratch& scratch)
       : most_(most),
         channels_(channels),
         run_(run),
         stride_(odd_lines(channels)),
-        values_(static_cast<size_t>(kPoints * most * stride_)),
-        rows_(static_cast<size_t>((channels + run - 1) / run * kPoints * most)) {
+        values_(scratch.take<float>(kPoints * most * stride_)),
+        rows_(scratch.take<const float*>((channels + run - 1) / run * kPoints * most)) {
     for (int64_t first = 0; first < channels; first += run)
       for (int64_t i = 0; i < kPoints * most; ++i)
-        rows_[static_cast<size_t>(first / run * kPoints * most + i)] = values_.data() + i * stride_ + first;
+        rows_[first / run * kPoints * most + i] = values_ + i * stride_ + first;
   }
-  // Of `count` pairs from `begin` on, for the channels from `first` on.
+  // Of `count` pairs from `begin` on, for some of the source's channels.
   void make(const Pairs& pairs, const Source<float>& source, int64_t begin, int64_t count, int64_t first,
             int64_t channels) {
     const FilterRows filter = filter_kernel();
@@ -35,21 +39,20 @@ class PairValues {
       pairs.point(begin + n, source, d);
       for (int64_t j = 0; j < kPoints; ++j) {
         d[j] += first;
-        to[j] = values_.data() + (j * most_ + n) * stride_ + first;
+        to[j] = values_ + (j * most_ + n) * stride_;
       }
       filter(d, channels, to);
     }
   }
   // Of the run that begins at channel `first`.
   Products<float> of(int64_t first, int64_t count) const {
-    return {rows_.data() + first / run_ * kPoints * most_, most_, count, kPoints,
-            std::min(run_, channels_ - first)};
+    return {rows_ + first / run_ * kPoints * most_, most_, count, kPoints, std::min(run_, channels_ - first)};
   }
 
  private:
   const int64_t most_, channels_, run_, stride_;
-  Buffer<float> values_;
-  Buffer<const float*> rows_;
+  float* const values_;
+  const float** const rows_;
 };
 
 // use(panel, its weights, values of pairs, first pair, their number) in tasks of one panel and all pairs, or
@@ -64,14 +67,21 @@ void by_panels_of_few(const Kind& kind, const Pairs& pairs, const Source<float>&
   const int64_t wanted = count % threads == 0 || count >= 4 * threads ? 1 : (2 * threads + count - 1) / count;
   const int64_t parts = std::max<int64_t>(1, std::min(std::max(wanted, even), pairs.count / kLeast));
   const int64_t each = kind.depth * kind.panels.size;
+  const int64_t most = (pairs.count + parts - 1) / parts;
   struct Place {
+    Scratch scratch;
     PairValues values;
+    float* weights;
     int64_t part = -1;  // that the values are of
   };
   std::vector<Place> own;
-  for (int64_t i = 0; i < threads; ++i)
-    own.push_back({PairValues((pairs.count + parts - 1) / parts, channels, run)});
-  Buffer<float> weights(static_cast<size_t>(threads * each));
+  for (int64_t i = 0; i < threads; ++i) {
+    Scratch scratch(static_cast<size_t>(i),
+                    PairValues::space(most, channels, run) + Scratch::space<float>(each));
+    const PairValues values(most, channels, run, scratch);
+    float* const weights = scratch.take<float>(each);
+    own.push_back({std::move(scratch), values, weights});
+  }
   Places places(static_cast<int>(threads));
   const auto task = [&](int64_t i) {
     const int64_t part = i / count, p = i % count;
@@ -80,15 +90,17 @@ void by_panels_of_few(const Kind& kind, const Pairs& pairs, const Source<float>&
     Place& mine = own[place.number];
     if (mine.part != part) mine.values.make(pairs, source, begin, rows, 0, channels);
     mine.part = part;
-    float* weight = weights.data() + static_cast<int64_t>(place.number) * each;
-    for (int64_t piece = 0; piece < pieces; ++piece) kind.make(p, piece, weight);
-    use(p, weight, mine.values, begin, rows);
+    for (int64_t piece = 0; piece < pieces; ++piece) kind.make(p, piece, mine.weights);
+    use(p, mine.weights, mine.values, begin, rows);
   };
   parallel_for(count * parts, task);
 }
 
 // Gradients of the weight and, if wanted, of the bias (filtered_backward.hpp); a task has all points of some
-// channels and a panel of columns, and combines them from its cache.
+// channels in and a group of panels of columns, a cache line of candidates wide, and combines them from its
+// cache. Threads share out channels in: lines of the gradient that they wrote beside each other each would
+// fetch from the other (128 rows, two threads: a tenth of forward and backward). Lost: tasks that make their
+// panels of dz themselves from what was kept (5 % slower).
 class WeightsOfFew {
  public:
   WeightsOfFew(const Pairs& pairs, const Layer<float>& layer, const Panels& panels, const Source<float>& x,
@@ -98,111 +110,113 @@ class WeightsOfFew {
         panels_(panels),
         x_(x),
         dz_(dz),
-        number_(static_cast<size_t>(kPoints * pairs.count)),
+        together_(std::max<int64_t>(1, 16 / panels.size)),
+        groups_((panels.count() + together_ - 1) / together_),
+        each_(share(layer.in, groups_)),
+        splits_((layer.in + each_ - 1) / each_),
         ones_(static_cast<size_t>(pairs.count)) {
     std::fill(ones_.begin(), ones_.end(), &one_);
-    const int64_t count = pairs.count;
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t* row = pairs.number(i);
-      const int64_t places[kPoints] = {row[0] < 0 ? dz.rows : row[0], i, count + i,
-                                       row[1] < 0 ? dz.rows : row[1]};
-      for (int64_t j = 0; j < kPoints; ++j) number_[static_cast<size_t>(j * count + i)] = places[j];
-    }
   }
 
   void run(float* dweight, float* dbias) {
     const int threads = num_threads();
-    const int64_t pieces = (layer_.in + kChannels - 1) / kChannels;
     std::vector<Place> own;
-    for (int i = 0; i < threads; ++i)
-      own.push_back({PairValues(pairs_.count, layer_.in, layer_.in),
-                     Buffer<float>(static_cast<size_t>(4 * pairs_.count * panels_.size)),
-                     std::vector<bool>(static_cast<size_t>(pieces))});
+    for (int i = 0; i < threads; ++i) own.emplace_back(*this, static_cast<size_t>(i));
     Places places(threads);
     const auto task = [&](int64_t i) {
       const Places::Taken place = places.take();
-      part(own[place.number], i / pieces, i % pieces, dweight, dbias);
+      part(own[place.number], i % groups_, i / groups_, dweight, dbias);
     };
-    parallel_for(panels_.count() * pieces, task);
+    parallel_for(groups_ * splits_, task);
   }
 
  private:
   static constexpr int64_t kChannels = kHeight / 2;
   struct Place {
+    Place(const WeightsOfFew& all, size_t number)
+        : scratch(number, PairValues::space(all.pairs_.count, all.each_, all.each_) +
+                              Scratch::space<float>(2 * all.pairs_.count * all.columns()) +
+                              Scratch::space<const float*>(kPoints * all.pairs_.count)),
+          values(all.pairs_.count, all.each_, all.each_, scratch),
+          inner(scratch.take<float>(2 * all.pairs_.count * all.columns())),
+          rows(scratch.take<const float*>(kPoints * all.pairs_.count)) {}
+
+    Scratch scratch;
     PairValues values;
-    Buffer<float> inner;     // a panel of dz of both positions, added and, below, subtracted
-    std::vector<bool> made;  // values of these channels
-    int64_t panel = -1;      // that `inner` is of
+    float* inner;        // of both positions, added and, below, subtracted
+    const float** rows;  // of the group at the points
+    int64_t split = -1;  // whose channels the values are of
   };
 
-  void part(Place& own, int64_t p, int64_t piece, float* dweight, float* dbias) const {
-    const int64_t first = piece * kChannels, height = std::min(kChannels, layer_.in - first),
-                  count = pairs_.count;
-    const int64_t columns = 2 * panels_.padded(p), width = panels_.width(p), row = 2 * layer_.out;
-    see(own, piece);
-    if (own.panel != p) mix(p, own.inner.data());
-    own.panel = p;
+  // Channels in of a task: half of them, or what keeps all threads busy.
+  static int64_t share(int64_t channels, int64_t groups) {
+    const int64_t threads = num_threads(), wanted = threads == 1 ? 1 : std::max<int64_t>(2, threads / groups);
+    return std::max(kChannels / 2, ((channels + wanted - 1) / wanted + 3) / 4 * 4);
+  }
+  // Of a group of panels.
+  int64_t columns() const { return 2 * together_ * panels_.size; }
+
+  void part(Place& own, int64_t group, int64_t split, float* dweight, float* dbias) const {
+    gather(own, group);
+    const int64_t first = group * together_, end = std::min(panels_.count(), first + together_);
+    const int64_t from = std::min(layer_.in, split * each_), to = std::min(layer_.in, from + each_);
+    if (own.split != split) own.values.make(pairs_, x_, 0, pairs_.count, from, to - from);
+    own.split = split;
+    for (int64_t channel = from; channel < to; channel += kChannels)
+      for (int64_t p = first; p < end; ++p)
+        panel(own, p, 2 * panels_.first(p - first), channel - from, std::min(kChannels, to - channel),
+              dweight + channel * 2 * layer_.out);
+    if (!dbias || split > 0) return;
+    alignas(64) float sums[kPanelBytes / sizeof(float)];
+    for (int64_t p = first; p < end; ++p) {
+      add(own, p, 2 * panels_.first(p - first), 1, ones_.data(), 0, 1, sums);
+      for (const int64_t half : {0, 1})
+        std::copy_n(sums + half * panels_.padded(p), panels_.width(p), dbias + place(p, half));
+    }
+  }
+  // Where a panel's candidates and gates begin in a row of the weight.
+  int64_t place(int64_t p, int64_t half) const {
+    return (half ? layer_.gates() : layer_.candidates()) + panels_.first(p);
+  }
+  // Of some channels, whose values begin at `first`.
+  void panel(const Place& own, int64_t p, int64_t column, int64_t first, int64_t height, float* to) const {
+    const int64_t padded = panels_.padded(p), point = height * 2 * padded, row = 2 * layer_.out;
     alignas(64) float sums[kPoints * kChannels * kPanelBytes / sizeof(float)];
     for (int64_t j = 0; j < kPoints; ++j)
-      add(own, p, j, own.values.of(0, count).rows + j * count, first, height, sums + j * height * columns);
+      add(own, p, column, j, own.values.of(0, pairs_.count).rows + j * pairs_.count, first, height,
+          sums + j * point);
     const auto finish = KXFAST_PICK(WeightTaps, weight_taps);
-    const int64_t places[2] = {layer_.candidates() + panels_.first(p), layer_.gates() + panels_.first(p)};
-    for (const int64_t half : {0, 1}) {
-      const float* from = sums + half * panels_.padded(p);
-      const int64_t point = height * columns;
-      finish({{from, from + point, from + 2 * point, from + 3 * point},
-              columns,
-              height,
-              width,
-              dweight + first * row + places[half],
-              layer_.in * row,
-              row});
-    }
-    if (!dbias || first > 0) return;
-    add(own, p, 1, ones_.data(), 0, 1, sums);
-    for (const int64_t half : {0, 1})
-      std::copy_n(sums + half * panels_.padded(p), width, dbias + places[half]);
+    finish({{sums, sums + point, sums + 2 * point, sums + 3 * point},
+            padded,
+            2 * padded,
+            height,
+            panels_.width(p),
+            {to + place(p, 0), to + place(p, 1)},
+            layer_.in * row,
+            row});
   }
-  // Makes values of x: at once where a thread will want them all.
-  void see(Place& own, int64_t piece) const {
-    const auto pieces = static_cast<int64_t>(own.made.size());
-    const bool all = panels_.count() >= num_threads();
-    if (own.made[static_cast<size_t>(piece)]) return;
-    const int64_t first = all ? 0 : piece * kChannels,
-                  end = all ? layer_.in : std::min(layer_.in, first + kChannels);
-    own.values.make(pairs_, x_, 0, pairs_.count, first, end - first);
-    for (int64_t i = all ? 0 : piece; i < (all ? pieces : piece + 1); ++i)
-      own.made[static_cast<size_t>(i)] = true;
-  }
-  void mix(int64_t p, float* inner) const {
+  // Makes a group of panels of dz at the points.
+  void gather(Place& own, int64_t group) const {
+    const int64_t first = panels_.first(group * together_), count = pairs_.count;
+    const int64_t width = std::min(together_ * panels_.size, panels_.padded_total() - first);
     const auto combine = KXFAST_PICK(MixRows, mix_rows);
-    const int64_t columns = 2 * panels_.padded(p), count = pairs_.count;
     for (int64_t i = 0; i < count; ++i) {
-      const float *a = outer_row(p, i), *b = outer_row(p, 3 * count + i);
-      float* const to[2] = {inner + i * columns, inner + (count + i) * columns};
-      combine(a, b, 1, a, b, columns, to);
+      const int64_t* row = pairs_.number(i);
+      const float* z[2] = {dz_.at(row[0]) + 2 * first, dz_.at(row[1]) + 2 * first};
+      float* const to[2] = {own.inner + i * columns(), own.inner + (count + i) * columns()};
+      combine(z[0], z[1], 1, z[0], z[1], 2 * width, to);
+      const float* const rows[kPoints] = {z[0], to[0], to[1], z[1]};
+      for (int64_t j = 0; j < kPoints; ++j) own.rows[j * count + i] = rows[j];
     }
   }
-  const float* outer_row(int64_t p, int64_t i) const {
-    return dz_.data.data() + number_[static_cast<size_t>(i)] * dz_.stride + 2 * panels_.first(p);
-  }
-  // Sums of outer products of some channels with a panel of dz at a point.
-  void add(const Place& own, int64_t p, int64_t point, const float* const* x, int64_t first, int64_t height,
-           float* sum) const {
-    const bool inner = point == 1 || point == 2;
+  // Sums of outer products of some channels at a point with a panel that begins at a column of the group.
+  void add(const Place& own, int64_t p, int64_t column, int64_t point, const float* const* x, int64_t first,
+           int64_t height, float* sum) const {
     const auto kernel = KXFAST_PICK(void (*)(const OuterBlock<float>&), outer);
-    const int64_t columns = 2 * panels_.padded(p), count = pairs_.count;
-    OuterBlock<float> block{};
-    block.z = inner ? own.inner.data() : dz_.data.data() + 2 * panels_.first(p);
-    block.z_stride = inner ? columns : dz_.stride;
-    block.first = first, block.height = height, block.width = columns, block.sum = sum;
-    std::fill(sum, sum + height * columns, 0.0f);
-    for (int64_t n = 0; n < count; n += kSumRows) {
-      block.x = x + n;
-      block.number = number_.data() + point * count + n;
-      block.count = std::min(kSumRows, count - n);
-      kernel(block);
-    }
+    const float* const* z = own.rows + point * pairs_.count;
+    for (int64_t n = 0; n < pairs_.count; n += kSumRows)
+      kernel({x + n, z + n, first, column, std::min(kSumRows, pairs_.count - n), height,
+              2 * panels_.padded(p), sum, n == 0});
   }
 
   const Pairs& pairs_;
@@ -211,7 +225,8 @@ class WeightsOfFew {
   const Source<float>& x_;
   const Gradient<float>& dz_;
   const float one_ = 1;
-  Buffer<int64_t> number_;  // of rows of dz or `inner`, at the points
+  const int64_t together_, groups_, each_,
+      splits_;  // panels in a group, channels of its tasks, and their number
   Buffer<const float*> ones_;
 };
 

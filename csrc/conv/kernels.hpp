@@ -72,14 +72,13 @@ struct LinearBlock {
   bool relu = false;
 };
 
-// sum (height, width) += over rows t of x[t][first ...] outer z[t][...].
+// sum (height, width) = or, unless `fresh`, += over rows t of x[t][x_first ...] outer z[t][z_first ...].
 template <class T>
 struct OuterBlock {
-  const T* const* x;
-  const T* z;
-  const int64_t* number;  // row of z, z_stride apart
-  int64_t z_stride, count, first, height, width;
+  const T *const *x, *const *z;
+  int64_t x_first, z_first, count, height, width;
   T* sum;
+  bool fresh;
 };
 
 // The same with pairs of rows, side by side in x and z, `x_stride` and `z_stride` elements apart.
@@ -129,11 +128,12 @@ struct FilterBlock {
   int64_t to_point, to_row;
 };
 
-// Gradients of three taps from those at the points.
+// Gradients of three taps from those at the points: of `width` columns of candidates and as many of gates,
+// `half` elements after them.
 struct TapsBlock {
   const float* from[4];
-  int64_t row, rows, width;  // elements from row to row
-  float* to;
+  int64_t half, row, rows, width;  // elements from row to row
+  float* to[2];
   int64_t to_tap, to_row;
 };
 

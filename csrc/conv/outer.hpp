@@ -10,12 +10,10 @@ struct Columns {
   int64_t first, padded;
 };
 
-// One factor by pointers to its rows; the other by numbers of its rows.
+// Both factors by pointers to their rows.
 template <class T>
 struct Factors {
-  const T* const* x;
-  const T* z;
-  const int64_t* number;
+  const T *const *x, *const *z;
 };
 
 constexpr int64_t kSumRows = 96, kHeight = 48, kPanelBytes = 256;
@@ -30,7 +28,7 @@ struct HalfRows {
 // write(tap, first channel, height, panel, sums) for the products x'z over `count` rows for all taps,
 // channels and panels. `from(tap)` says where the rows are, and `panel_at(p)` which columns of z.
 template <class T, class From, class PanelAt, class Write>
-void outer_pass(int64_t count, int64_t taps, int64_t channels, From&& from, int64_t z_stride, int64_t panels,
+void outer_pass(int64_t count, int64_t taps, int64_t channels, From&& from, int64_t panels,
                 PanelAt&& panel_at, Write&& write) {
   const auto kernel = KXFAST_PICK(void (*)(const OuterBlock<T>&), outer);
   const int64_t height =
@@ -41,23 +39,11 @@ void outer_pass(int64_t count, int64_t taps, int64_t channels, From&& from, int6
     const int64_t tap = i / pieces % taps, first = i % pieces * height, p = i / pieces / taps;
     const Columns at = panel_at(p);
     const Factors<T> factors = from(tap);
-    OuterBlock<T> block{nullptr,
-                        factors.z + at.first,
-                        nullptr,
-                        z_stride,
-                        0,
-                        first,
-                        std::min(height, channels - first),
-                        at.padded,
-                        sum};
-    std::fill(sum, sum + block.height * block.width, T{0});
-    for (int64_t row = 0; row < count; row += kSumRows) {
-      block.x = factors.x + row;
-      block.number = factors.number + row;
-      block.count = std::min(kSumRows, count - row);
-      kernel(block);
-    }
-    write(tap, first, block.height, p, sum);
+    const int64_t tall = std::min(height, channels - first);
+    for (int64_t row = 0; row == 0 || row < count; row += kSumRows)
+      kernel({factors.x + row, factors.z + row, first, at.first, std::min(kSumRows, count - row), tall,
+              at.padded, sum, row == 0});
+    write(tap, first, tall, p, sum);
   };
   const double work = static_cast<double>(count * taps) * static_cast<double>(channels * panels * 32);
   parallel_for(panels * taps * pieces, task, work < 2e6 ? 1 : 0);

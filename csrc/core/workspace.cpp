@@ -3,7 +3,9 @@
 #include <malloc.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <atomic>
+#include <iterator>
 
 namespace kxfast {
 namespace {
@@ -19,6 +21,14 @@ constexpr size_t kHuge = size_t{4} << 20, kPage = 4096;
 std::atomic<void*> slots[32];
 std::atomic<size_t> kept{0};
 
+// Counts a block as kept, if there is room.
+bool keep(size_t size) noexcept {
+  if (size > kMostKept) return false;
+  if (kept.fetch_add(size, std::memory_order_relaxed) + size <= kMostKept) return true;
+  kept.fetch_sub(size, std::memory_order_relaxed);
+  return false;
+}
+
 void put_back(void* block, size_t size) noexcept {
   for (auto& slot : slots) {
     void* empty = nullptr;
@@ -27,6 +37,10 @@ void put_back(void* block, size_t size) noexcept {
   kept.fetch_sub(size, std::memory_order_relaxed);
   std::free(block);
 }
+
+// The blocks of places, which count as kept while nobody has them.
+std::atomic<void*> placed[64];
+constexpr size_t kMostPlaced = size_t{8} << 20;
 
 }  // namespace
 
@@ -55,10 +69,31 @@ void* take_memory(size_t bytes) {
 void give_memory(void* block) noexcept {
   if (!block) return;
   const size_t size = malloc_usable_size(block);
-  if (size < kLeast || size > kMostKept) return std::free(block);
-  if (kept.fetch_add(size, std::memory_order_relaxed) + size <= kMostKept) return put_back(block, size);
+  if (size < kLeast || !keep(size)) return std::free(block);
+  put_back(block, size);
+}
+
+Scratch::Scratch(size_t place, size_t bytes) : place_(place) {
+  void* block =
+      place < std::size(placed) ? placed[place].exchange(nullptr, std::memory_order_acq_rel) : nullptr;
+  const size_t size = block ? malloc_usable_size(block) : 0;
   kept.fetch_sub(size, std::memory_order_relaxed);
-  std::free(block);
+  if (size < bytes) {
+    std::free(block);
+    block = std::aligned_alloc(64, (bytes + 63) & ~size_t{63});
+    if (!block) throw std::bad_alloc();
+  }
+  block_ = next_ = static_cast<char*>(block);
+}
+
+Scratch::~Scratch() {
+  void* empty = nullptr;
+  const size_t size = block_ ? malloc_usable_size(block_) : 0;
+  if (place_ < std::size(placed) && size <= kMostPlaced && keep(size)) {
+    if (placed[place_].compare_exchange_strong(empty, block_, std::memory_order_acq_rel)) return;
+    kept.fetch_sub(size, std::memory_order_relaxed);
+  }
+  std::free(block_);
 }
 
 }  // namespace kxfast

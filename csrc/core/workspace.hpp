@@ -56,4 +56,30 @@ class Buffer {
   size_t size_ = 0;
 };
 
+// Memory of one of the places that threads of a loop work in: mostly the block that the place had in the loop
+// before, which its thread's cache still holds. Pieces are taken from it one after another, 64-byte aligned.
+class Scratch {
+ public:
+  template <class T>
+  static constexpr size_t space(int64_t count) {
+    return (static_cast<size_t>(count) * sizeof(T) + 63) / 64 * 64;
+  }
+
+  Scratch(size_t place, size_t bytes);  // throws std::bad_alloc
+  Scratch(Scratch&& other) noexcept
+      : place_(other.place_), block_(std::exchange(other.block_, nullptr)), next_(other.next_) {}
+  Scratch& operator=(Scratch&&) = delete;
+  ~Scratch();
+
+  template <class T>
+  T* take(int64_t count) {
+    return reinterpret_cast<T*>(std::exchange(next_, next_ + space<T>(count)));
+  }
+
+ private:
+  const size_t place_;
+  char* block_;
+  char* next_;
+};
+
 }  // namespace kxfast

@@ -178,18 +178,22 @@ void filter_turned(const FilterBlock& block) {
   point(2, [tap](const float* w) { return ((load(w) + load(w + 2 * tap)) - load(w + tap)) * 0.5f; });
   point(3, [tap](const float* w) { return load(w + 2 * tap); });
 }
+// Candidates and gates in turn: a run of rows of one of them looks to the processor like the beginning of
+// more columns, which it fetches from the threads that write them (two threads: twice the time of this).
 void weight_taps(const TapsBlock& block) {
   constexpr int64_t kLanes = Lanes<float>::kWidth;
   for (int64_t i = 0; i < block.rows; ++i)
-    for (int64_t at = 0; at < block.width; at += kLanes) {
-      const int64_t count = block.width - at < kLanes ? block.width - at : kLanes, place = i * block.row + at;
-      const auto sums = [&](int n) { return load(block.from[n] + place, count); };
-      const Vector<float> plus = sums(1), minus = sums(2), half = (plus + minus) * 0.5f;
-      float* to = block.to + i * block.to_row + at;
-      store(to, sums(0) + half, count);
-      store(to + block.to_tap, (plus - minus) * 0.5f, count);
-      store(to + 2 * block.to_tap, half - sums(3), count);
-    }
+    for (int h = 0; h < 2; ++h)
+      for (int64_t at = 0; at < block.width; at += kLanes) {
+        const int64_t count = block.width - at < kLanes ? block.width - at : kLanes;
+        const int64_t place = i * block.row + h * block.half + at;
+        const auto sums = [&](int n) { return load(block.from[n] + place, count); };
+        const Vector<float> plus = sums(1), minus = sums(2), half = (plus + minus) * 0.5f;
+        float* to = block.to[h] + i * block.to_row + at;
+        store(to, sums(0) + half, count);
+        store(to + block.to_tap, (plus - minus) * 0.5f, count);
+        store(to + 2 * block.to_tap, half - sums(3), count);
+      }
 }
 
 }  // namespace kxfast::conv::KXFAST_ISA

@@ -19,14 +19,14 @@ void outer_panel(const OuterBlock<T>& block) {
   constexpr int kLanes = Lanes<T>::kWidth, kHalf = (VECTORS + 1) / 2;
   by_tiles(block.height, [&](int64_t row, auto rows) {
     constexpr int kRows = decltype(rows)::value;
-    T* const sums = block.sum + row * block.width;
+    const OuterBlock<T> given = block;  // no store changes it
+    T* const sums = given.sum + row * VECTORS * kLanes;
     for (int64_t at = 0; at < kRows * VECTORS * kLanes; at += 64 / static_cast<int64_t>(sizeof(T)))
       __builtin_prefetch(sums + at, 1);
     Tile<T, kRows, VECTORS> tile;
     tile.clear();
-    for (int64_t t = 0; t < block.count; ++t) {
-      const T* x = block.x[t] + block.first + row;
-      const T* z = block.z + block.number[t] * block.z_stride;
+    for (int64_t t = 0; t < given.count; ++t) {
+      const T *x = given.x[t] + given.x_first + row, *z = given.z[t] + given.z_first;
       const T* a[kRows];
 #pragma GCC unroll 6
       for (int i = 0; i < kRows; ++i) a[i] = x + i;
@@ -36,8 +36,8 @@ void outer_panel(const OuterBlock<T>& block) {
     for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 4
       for (int j = 0; j < VECTORS; ++j) {
-        T* sum = sums + i * block.width + j * kLanes;
-        store(sum, load(sum) + tile.sum[i][j]);
+        T* sum = sums + (i * VECTORS + j) * kLanes;
+        store(sum, given.fresh ? tile.sum[i][j] : load(sum) + tile.sum[i][j]);
       }
   });
 }
