@@ -49,7 +49,7 @@ class Backward {
     if (rows.count < rows.all) clear_hidden(rows, dx);
     gates(input, rows, dy, dx);
     inputs(input, counted, dx);
-    weights(input, rows, fresh);
+    if (!filtered_) weights(input, rows, fresh);
     if (layer_.shortcut) shortcut(input, rows, fresh);
   }
 
@@ -91,7 +91,8 @@ class Backward {
       normalize_backward(layer_, rows, panels_, scale.data(), dy, dz_.data.data(), dz_.stride, sums_);
   }
 
-  // dx = dz, shifted back, with the transposed weights, plus what the skip connection hands back.
+  // dx = dz, shifted back, with the transposed weights, plus what the skip connection hands back; where
+  // products are filtered, together with the gradients of the weights.
   void inputs(const Input<T>& input, const bool* counted, T* dx) {
     const bool* shown = layer_.mask_input ? input.mask : nullptr;
     const Rows rows(shown, input.batch, input.length);
@@ -99,7 +100,7 @@ class Backward {
                            layer_.taps,     -layer_.dilation, -layer_.left};
     const bool skips = layer_.skip != Skip::none && !layer_.shortcut;
     if (filtered_)
-      backward_pairs(source, shown, input, dx, skips);
+      filtered(input, source, shown, counted, dx, skips);
     else
       linear_pass(rows, source, *back_, dz_.columns, static_cast<const T*>(nullptr), dx, layer_.in, skips);
     if (layer_.shortcut) {
@@ -120,7 +121,6 @@ class Backward {
 
   void weights(const Input<T>& input, const Rows& rows, bool fresh) {
     const Source<T> source = convolved(layer_, input, zero_.data());
-    if (filtered_) return weight_pairs(source, input);
     Buffer<const T*> table(static_cast<size_t>(rows.count * layer_.taps));
     source.point(rows, 0, rows.count, table.data());
     const auto panel_at = [&](int64_t p) { return Columns{2 * panels_.first(p), 2 * panels_.padded(p)}; };
@@ -163,15 +163,15 @@ class Backward {
     if (sums_.dshortcut_bias) sums(1, sums_.dshortcut_bias);
   }
 
-  void backward_pairs(const Source<T>& source, const bool* shown, const Input<T>& input, T* dx, bool add) {
-    if constexpr (std::is_same_v<T, float>)
-      filtered_->inputs(Pairs(shown, input.batch, input.length, layer_.dilation), source, dx, add);
-  }
-  void weight_pairs(const Source<T>& source, const Input<T>& input) {
-    const bool* counted = layer_.skip == Skip::add ? nullptr : input.mask;
-    if constexpr (std::is_same_v<T, float>)
-      filtered_->weights(Pairs(counted, input.batch, input.length, layer_.dilation), source, dz_,
-                         sums_.dweight, sums_.dbias);
+  void filtered(const Input<T>& input, const Source<T>& dz, const bool* shown, const bool* counted, T* dx,
+                bool add) {
+    if constexpr (std::is_same_v<T, float>) {
+      const Pairs pairs(counted, input.batch, input.length, layer_.dilation);
+      std::optional<Pairs> others;
+      if (shown != counted) others.emplace(shown, input.batch, input.length, layer_.dilation);
+      filtered_->run({others ? *others : pairs, dz, dx, add},
+                     {pairs, convolved(layer_, input, zero_.data()), dz_, sums_.dweight, sums_.dbias});
+    }
   }
 
   const Layer<T>& layer_;

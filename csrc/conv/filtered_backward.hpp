@@ -37,28 +37,41 @@ class FilteredBackward {
       back_ = &made_.emplace(layer, panels);
   }
 
-  // dx [+]= dz, shifted back, with the transposed weight.
-  void inputs(const Pairs& pairs, const Source<float>& dz, float* dx, bool add) const {
+  // What the gradient of the input is made of: dx [+]= dz, shifted back, with the transposed weight.
+  struct Inputs {
+    const Pairs& pairs;
+    const Source<float> dz;
+    float* dx;
+    bool add;
+  };
+  // What those of the weight and, if wanted, of the bias are.
+  struct Weights {
+    const Pairs& pairs;
+    const Source<float> x;
+    const Gradient<float>& dz;
+    float *dweight, *dbias;
+  };
+
+  // All gradients of some sequences; those of the weight and of the bias of many rows wait for `finish`.
+  void run(const Inputs& inputs, const Weights& weights) {
     constexpr int64_t kRun = Transposed::kRun;
     const auto kernel = KXFAST_PICK(LinearKernel<float>, filtered_linear);
     const Panels& panels = own_ ? own_->panels : back_->kind.panels;
+    const Source<float>& dz = inputs.dz;
     const Source<float> turned{
         dz.base, dz.stride, dz.mask, dz.zero, dz.taps, layer_.dilation, 2 * layer_.dilation + dz.left};
     const auto multiply = [&](int64_t p, const float* weight, const Products<float>& in, int64_t first,
                               int64_t begin) {
-      kernel({in, weight + kPoints * first * panels.padded(p), nullptr, panels.width(p), pairs.number(begin),
-              dx + panels.first(p), layer_.in, add || first > 0});
+      kernel({in, weight + kPoints * first * panels.padded(p), nullptr, panels.width(p),
+              inputs.pairs.number(begin), inputs.dx + panels.first(p), layer_.in, inputs.add || first > 0});
     };
-    if (own_) {
-      by_panels_of_few(
-          *own_, pairs, turned, columns_, kRun,
-          [&](int64_t p, const float* weight, const PairValues& values, int64_t begin, int64_t count) {
-            for (int64_t first = 0; first < columns_; first += kRun)
-              multiply(p, weight, values.of(first, count), first, begin);
-          });
-      return;
-    }
-    over_pairs(pairs, turned, columns_, [&](const Products<float>& in, int64_t begin) {
+    const auto few = [&](int64_t p, const float* weight, const PairValues& values, int64_t begin,
+                         int64_t count) {
+      for (int64_t first = 0; first < columns_; first += kRun)
+        multiply(p, weight, values.of(first, count), first, begin);
+    };
+    if (own_) return together(PanelsOfFew(*own_, inputs.pairs, turned, columns_, kRun, few), weights);
+    over_pairs(inputs.pairs, turned, columns_, [&](const Products<float>& in, int64_t begin) {
       const float* rows[kAllPoints];
       for (int64_t first = 0; first < columns_; first += kRun) {
         for (int64_t i = 0; i < kPoints * in.stride; ++i)
@@ -67,21 +80,10 @@ class FilteredBackward {
         for (int64_t p = 0; p < panels.count(); ++p) multiply(p, back_->panel(p), run, first, begin);
       }
     });
-  }
-
-  // Adds what some sequences contribute to the gradients at the points and of the bias. A task has the outer
-  // or the inner two points, which read the same rows, and some of the channels and columns. Those of few
-  // rows are finished at once.
-  void weights(const Pairs& pairs, const Source<float>& x, const Gradient<float>& dz, float* dweight,
-               float* dbias) {
-    if (few_) return WeightsOfFew(pairs, layer_, panels_, x, dz).run(dweight, dbias);
-    const auto task = [&](int64_t i) {
-      for (int64_t begin = 0; begin < pairs.count; begin += kSumRows)
-        shares_[static_cast<size_t>(i)].add(pairs, begin, std::min(kSumRows, pairs.count - begin), x, dz);
-    };
-    const double work =
-        static_cast<double>(pairs.count * kPoints * layer_.in) * static_cast<double>(columns_);
-    parallel_for(static_cast<int64_t>(shares_.size()), task, work < 2e6 ? 1 : 0);
+    if (few_)
+      alone(weights);
+    else
+      add(weights);
   }
 
   // The gradients of the weight itself and, if wanted, of the bias.
@@ -208,6 +210,33 @@ class FilteredBackward {
     Buffer<float> x_, z_, sums_, bias_;
     Buffer<const float*> x_rows_, z_rows_;
   };
+
+  // Few rows in one loop: of two threads each then has one kind of gradients, and makes one kind of values.
+  template <class Tasks>
+  void together(Tasks&& inputs, const Weights& given) const {
+    WeightsOfFew weights(given.pairs, layer_, panels_, given.x, given.dz, given.dweight, given.dbias);
+    const int64_t first = inputs.tasks();
+    const auto task = [&](int64_t i) { i < first ? inputs(i) : weights(i - first); };
+    parallel_for(first + weights.tasks(), task);
+  }
+  void alone(const Weights& given) const {
+    WeightsOfFew weights(given.pairs, layer_, panels_, given.x, given.dz, given.dweight, given.dbias);
+    parallel_for(weights.tasks(), weights);
+  }
+
+  // Adds what some of many sequences contribute to the gradients at the points and of the bias. A task has
+  // the outer or the inner two points, which read the same rows, and some of the channels and columns.
+  void add(const Weights& given) {
+    const Pairs& pairs = given.pairs;
+    const auto task = [&](int64_t i) {
+      for (int64_t begin = 0; begin < pairs.count; begin += kSumRows)
+        shares_[static_cast<size_t>(i)].add(pairs, begin, std::min(kSumRows, pairs.count - begin), given.x,
+                                            given.dz);
+    };
+    const double work =
+        static_cast<double>(pairs.count * kPoints * layer_.in) * static_cast<double>(columns_);
+    parallel_for(static_cast<int64_t>(shares_.size()), task, work < 2e6 ? 1 : 0);
+  }
 
   // Two shares, of the inner and of the outer points, for each part of the channels and columns.
   void deal() {

@@ -58,43 +58,65 @@ class PairValues {
 // use(panel, its weights, values of pairs, first pair, their number) in tasks of one panel and all pairs, or
 // a part of them where that makes fewer values twice, or where there are too few panels for the threads.
 template <class Kind, class Use>
-void by_panels_of_few(const Kind& kind, const Pairs& pairs, const Source<float>& source, int64_t channels,
-                      int64_t run, Use&& use) {
-  constexpr int64_t kLeast = 24;  // pairs
-  const int64_t threads = num_threads(), count = kind.panels.count(), pieces = kind.pieces();
-  const auto even = static_cast<int64_t>(
-      std::sqrt(static_cast<double>(pairs.count * threads) / static_cast<double>(kind.panels.total)));
-  const int64_t wanted = count % threads == 0 || count >= 4 * threads ? 1 : (2 * threads + count - 1) / count;
-  const int64_t parts = std::max<int64_t>(1, std::min(std::max(wanted, even), pairs.count / kLeast));
-  const int64_t each = kind.depth * kind.panels.size;
-  const int64_t most = (pairs.count + parts - 1) / parts;
+class PanelsOfFew {
+ public:
+  PanelsOfFew(const Kind& kind, const Pairs& pairs, const Source<float>& source, int64_t channels,
+              int64_t run, const Use& use)
+      : kind_(kind),
+        pairs_(pairs),
+        source_(source),
+        channels_(channels),
+        parts_(parts(kind.panels, pairs.count)),
+        use_(use),
+        places_(num_threads()) {
+    const int64_t each = kind.depth * kind.panels.size, most = (pairs.count + parts_ - 1) / parts_;
+    for (int i = 0; i < num_threads(); ++i) {
+      Scratch scratch(static_cast<size_t>(2 * i),
+                      PairValues::space(most, channels, run) + Scratch::space<float>(each));
+      const PairValues values(most, channels, run, scratch);
+      float* const weights = scratch.take<float>(each);
+      own_.push_back({std::move(scratch), values, weights});
+    }
+  }
+
+  int64_t tasks() const { return kind_.panels.count() * parts_; }
+  void operator()(int64_t i) {
+    const int64_t count = kind_.panels.count(), part = i / count, p = i % count;
+    const int64_t begin = part * pairs_.count / parts_, rows = (part + 1) * pairs_.count / parts_ - begin;
+    const Places::Taken place = places_.take();
+    Place& mine = own_[place.number];
+    if (mine.part != part) mine.values.make(pairs_, source_, begin, rows, 0, channels_);
+    mine.part = part;
+    for (int64_t piece = 0; piece < kind_.pieces(); ++piece) kind_.make(p, piece, mine.weights);
+    use_(p, mine.weights, mine.values, begin, rows);
+  }
+
+ private:
   struct Place {
     Scratch scratch;
     PairValues values;
     float* weights;
     int64_t part = -1;  // that the values are of
   };
-  std::vector<Place> own;
-  for (int64_t i = 0; i < threads; ++i) {
-    Scratch scratch(static_cast<size_t>(i),
-                    PairValues::space(most, channels, run) + Scratch::space<float>(each));
-    const PairValues values(most, channels, run, scratch);
-    float* const weights = scratch.take<float>(each);
-    own.push_back({std::move(scratch), values, weights});
+
+  static int64_t parts(const Panels& panels, int64_t pairs) {
+    constexpr int64_t kLeast = 24;  // pairs
+    const int64_t threads = num_threads(), count = panels.count();
+    const auto even = static_cast<int64_t>(
+        std::sqrt(static_cast<double>(pairs * threads) / static_cast<double>(panels.total)));
+    const int64_t wanted =
+        count % threads == 0 || count >= 4 * threads ? 1 : (2 * threads + count - 1) / count;
+    return std::max<int64_t>(1, std::min(std::max(wanted, even), pairs / kLeast));
   }
-  Places places(static_cast<int>(threads));
-  const auto task = [&](int64_t i) {
-    const int64_t part = i / count, p = i % count;
-    const int64_t begin = part * pairs.count / parts, rows = (part + 1) * pairs.count / parts - begin;
-    const Places::Taken place = places.take();
-    Place& mine = own[place.number];
-    if (mine.part != part) mine.values.make(pairs, source, begin, rows, 0, channels);
-    mine.part = part;
-    for (int64_t piece = 0; piece < pieces; ++piece) kind.make(p, piece, mine.weights);
-    use(p, mine.weights, mine.values, begin, rows);
-  };
-  parallel_for(count * parts, task);
-}
+
+  const Kind& kind_;
+  const Pairs& pairs_;
+  const Source<float> source_;
+  const int64_t channels_, parts_;
+  const Use use_;
+  std::vector<Place> own_;
+  Places places_;
+};
 
 // Gradients of the weight and, if wanted, of the bias (filtered_backward.hpp); a task has all points of some
 // channels in and a group of panels of columns, a cache line of candidates wide, and combines them from its
@@ -104,7 +126,7 @@ void by_panels_of_few(const Kind& kind, const Pairs& pairs, const Source<float>&
 class WeightsOfFew {
  public:
   WeightsOfFew(const Pairs& pairs, const Layer<float>& layer, const Panels& panels, const Source<float>& x,
-               const Gradient<float>& dz)
+               const Gradient<float>& dz, float* dweight, float* dbias)
       : pairs_(pairs),
         layer_(layer),
         panels_(panels),
@@ -114,20 +136,18 @@ class WeightsOfFew {
         groups_((panels.count() + together_ - 1) / together_),
         each_(share(layer.in, groups_)),
         splits_((layer.in + each_ - 1) / each_),
-        ones_(static_cast<size_t>(pairs.count)) {
+        dweight_(dweight),
+        dbias_(dbias),
+        ones_(static_cast<size_t>(pairs.count)),
+        places_(num_threads()) {
     std::fill(ones_.begin(), ones_.end(), &one_);
+    for (int i = 0; i < num_threads(); ++i) own_.emplace_back(*this, static_cast<size_t>(2 * i + 1));
   }
 
-  void run(float* dweight, float* dbias) {
-    const int threads = num_threads();
-    std::vector<Place> own;
-    for (int i = 0; i < threads; ++i) own.emplace_back(*this, static_cast<size_t>(i));
-    Places places(threads);
-    const auto task = [&](int64_t i) {
-      const Places::Taken place = places.take();
-      part(own[place.number], i % groups_, i / groups_, dweight, dbias);
-    };
-    parallel_for(groups_ * splits_, task);
+  int64_t tasks() const { return groups_ * splits_; }
+  void operator()(int64_t i) {
+    const Places::Taken place = places_.take();
+    part(own_[place.number], i % groups_, i / groups_);
   }
 
  private:
@@ -148,15 +168,16 @@ class WeightsOfFew {
     int64_t split = -1;  // whose channels the values are of
   };
 
-  // Channels in of a task: half of them, or what keeps all threads busy.
+  // Channels in of a task: all of them where one of two threads has all tasks, and the other the gradient of
+  // the input's, else a share for every two threads.
   static int64_t share(int64_t channels, int64_t groups) {
-    const int64_t threads = num_threads(), wanted = threads == 1 ? 1 : std::max<int64_t>(2, threads / groups);
+    const int64_t threads = num_threads(), wanted = std::max<int64_t>({1, threads / 2, threads / groups});
     return std::max(kChannels / 2, ((channels + wanted - 1) / wanted + 3) / 4 * 4);
   }
   // Of a group of panels.
   int64_t columns() const { return 2 * together_ * panels_.size; }
 
-  void part(Place& own, int64_t group, int64_t split, float* dweight, float* dbias) const {
+  void part(Place& own, int64_t group, int64_t split) const {
     gather(own, group);
     const int64_t first = group * together_, end = std::min(panels_.count(), first + together_);
     const int64_t from = std::min(layer_.in, split * each_), to = std::min(layer_.in, from + each_);
@@ -165,13 +186,13 @@ class WeightsOfFew {
     for (int64_t channel = from; channel < to; channel += kChannels)
       for (int64_t p = first; p < end; ++p)
         panel(own, p, 2 * panels_.first(p - first), channel - from, std::min(kChannels, to - channel),
-              dweight + channel * 2 * layer_.out);
-    if (!dbias || split > 0) return;
+              dweight_ + channel * 2 * layer_.out);
+    if (!dbias_ || split > 0) return;
     alignas(64) float sums[kPanelBytes / sizeof(float)];
     for (int64_t p = first; p < end; ++p) {
       add(own, p, 2 * panels_.first(p - first), 1, ones_.data(), 0, 1, sums);
       for (const int64_t half : {0, 1})
-        std::copy_n(sums + half * panels_.padded(p), panels_.width(p), dbias + place(p, half));
+        std::copy_n(sums + half * panels_.padded(p), panels_.width(p), dbias_ + place(p, half));
     }
   }
   // Where a panel's candidates and gates begin in a row of the weight.
@@ -227,7 +248,10 @@ class WeightsOfFew {
   const float one_ = 1;
   const int64_t together_, groups_, each_,
       splits_;  // panels in a group, channels of its tasks, and their number
+  float *const dweight_, *const dbias_;
   Buffer<const float*> ones_;
+  std::vector<Place> own_;
+  Places places_;
 };
 
 }  // namespace kxfast::conv

@@ -50,9 +50,10 @@ void filtered(const Layer<float>& layer, const Input<float>& input, const float*
   };
   if (!packed && few_rows(2 * pairs.count)) {
     const Straight own(layer);
-    by_panels_of_few(own, pairs, from, layer.in, layer.in,
-                     [&](int64_t p, const float* weight, const PairValues& values, int64_t begin,
-                         int64_t count) { multiply(own.panels, p, weight, values.of(0, count), begin); });
+    const auto few = [&](int64_t p, const float* weight, const PairValues& values, int64_t begin,
+                         int64_t count) { multiply(own.panels, p, weight, values.of(0, count), begin); };
+    PanelsOfFew tasks(own, pairs, from, layer.in, layer.in, few);
+    parallel_for(tasks.tasks(), tasks);
   } else {
     std::optional<PointWeight<Straight>> made;
     const PointWeight<Straight>& weight = packed ? *packed->filtered_forward : made.emplace(layer);

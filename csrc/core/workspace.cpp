@@ -39,7 +39,7 @@ void put_back(void* block, size_t size) noexcept {
 }
 
 // The blocks of places, which count as kept while nobody has them.
-std::atomic<void*> placed[64];
+std::atomic<void*> placed[128];
 constexpr size_t kMostPlaced = size_t{8} << 20;
 
 }  // namespace
