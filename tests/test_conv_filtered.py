@@ -1,5 +1,7 @@
 """Layers of three taps, which the compiled module multiplies by minimal filtering."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -105,6 +107,19 @@ def test_kept_weights_change_no_bit(length):
     assert results[0] == results[1]
 
 
+def test_calls_at_once_have_memory_of_their_own():
+    given = [single(*problem(2, length, width, width)) for length, width in ((60, 96), (100, 33), (90, 128), (64, 64))]
+
+    def run(x, weight, bias, grad):
+        y, parts = kx.conv.dilated_gated_conv1d(x, weight, bias, return_parts=True, backend="native")
+        return [y, *kx.conv.dilated_gated_conv1d_backward(grad, x, weight, bias, parts=parts, backend="native")]
+
+    expected = [[each.tobytes() for each in run(*arrays)] for arrays in given]
+    with ThreadPoolExecutor(4) as pool:
+        for i, found in enumerate(pool.map(lambda arrays: run(*arrays), given * 25)):
+            assert [each.tobytes() for each in found] == expected[i % 4]
+
+
 @pytest.mark.parametrize("length", [300, 90])
 @pytest.mark.parametrize("skip", ["gated", "none", "add"])
 def test_bits_depend_neither_on_threads_nor_on_padding_nor_on_what_stands_there(skip, length):
@@ -119,7 +134,7 @@ def test_bits_depend_neither_on_threads_nor_on_padding_nor_on_what_stands_there(
 
     first = run(x, grad, mask)
     try:
-        for threads in 1, 3, 64:
+        for threads in 1, 2, 3, 64, 100:
             core.set_num_threads(threads)
             assert [each.tobytes() for each in run(x, grad, mask)] == [each.tobytes() for each in first]
     finally:
