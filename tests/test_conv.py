@@ -105,6 +105,19 @@ def test_gradients_without_biases(rng):
     assert_gradients(run, [x, w, shortcut], grad, [dx, dw, ds])
 
 
+@pytest.mark.parametrize(
+    ("arrays", "grads", "result"), [("f", "d", "d"), ("d", "f", "d"), ("f", "e", "f"), ("e", "f", "f")]
+)
+def test_a_gradient_of_another_type_is_computed_in_the_common_one(rng, arrays, grads, result):
+    x, w, b = (rng.standard_normal(shape).astype(arrays) for shape in ((2, 6, 3), (3, 3, 6), (6,)))
+    grad = rng.standard_normal((2, 6, 3)).astype(grads)
+    found = backward(grad, x, w, b)
+    expected = backward(*(each.astype(result) for each in (grad, x, w, b)))
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.dtype.char == result
+        np.testing.assert_array_equal(ours, theirs)
+
+
 def stack(rng, channels=3):
     normal = rng.standard_normal
     return [
