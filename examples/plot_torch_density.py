@@ -115,7 +115,7 @@ def scatter(points: Tensor, samples: Tensor, path: Path) -> None:
     """Write data and samples side by side as a picture."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 4), layout="constrained", dpi=110)
+    figure = Figure(figsize=(8, 4.3), layout="compressed", dpi=110)
     for axes, each, title in zip(figure.subplots(1, 2), (points, samples), ("data", "samples"), strict=True):
         axes.scatter(*each.T.numpy(), s=3, color="#0055aa", linewidths=0)
         axes.set(title=title, xlim=(-5, 5), ylim=(-5, 5), aspect="equal")
