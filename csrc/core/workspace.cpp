@@ -18,23 +18,33 @@ constexpr size_t kLeast = size_t{64} << 10;  // smaller blocks the allocator kee
 constexpr size_t kHuge = size_t{4} << 20, kPage = 4096;
 
 std::atomic<void*> slots[32];
-std::atomic<size_t> kept{0};
+std::atomic<size_t> kept{0}, oldest{0};
 
-// Counts a block as kept, if there is room.
+// Puts a block in the place of one that waits, each slot's in turn: what nobody has taken for long goes.
+void replace(void* block) noexcept {
+  void* old = slots[oldest.fetch_add(1, std::memory_order_relaxed) % std::size(slots)].exchange(
+      block, std::memory_order_acq_rel);
+  if (old) kept.fetch_sub(malloc_usable_size(old), std::memory_order_relaxed);
+  std::free(old);
+}
+
+// Counts a block as kept, if there is room, or others can make room.
 bool keep(size_t size) noexcept {
   if (size > kMostKept) return false;
-  if (kept.fetch_add(size, std::memory_order_relaxed) + size <= kMostKept) return true;
-  kept.fetch_sub(size, std::memory_order_relaxed);
+  for (size_t tries = 0; tries <= std::size(slots); ++tries) {
+    if (kept.fetch_add(size, std::memory_order_relaxed) + size <= kMostKept) return true;
+    kept.fetch_sub(size, std::memory_order_relaxed);
+    replace(nullptr);
+  }
   return false;
 }
 
-void put_back(void* block, size_t size) noexcept {
+void put_back(void* block) noexcept {
   for (auto& slot : slots) {
     void* empty = nullptr;
     if (slot.compare_exchange_strong(empty, block, std::memory_order_acq_rel)) return;
   }
-  kept.fetch_sub(size, std::memory_order_relaxed);
-  std::free(block);
+  replace(block);
 }
 
 // The blocks of places, which count as kept while nobody has them.
@@ -54,7 +64,7 @@ void* take_memory(size_t bytes) {
         kept.fetch_sub(size, std::memory_order_relaxed);
         return block;
       }
-      put_back(block, size);
+      put_back(block);
     }
   void* block = std::aligned_alloc(64, bytes);
   if (!block) throw std::bad_alloc();
@@ -69,7 +79,7 @@ void give_memory(void* block) noexcept {
   if (!block) return;
   const size_t size = malloc_usable_size(block);
   if (size < kLeast || !keep(size)) return std::free(block);
-  put_back(block, size);
+  put_back(block);
 }
 
 Scratch::Scratch(size_t place, size_t bytes) : place_(place) {
