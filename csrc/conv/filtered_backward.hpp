@@ -30,11 +30,8 @@ class FilteredBackward {
                    bool few)
       : layer_(layer), panels_(panels), columns_(2 * panels.padded_total()), few_(few), back_(kept) {
     if (!few) deal();
-    if (kept) return;
-    if (few)
-      own_.emplace(layer, panels);
-    else
-      back_ = &made_.emplace(layer, panels);
+    if (few && !kept) own_.emplace(layer, panels);
+    if (!few && !kept) back_ = &made_.emplace(layer, panels);
   }
 
   // What the gradient of the input is made of: dx [+]= dz, shifted back, with the transposed weight.
@@ -56,7 +53,8 @@ class FilteredBackward {
   void run(const Inputs& inputs, const Weights& weights) {
     constexpr int64_t kRun = Transposed::kRun;
     const auto kernel = KXFAST_PICK(LinearKernel<float>, filtered_linear);
-    const Panels& panels = own_ ? own_->panels : back_->kind.panels;
+    const Transposed& kind = own_ ? *own_ : back_->kind;
+    const Panels& panels = kind.panels;
     const Source<float>& dz = inputs.dz;
     const Source<float> turned{
         dz.base, dz.stride, dz.mask, dz.zero, dz.taps, layer_.dilation, 2 * layer_.dilation + dz.left};
@@ -70,7 +68,10 @@ class FilteredBackward {
       for (int64_t first = 0; first < columns_; first += kRun)
         multiply(p, weight, values.of(first, count), first, begin);
     };
-    if (own_) return together(PanelsOfFew(*own_, inputs.pairs, turned, columns_, kRun, few), weights);
+    if (few_ && one_loop(inputs.pairs.count)) {
+      PanelsOfFew tasks(kind, back_, inputs.pairs, turned, columns_, kRun, few);
+      return together(tasks, weights);
+    }
     over_pairs(inputs.pairs, turned, columns_, [&](const Products<float>& in, int64_t begin) {
       const float* rows[kAllPoints];
       for (int64_t first = 0; first < columns_; first += kRun) {
@@ -80,10 +81,12 @@ class FilteredBackward {
         for (int64_t p = 0; p < panels.count(); ++p) multiply(p, back_->panel(p), run, first, begin);
       }
     });
-    if (few_)
-      alone(weights);
-    else
+    if (few_) {
+      WeightsOfFew tasks = of_few(weights);
+      parallel_for(tasks.tasks(), tasks);
+    } else {
       add(weights);
+    }
   }
 
   // The gradients of the weight itself and, if wanted, of the bias.
@@ -211,17 +214,19 @@ class FilteredBackward {
     Buffer<const float*> x_rows_, z_rows_;
   };
 
-  // Few rows in one loop: of two threads each then has one kind of gradients, and makes one kind of values.
+  // Whether few rows go in one loop. With narrow registers and more rows, kept panels beside the values of
+  // all rows overflow the L2 cache (AVX2, 256 rows: 8 % of forward and backward).
+  bool one_loop(int64_t pairs) const { return own_ || tiling<float>().lanes > 8 || pairs <= 64; }
+  WeightsOfFew of_few(const Weights& given) const {
+    return {given.pairs, layer_, panels_, given.x, given.dz, given.dweight, given.dbias};
+  }
+  // In one loop: of two threads each then has one kind of gradients, and makes one kind of values.
   template <class Tasks>
-  void together(Tasks&& inputs, const Weights& given) const {
-    WeightsOfFew weights(given.pairs, layer_, panels_, given.x, given.dz, given.dweight, given.dbias);
+  void together(Tasks& inputs, const Weights& given) const {
+    WeightsOfFew weights = of_few(given);
     const int64_t first = inputs.tasks();
     const auto task = [&](int64_t i) { i < first ? inputs(i) : weights(i - first); };
     parallel_for(first + weights.tasks(), task);
-  }
-  void alone(const Weights& given) const {
-    WeightsOfFew weights(given.pairs, layer_, panels_, given.x, given.dz, given.dweight, given.dbias);
-    parallel_for(weights.tasks(), weights);
   }
 
   // Adds what some of many sequences contribute to the gradients at the points and of the bias. A task has
@@ -260,7 +265,7 @@ class FilteredBackward {
   const Panels panels_;
   const int64_t columns_;
   const bool few_;
-  std::optional<Transposed> own_;  // of few rows
+  std::optional<Transposed> own_;  // of few rows, where nothing is kept
   std::optional<PointWeight<Transposed>> made_;
   const PointWeight<Transposed>* back_;
   std::vector<Share> shares_;  // made before any task: those must not run out of memory

@@ -59,19 +59,21 @@ class PairValues {
 
 // use(panel, its weights, values of pairs, first pair, their number) in tasks of one panel and all pairs, or
 // a part of them where that makes fewer values twice, or where there are too few panels for the threads.
+// Weights are made in the task unless they were `kept`.
 template <class Kind, class Use>
 class PanelsOfFew {
  public:
-  PanelsOfFew(const Kind& kind, const Pairs& pairs, const Source<float>& source, int64_t channels,
-              int64_t run, const Use& use)
+  PanelsOfFew(const Kind& kind, const PointWeight<Kind>* kept, const Pairs& pairs,
+              const Source<float>& source, int64_t channels, int64_t run, const Use& use)
       : kind_(kind),
+        kept_(kept),
         pairs_(pairs),
         source_(source),
         channels_(channels),
         parts_(parts(kind.panels, pairs.count)),
         use_(use),
         places_(num_threads()) {
-    const int64_t each = kind.depth * kind.panels.size, most = (pairs.count + parts_ - 1) / parts_;
+    const int64_t each = kept ? 0 : kind.depth * kind.panels.size, most = (pairs.count + parts_ - 1) / parts_;
     for (int i = 0; i < num_threads(); ++i) {
       Scratch scratch(static_cast<size_t>(2 * i),
                       PairValues::space(most, channels, run) + Scratch::space<float>(each));
@@ -89,6 +91,7 @@ class PanelsOfFew {
     Place& mine = own_[place.number];
     if (mine.part != part) mine.values.make(pairs_, source_, begin, rows, 0, channels_);
     mine.part = part;
+    if (kept_) return use_(p, kept_->panel(p), mine.values, begin, rows);
     for (int64_t piece = 0; piece < kind_.pieces(); ++piece) kind_.make(p, piece, mine.weights);
     use_(p, mine.weights, mine.values, begin, rows);
   }
@@ -112,6 +115,7 @@ class PanelsOfFew {
   }
 
   const Kind& kind_;
+  const PointWeight<Kind>* const kept_;
   const Pairs& pairs_;
   const Source<float> source_;
   const int64_t channels_, parts_;

@@ -1,11 +1,5 @@
 // One layer forward: rows that a mask leaves, in blocks, by panels of channels; each panel is finished in
 // registers. A block also clears the masked rows around its own, so that no pass over y is made for them.
-//
-// Stacks run layer by layer. Lost: groups of sequences that pass through all layers one group after another,
-// so that their rows stay in the cache (one thread of a Xeon, nine layers of kept weights, 16 x 256 x 128, 16
-// x 1024 x 32 and 64 x 256 x 32): a quarter of the batch at a time takes 0.97 to 1.00 of the time in float
-// and 1.02 to 1.06 in bfloat16, a sixteenth 1.05 (1.43 where its rows are too few for filtering) and 1.37
-// to 1.44: every group reads all weights again.
 #include <optional>
 #include <type_traits>
 
@@ -48,15 +42,16 @@ void filtered(const Layer<float>& layer, const Input<float>& input, const float*
     block.in = in;
     kernel(block);
   };
-  if (!packed && few_rows(2 * pairs.count)) {
+  const PointWeight<Straight>* kept_panels = packed ? &*packed->filtered_forward : nullptr;
+  if (few_rows(2 * pairs.count)) {
     const Straight own(layer);
     const auto few = [&](int64_t p, const float* weight, const PairValues& values, int64_t begin,
                          int64_t count) { multiply(own.panels, p, weight, values.of(0, count), begin); };
-    PanelsOfFew tasks(own, pairs, from, layer.in, layer.in, few);
+    PanelsOfFew tasks(own, kept_panels, pairs, from, layer.in, layer.in, few);
     parallel_for(tasks.tasks(), tasks);
   } else {
     std::optional<PointWeight<Straight>> made;
-    const PointWeight<Straight>& weight = packed ? *packed->filtered_forward : made.emplace(layer);
+    const PointWeight<Straight>& weight = kept_panels ? *kept_panels : made.emplace(layer);
     const Panels& panels = weight.kind.panels;
     over_pairs(pairs, from, layer.in, [&](const Products<float>& in, int64_t begin) {
       for (int64_t p = 0; p < panels.count(); ++p) multiply(panels, p, weight.panel(p), in, begin);
