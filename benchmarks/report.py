@@ -117,7 +117,28 @@ def conv() -> str:
             share = f"{row['ms']['kxfast']:.3g} | {row['percent_of_peak']:.0f} %"
             parts.append(f"| {label} | {row['what']} | {share} | {ratio} |")
         parts.append("")
-    return "\n".join(parts)
+    return "\n".join(parts + stacks())
+
+
+def stacks() -> list[str]:
+    """Return the table of what stacks in pieces and kept weights bring."""
+    parts = []
+    for result in results("stack"):
+        machine, rows = result["machine"], result["rows"]
+        parts += [
+            f"`python benchmarks/bench_stack.py` on {machine['threads']} threads of an {machine['processor']} "
+            f"({machine['isa']}): a large batch through nine layers in pieces beside layer by layer, a layer of few "
+            "rows with kept weights beside weights packed in each call; all ours.",
+            "",
+            "| (B, L, C), what | ms | the other way / kxfast |",
+            "|---|--:|--:|",
+        ]
+        others = {row["job"]: row["ratio"] for row in rows if row["name"] != "kxfast"}
+        for row in rows:
+            if row["name"] == "kxfast":
+                parts.append(f"| {row['job']} | {1e3 * row['seconds']:.3g} | {others[row['job']]:.2f} |")
+        parts.append("")
+    return parts
 
 
 def lipschitz() -> str:

@@ -98,17 +98,22 @@ template <class T>
 using Sequences = py::array_t<T>;
 
 template <class T>
-Input<T> input(const Sequences<Bits<T>>& x, const Maybe<bool>& mask) {
+Input<T> input(const Sequences<Bits<T>>& x, const Maybe<bool>& mask, int64_t first = 0) {
   const auto step = [&](int axis) { return x.strides(axis) / static_cast<int64_t>(sizeof(T)); };
-  return {
-      reinterpret_cast<const T*>(x.data()), pointer<bool>(mask), x.shape(0), x.shape(1), step(1), step(0)};
+  return {reinterpret_cast<const T*>(x.data()),
+          pointer<bool>(mask),
+          x.shape(0),
+          x.shape(1),
+          step(1),
+          step(0),
+          first};
 }
 
 template <class T>
 py::tuple forward(const Sequences<Bits<T>>& x, const HeldLayer<T>& held, const Maybe<bool>& mask, double drop,
-                  uint64_t seed, const Maybe<T>& out, bool keep) {
+                  uint64_t seed, int64_t first, const Maybe<T>& out, bool keep) {
   const Layer<T> layer = held.dropping(drop, seed);
-  const Input<T> in = input<T>(x, mask);
+  const Input<T> in = input<T>(x, mask, first);
   Maybe<T> y = out ? *out : new_array<Bits<T>>({in.batch, in.length, layer.out});
   Maybe<Wide<T>> parts;
   if (keep) parts = new_array<Wide<T>>({in.batch, in.length, 2 * layer.out});
@@ -130,7 +135,8 @@ std::optional<Array<To>> alike(const std::optional<Array<From>>& array) {
 
 template <class T>
 py::tuple backward(const Numbers<T>& dy, const Sequences<Bits<T>>& x, const HeldLayer<T>& held,
-                   const Maybe<bool>& mask, double drop, uint64_t seed, const Maybe<Wide<T>>& parts) {
+                   const Maybe<bool>& mask, double drop, uint64_t seed, int64_t first,
+                   const Maybe<Wide<T>>& parts) {
   using W = Wide<T>;
   const Layer<T> layer = held.dropping(drop, seed);
   Maybe<T> dx = new_array<Bits<T>>({x.shape(0), x.shape(1), x.shape(2)});
@@ -146,7 +152,7 @@ py::tuple backward(const Numbers<T>& dy, const Sequences<Bits<T>>& x, const Held
                                target<W>(dgamma),
                                target<W>(dbeta),
                                &dalpha};
-  Input<T> in = input<T>(x, mask);
+  Input<T> in = input<T>(x, mask, first);
   in.parts = pointer<W>(parts);
   {
     py::gil_scoped_release nogil;
@@ -174,11 +180,12 @@ void bind(py::module_& m, const char* name, const char* packed) {
            py::arg("alpha"), py::arg("packed").none(true))
       .def("pack", &pack<T>, "Return the weight in the order of kernels: a copy.");
   m.def("forward", &forward<T>, py::arg("x").noconvert(), py::arg("layer"), py::arg("mask").noconvert(),
-        py::arg("drop"), py::arg("seed"), py::arg("out").noconvert(), py::arg("keep"),
+        py::arg("drop"), py::arg("seed"), py::arg("first"), py::arg("out").noconvert(), py::arg("keep"),
         "One layer, into `out` if given; candidates and open shares too, or None. Bfloat16 by its bits.");
   m.def(
       "backward", &backward<T>, py::arg("dy").noconvert(), py::arg("x").noconvert(), py::arg("layer"),
-      py::arg("mask").noconvert(), py::arg("drop"), py::arg("seed"), py::arg("parts").noconvert(),
+      py::arg("mask").noconvert(), py::arg("drop"), py::arg("seed"), py::arg("first"),
+      py::arg("parts").noconvert(),
       "Gradients for x, weight, bias, shortcut and its bias, gamma, beta, alpha; None where there is none.");
 }
 

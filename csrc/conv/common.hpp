@@ -104,7 +104,7 @@ void by_groups(const Layer<T>& layer, const Input<T>& input, Run&& run) {
   for (int64_t b = 0; b == 0 || b < input.batch; b += group) {
     const int64_t row = b * input.length;
     run(Input<T>{input.x + b * input.sequence, input.mask ? input.mask + row : nullptr,
-                 std::min(group, input.batch - b), input.length, input.row, input.sequence, row,
+                 std::min(group, input.batch - b), input.length, input.row, input.sequence, input.first + row,
                  input.parts ? input.parts + row * 2 * layer.out : nullptr},
         row, b == 0);
   }

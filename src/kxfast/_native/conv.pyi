@@ -127,6 +127,7 @@ def backward(
     mask: numpy.typing.NDArray[numpy.bool] | None,
     drop: typing.SupportsFloat | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,
+    first: typing.SupportsInt | typing.SupportsIndex,
     parts: numpy.typing.NDArray[numpy.float32] | None,
 ) -> tuple[typing.Any, ...]:
     """
@@ -141,6 +142,7 @@ def backward(
     mask: numpy.typing.NDArray[numpy.bool] | None,
     drop: typing.SupportsFloat | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,
+    first: typing.SupportsInt | typing.SupportsIndex,
     parts: numpy.typing.NDArray[numpy.float64] | None,
 ) -> tuple[typing.Any, ...]:
     """
@@ -155,6 +157,7 @@ def backward(
     mask: numpy.typing.NDArray[numpy.bool] | None,
     drop: typing.SupportsFloat | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,
+    first: typing.SupportsInt | typing.SupportsIndex,
     parts: numpy.typing.NDArray[numpy.float32] | None,
 ) -> tuple[typing.Any, ...]:
     """
@@ -198,6 +201,7 @@ def forward(
     mask: numpy.typing.NDArray[numpy.bool] | None,
     drop: typing.SupportsFloat | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,
+    first: typing.SupportsInt | typing.SupportsIndex,
     out: numpy.typing.NDArray[numpy.float32] | None,
     keep: bool,
 ) -> tuple[typing.Any, ...]:
@@ -212,6 +216,7 @@ def forward(
     mask: numpy.typing.NDArray[numpy.bool] | None,
     drop: typing.SupportsFloat | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,
+    first: typing.SupportsInt | typing.SupportsIndex,
     out: numpy.typing.NDArray[numpy.float64] | None,
     keep: bool,
 ) -> tuple[typing.Any, ...]:
@@ -226,6 +231,7 @@ def forward(
     mask: numpy.typing.NDArray[numpy.bool] | None,
     drop: typing.SupportsFloat | typing.SupportsIndex,
     seed: typing.SupportsInt | typing.SupportsIndex,
+    first: typing.SupportsInt | typing.SupportsIndex,
     out: numpy.typing.NDArray[numpy.uint16] | None,
     keep: bool,
 ) -> tuple[typing.Any, ...]:

@@ -188,8 +188,10 @@ def dgcnn(
 
     Notes
     -----
-    With kernel size 3 and dilations r a position sees 1 + 2 sum(r) positions. Source: articles 5409 and 6906 of
-    kexue.fm.
+    With kernel size 3 and dilations r a position sees 1 + 2 sum(r) positions. Without `return_kept` a large batch
+    passes through all layers piece by piece, so that the memory needed beside `x` and the result does not grow with
+    the batch; a long sequence is cut where that is small beside a piece of it, and its results then depend on the cut
+    within the rounding of the type. Source: articles 5409 and 6906 of kexue.fm.
 
     Examples
     --------

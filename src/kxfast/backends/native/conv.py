@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from kxfast._native import conv as native
 from kxfast._native import core
+from kxfast.backends.native.conv_stack import Gradients, cut, gradient_of, pieces
 from kxfast.backends.native.half import rounded, widened
 
 Array = NDArray[Any]
@@ -75,17 +76,27 @@ def packed(layer: Any) -> Any:
 
 
 def _forward(
-    x: Array, layer: Any, mask: Array | None, drop: float, seed: int, out: Array | None, kept: Kept | None
+    x: Array,
+    layer: Any,
+    mask: Array | None,
+    drop: float,
+    seed: int,
+    out: Array | None,
+    kept: Kept | None,
+    first: int = 0,
 ) -> Array:
-    """Return one layer of `x`; in float32 for half types that are not multiplied as they are."""
+    """Return one layer of `x`; in float32 for half types that are not multiplied as they are.
+
+    `first` is the number of its first row, from which on gates are dropped.
+    """
     result: Array
     if x.dtype.itemsize == 2 and _multiplied_as_is(layer):
-        given = x.view(np.uint16), _layer(layer, x.dtype), mask, drop, seed, None, kept is not None
+        given = x.view(np.uint16), _layer(layer, x.dtype), mask, drop, seed, first, None, kept is not None
         bits, parts = native.forward(*given)
         result = bits.view(x.dtype)
     else:
         x = widened(x)
-        result, parts = native.forward(x, _layer(layer, x.dtype), mask, drop, seed, out, kept is not None)
+        result, parts = native.forward(x, _layer(layer, x.dtype), mask, drop, seed, first, out, kept is not None)
     if kept is not None:
         kept.append((x, parts))
     return result
@@ -108,27 +119,49 @@ def dilated_gated_conv1d(
 def dgcnn(
     x: Array, layers: Sequence[Any], mask: Array | None, drop: float, seed: int, out: Array | None, kept: Kept | None
 ) -> Array:
-    """Layers one after another."""
-    kind = x.dtype
-    y, last = x, len(layers) - 1
+    """Layers one after another; where nothing is kept, piece by piece."""
+    parts = pieces(x, layers) if kept is None else []
+    if len(parts) < 2:
+        return _finish(_layers(x, layers, mask, drop, seed, out, kept), x.dtype, out)
+    result = np.empty((*x.shape[:2], layers[-1].channels), x.dtype) if out is None else out
+    for piece in parts:
+        there = result[piece.batch, piece.own]
+        target = there if piece.own == piece.seen else None
+        y = _layers(cut(x, piece), layers, cut(mask, piece), drop, seed, target, None, piece.first)
+        _finish(y if target is not None else y[:, piece.inner], x.dtype, there)
+    return result
+
+
+def _layers(
+    x: Array,
+    layers: Sequence[Any],
+    mask: Array | None,
+    drop: float,
+    seed: int,
+    out: Array | None,
+    kept: Kept | None,
+    first: int = 0,
+) -> Array:
+    """Return the last layer, in `out` if its type is what is computed in."""
+    y, kind, last = x, x.dtype, len(layers) - 1
     for i, layer in enumerate(layers):
         target = out if i == last and kind.itemsize > 2 else None
-        y = _forward(y, layer, mask, drop, (seed + i) % 2**64, target, kept)
-    return _finish(y, kind, out)
+        y = _forward(y, layer, mask, drop, (seed + i) % 2**64, target, kept, first)
+    return y
 
 
 def _gradients(
-    dy: Array, x: Array, layer: Any, mask: Array | None, drop: float, seed: int, parts: Array | None
+    dy: Array, x: Array, layer: Any, mask: Array | None, drop: float, seed: int, parts: Array | None, first: int = 0
 ) -> list[Any]:
     """Return the gradients of one layer as its public function does; those of weights are not yet rounded."""
     kind = layer.weight.dtype
     if kind.itemsize == 2 and _multiplied_as_is(layer):
         dy, x = (rounded(each, kind).view(np.uint16) for each in (dy, x))
-        bits, dweight, dbias, *_ = native.backward(dy, x, _layer(layer, kind), mask, drop, seed, parts)
+        bits, dweight, dbias, *_ = native.backward(dy, x, _layer(layer, kind), mask, drop, seed, first, parts)
         return [bits.view(kind), dweight, dbias]
     dy, x = widened(dy), widened(x)
     dx, dweight, dbias, dshortcut, dshortcut_bias, dgamma, dbeta, dalpha = native.backward(
-        dy, x, _layer(layer, x.dtype), mask, drop, seed, parts
+        dy, x, _layer(layer, x.dtype), mask, drop, seed, first, parts
     )
     result = [dx, dweight, dbias]
     if layer.shortcut is not None:
@@ -148,19 +181,29 @@ def dilated_gated_conv1d_backward(
 def dgcnn_backward(
     grad: Array, x: Array, layers: Sequence[Any], mask: Array | None, drop: float, seed: int, kept: Kept | None
 ) -> tuple[Array, list[tuple[Any, ...]]]:
-    """Gradients of all layers; without what was kept, the inputs of all layers are computed again."""
-    kind = x.dtype
+    """Gradients of all layers; without what was kept, the inputs of all layers are computed again, piece by piece."""
+    found = Gradients(x.shape)
+    all_kept = [(x, None)] if kept is None else kept
+    for piece in pieces(x, layers):
+        given: Kept = [(cut(a, piece), cut(parts, piece)) for a, parts in all_kept]
+        dy = gradient_of(grad, piece)
+        found.add(piece, *_stack_gradients(dy, given, layers, cut(mask, piece), drop, seed, piece.first))
+    result: tuple[Array, list[tuple[Any, ...]]] = rounded((found.dx, found.of_layers), x.dtype)
+    return result
+
+
+def _stack_gradients(
+    dx: Array, given: Kept, layers: Sequence[Any], mask: Array | None, drop: float, seed: int, first: int
+) -> tuple[Array, list[tuple[Any, ...]]]:
+    """Return the gradients of all layers, not yet rounded, from what is given of them, or of the first alone."""
     keys = [(seed + i) % 2**64 for i in range(len(layers))]
-    given: list[tuple[Array, Array | None]] = [(x, None)] if kept is None else list(kept)
     for layer, key in zip(layers[: len(layers) - len(given)], keys, strict=False):
-        given.append((_forward(given[-1][0], layer, mask, drop, key, None, None), None))
-    dx = grad
+        given.append((_forward(given[-1][0], layer, mask, drop, key, None, None, first), None))
     gradients: list[tuple[Any, ...]] = []
     for i in reversed(range(len(layers))):
-        dx, *rest = _gradients(dx, given[i][0], layers[i], mask, drop, keys[i], given[i][1])
+        dx, *rest = _gradients(dx, given[i][0], layers[i], mask, drop, keys[i], given[i][1], first)
         gradients.insert(0, tuple(rest))
-    result: tuple[Array, list[tuple[Any, ...]]] = rounded((dx, gradients), kind)
-    return result
+    return dx, gradients
 
 
 def dilated_conv1d(
