@@ -157,7 +157,7 @@ class WeightsOfFew {
   }
 
  private:
-  static constexpr int64_t kChannels = kHeight / 2;
+  static constexpr int64_t kChannels = kHeight;
   struct Place {
     Place(const WeightsOfFew& all, size_t number)
         : scratch(number, PairValues::space(all.pairs_.count, all.each_, all.each_) +
@@ -178,7 +178,7 @@ class WeightsOfFew {
   // the input's, else a share for every two threads.
   static int64_t share(int64_t channels, int64_t groups) {
     const int64_t threads = num_threads(), wanted = std::max<int64_t>({1, threads / 2, threads / groups});
-    return std::max(kChannels / 2, ((channels + wanted - 1) / wanted + 3) / 4 * 4);
+    return std::max(kHeight / 4, ((channels + wanted - 1) / wanted + 3) / 4 * 4);
   }
   // Of a group of panels.
   int64_t columns() const { return 2 * together_ * panels_.size; }

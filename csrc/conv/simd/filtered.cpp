@@ -205,22 +205,29 @@ void filter_weight(const FilterBlock& block) {
     }
   }
 }
+// A square is read by halves of its columns: the first step of turning it costs loads in place of exchanges.
 void filter_turned(const FilterBlock& block) {
-  constexpr int kLanes = Lanes<float>::kWidth;
-  const auto point = [&](int64_t number, auto&& value) {
-    Vector<float> row[kLanes];
-#pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i) row[i] = value(block.weight + i * block.row);
-    matrix::KXFAST_ISA::exchange<float, kLanes / 2>(row);
-    float* to = block.to + number * block.to_point;
-#pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i) store(to + i * block.to_row, row[i]);
-  };
-  const int64_t tap = block.tap;
-  point(0, [](const float* w) { return load(w); });
-  point(1, [tap](const float* w) { return ((load(w) + load(w + 2 * tap)) + load(w + tap)) * 0.5f; });
-  point(2, [tap](const float* w) { return ((load(w) + load(w + 2 * tap)) - load(w + tap)) * 0.5f; });
-  point(3, [tap](const float* w) { return load(w + 2 * tap); });
+  constexpr int kLanes = Lanes<float>::kWidth, kHalf = kLanes / 2;
+  const int64_t tap = block.tap, row = block.row;
+  for (int half = 0; half < 2; ++half) {
+    const float* from = block.weight + half * kHalf;
+    const auto both = [&](const float* w) { return halves(w, w + kHalf * row); };
+    const auto put = [&](int point, Vector<float>* turned) {
+      matrix::KXFAST_ISA::exchange<float, kHalf / 2, kHalf>(turned);
+      float* to = block.to + point * block.to_point + half * kHalf * block.to_row;
+#pragma GCC unroll 8
+      for (int i = 0; i < kHalf; ++i) store(to + i * block.to_row, turned[i]);
+    };
+    Vector<float> first[kHalf], last[kHalf], plus[kHalf], minus[kHalf];
+#pragma GCC unroll 8
+    for (int i = 0; i < kHalf; ++i) {
+      const float* w = from + i * row;
+      first[i] = both(w), last[i] = both(w + 2 * tap);
+      const Vector<float> sum = first[i] + last[i], middle = both(w + tap);
+      plus[i] = (sum + middle) * 0.5f, minus[i] = (sum - middle) * 0.5f;
+    }
+    put(0, first), put(1, plus), put(2, minus), put(3, last);
+  }
 }
 // Candidates and gates in turn: a run of rows of one of them looks to the processor like the beginning of
 // more columns, which it fetches from the threads that write them (two threads: twice the time of this).

@@ -33,7 +33,8 @@ struct Lane<double> {
   typedef int64_t Vector __attribute__((vector_size(kRegister)));
 };
 
-template <class T, int HALF>
+// Of a square's rows, or of some whose first steps are done.
+template <class T, int HALF, int ROWS = Registers<T>::kLanes>
 inline __attribute__((always_inline)) void exchange(typename Registers<T>::Vector* row) {
   constexpr int kLanes = Registers<T>::kLanes;
   typename Lane<T>::Vector low, high;
@@ -43,13 +44,13 @@ inline __attribute__((always_inline)) void exchange(typename Registers<T>::Vecto
     high[i] = i & HALF ? kLanes + i : i + HALF;
   }
 #pragma GCC unroll 16
-  for (int i = 0; i < kLanes; ++i) {
+  for (int i = 0; i < ROWS; ++i) {
     if (i & HALF) continue;
     const typename Registers<T>::Vector a = row[i], b = row[i + HALF];
     row[i] = __builtin_shuffle(a, b, low);
     row[i + HALF] = __builtin_shuffle(a, b, high);
   }
-  if constexpr (HALF > 1) exchange<T, HALF / 2>(row);
+  if constexpr (HALF > 1) exchange<T, HALF / 2, ROWS>(row);
 }
 
 template <class T>
