@@ -106,3 +106,11 @@ def test_attention_pooling_of_large_scores_neither_overflows_nor_loses_weights(k
     mask = [[1, 1, 1, 0]]
     y = kx.conv.attention_pooling(x, hidden, output, mask=mask, activation="swish", backend="native")
     assert y.tolist() == [[3, 0, 0]]
+
+
+@pytest.mark.parametrize("backend", ["native", "reference"])
+def test_a_dilation_beyond_machine_words_reaches_nothing(backend):
+    x, weight = np.ones((1, 5, 2), np.float32), np.arange(12, dtype=np.float32).reshape(3, 2, 2)
+    for padding, tap in ("same", 1), ("causal", 2):
+        y = kx.conv.dilated_conv1d(x, weight, dilation=10**30, padding=padding, backend=backend)
+        np.testing.assert_array_equal(y[0], np.tile(weight[tap].sum(0), (5, 1)))

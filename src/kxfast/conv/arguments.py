@@ -100,7 +100,7 @@ def gated_layer(place: str, channels: int, has_mask: bool, fields: Any, floating
     return Layer(
         weight,
         bias,
-        checks.integer(f"{place}dilation", fields.dilation, low=1),
+        distance(f"{place}dilation", fields.dilation),
         checks.choice(f"{place}padding", fields.padding, _PADDINGS),
         skip,
         checks.choice(f"{place}gate", fields.gate, _GATES),
@@ -109,6 +109,11 @@ def gated_layer(place: str, channels: int, has_mask: bool, fields: Any, floating
         _norm(place, fields.norm, skip, out, floating),
         fields.packed,
     )
+
+
+def distance(name: str, value: Any) -> int:
+    """Return a dilation, or, for one that no machine word may hold, one that is beyond every sequence too."""
+    return min(checks.integer(name, value, low=1), 1 << 40)
 
 
 def usual_layer(
@@ -124,14 +129,14 @@ def usual_layer(
     if bias is not None and (type(bias) is not np.ndarray or bias.dtype is not x.dtype or not bias.flags.carray):
         return None
     kernel_size, channels, columns = weight.shape
-    dilation, skip, gate, padding, mask_input = options
+    step, skip, gate, padding, mask_input = options
     usual = (
         kernel_size > 0 < columns
         and channels == x.shape[2]
         and columns % 2 == 0
         and (bias is None or bias.shape == (columns,))
-        and type(dilation) is int
-        and dilation > 0
+        and type(step) is int
+        and 0 < step <= 1 << 40
         and type(skip) is type(gate) is type(padding) is str
         and (skip == "none" or (skip in _SKIPS and columns == 2 * channels))
         and gate in _GATES
@@ -140,7 +145,7 @@ def usual_layer(
     )
     if not usual:
         return None
-    return Layer(weight, bias, dilation, padding, skip, gate, has_mask and mask_input is None, None, None, packed)
+    return Layer(weight, bias, step, padding, skip, gate, has_mask and mask_input is None, None, None, packed)
 
 
 def _shortcut(

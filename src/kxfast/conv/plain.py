@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kxfast import checks
-from kxfast.conv.arguments import kernel, sequence
+from kxfast.conv.arguments import distance, kernel, sequence
 from kxfast.dispatch import implementation
 
 
@@ -70,7 +70,7 @@ def dilated_conv1d(
         checks.choice("activation", activation, ("relu", "relu_pair_sum"))
     pairs = activation == "relu_pair_sum"
     w, b = kernel("weight", weight, bias, array.shape[2], "x's", "2*F" if pairs else "F")
-    step = checks.integer("dilation", dilation, low=1)
+    step = distance("dilation", dilation)
     checks.choice("padding", padding, ("same", "causal"))
     if b is None:
         array, w = checks.common_float(x=array, weight=w)
