@@ -4,6 +4,9 @@ A backend is the folder ``kxfast.backends.<name>`` with one module per stem, fou
 there is one the backend cannot serve. A module may name the floating types it serves in ``DTYPES`` (NumPy's type
 characters); without it every type is served. It may say in ``missing()`` why it cannot serve on this machine. Asked by
 name, a backend serves or raises; chosen by us, it may be passed over.
+
+Where even checking arguments in Python takes long beside the work, a backend may have ``<function>_at_once``: it looks
+at arguments itself, and returns None for all but those that nothing has to be done to.
 """
 
 from __future__ import annotations
@@ -32,6 +35,30 @@ def implementation(stem: str, name: str, backend: str | None = None, dtype: str 
         function = _find(*key)
         _found[key] = function
         return function
+
+
+def at_once(stem: str, name: str, backend: str | None = None) -> Callable[..., Any]:
+    """Return the function that may serve ``stem.name`` on the host before anything is checked, by returning not None.
+
+    Without one, or where the choice of backend is an error, that is a function that returns None.
+    """
+    key = (stem, name, backend if backend is not None else forced_backend.get(), "at once")
+    try:
+        return _found[key]
+    except (KeyError, TypeError):
+        chosen = key[2]
+        if chosen is not None and not isinstance(chosen, str):
+            return _nothing
+        able = [each for each in _HOST_ORDER if chosen in (None, each) and callable(_serve(stem, name, each, ""))]
+        function: Callable[..., Any] = getattr(load(stem, able[0]) if able else None, f"{name}_at_once", _nothing)
+        if function is not _nothing:
+            check_environment()
+        _found[key] = function
+        return function
+
+
+def _nothing(*_: Any) -> None:
+    """Serve nothing."""
 
 
 def _find(stem: str, name: str, backend: str | None, dtype: str) -> Callable[..., Any]:

@@ -164,6 +164,22 @@ def backward(
     Gradients for x, weight, bias, shortcut and its bias, gamma, beta, alpha; None where there is none.
     """
 
+def backward_at_once(
+    dy: typing.Any,
+    x: typing.Any,
+    weight: typing.Any,
+    bias: typing.Any,
+    mask: typing.Any,
+    dilation: typing.Any,
+    skip: typing.Any,
+    gate: typing.Any,
+    padding: typing.Any,
+    parts: typing.Any,
+) -> typing.Any:
+    """
+    Gradients for x, weight and bias of a layer of usual arguments; None for others.
+    """
+
 def dilated_float32(
     x: numpy.typing.NDArray[numpy.float32],
     weight: numpy.typing.NDArray[numpy.float32],
@@ -237,6 +253,21 @@ def forward(
 ) -> tuple[typing.Any, ...]:
     """
     One layer, into `out` if given; candidates and open shares too, or None. Bfloat16 by its bits.
+    """
+
+def forward_at_once(
+    x: typing.Any,
+    weight: typing.Any,
+    bias: typing.Any,
+    mask: typing.Any,
+    dilation: typing.Any,
+    skip: typing.Any,
+    gate: typing.Any,
+    padding: typing.Any,
+    keep: typing.Any,
+) -> typing.Any:
+    """
+    One layer of usual arguments, with what `forward` keeps if `keep`; None for others.
     """
 
 def match_features(

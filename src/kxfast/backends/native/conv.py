@@ -26,13 +26,17 @@ __all__ = [
     "dgcnn_backward",
     "dilated_conv1d",
     "dilated_gated_conv1d",
+    "dilated_gated_conv1d_at_once",
     "dilated_gated_conv1d_backward",
+    "dilated_gated_conv1d_backward_at_once",
     "masked_max_pooling",
     "masked_mean_pooling",
     "match_features",
     "packed",
 ]
 
+dilated_gated_conv1d_at_once = native.forward_at_once
+dilated_gated_conv1d_backward_at_once = native.backward_at_once
 
 _TYPES: dict[str, tuple[Any, Any]] = {
     "f": (native.LayerFloat32, native.PackedFloat32),
