@@ -235,7 +235,8 @@ void gated_pass(GatedKernel<T> kernel, const Rows& rows, const Layer<T>& layer, 
               });
 }
 
-// Runs a kernel of what was kept on every block.
+// Runs a kernel of what was kept on every block of rows. (By panels, so that threads read what they wrote: 3
+// to 6 % of forward and backward of few rows slower, as dz is then read from the others.)
 template <class T>
 void kept_pass(GatedKernel<T> kernel, const Rows& rows, const Panels& panels, const GatedBlock<T>& common) {
   constexpr int64_t kRows = 64;

@@ -211,7 +211,7 @@ void filter_turned(const FilterBlock& block) {
   const int64_t tap = block.tap, row = block.row;
   for (int half = 0; half < 2; ++half) {
     const float* from = block.weight + half * kHalf;
-    const auto both = [&](const float* w) { return halves(w, w + kHalf * row); };
+    const auto both = [&](const float* w) { return matrix::KXFAST_ISA::halves(w, w + kHalf * row); };
     const auto put = [&](int point, Vector<float>* turned) {
       matrix::KXFAST_ISA::exchange<float, kHalf / 2, kHalf>(turned);
       float* to = block.to + point * block.to_point + half * kHalf * block.to_row;

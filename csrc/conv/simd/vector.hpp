@@ -56,18 +56,6 @@ KXFAST_INLINE Vector<T> all(T value) {
   return value - Vector<T>{};
 }
 
-// Half a register from one place and half from another.
-KXFAST_INLINE Vector<float> halves(const float* low, const float* high) {
-#if defined(__AVX512F__)
-  const __m512 first = _mm512_castps256_ps512(_mm256_loadu_ps(low));
-  return _mm512_maskz_insertf32x8(0xFFFF, first, _mm256_loadu_ps(high), 1);
-#elif defined(__AVX2__)
-  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high), 1);
-#else
-  return Vector<float>{low[0], low[1], high[0], high[1]};
-#endif
-}
-
 // a b + c, in one rounding where the set has it.
 #if defined(__AVX512F__)
 KXFAST_INLINE Vector<float> fma(Vector<float> a, Vector<float> b, Vector<float> c) {

@@ -5,6 +5,10 @@
 
 #include "core/amx.hpp"
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 namespace kxfast::matrix::KXFAST_ISA {
 namespace {
 
@@ -32,6 +36,18 @@ template <>
 struct Lane<double> {
   typedef int64_t Vector __attribute__((vector_size(kRegister)));
 };
+
+// Half a register from one place and half from another.
+inline __attribute__((always_inline)) Registers<float>::Vector halves(const float* low, const float* high) {
+#if defined(__AVX512F__)
+  const __m512 first = _mm512_castps256_ps512(_mm256_loadu_ps(low));
+  return _mm512_maskz_insertf32x8(0xFFFF, first, _mm256_loadu_ps(high), 1);
+#elif defined(__AVX2__)
+  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high), 1);
+#else
+  return Registers<float>::Vector{low[0], low[1], high[0], high[1]};
+#endif
+}
 
 // Of a square's rows, or of some whose first steps are done.
 template <class T, int HALF, int ROWS = Registers<T>::kLanes>
