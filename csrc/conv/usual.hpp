@@ -3,8 +3,6 @@
 // may be an error.
 #pragma once
 
-#include <initializer_list>
-
 #include "conv/held.hpp"
 
 namespace kxfast::conv {
@@ -27,17 +25,6 @@ template <class Array>
 std::optional<Array> held(py::handle given) {
   if (given.is_none()) return std::nullopt;
   return py::reinterpret_borrow<Array>(given);
-}
-
-// Which of some words a string is, or their number.
-inline int word(py::handle given, std::initializer_list<const char*> words) {
-  int number = 0;
-  if (!PyUnicode_CheckExact(given.ptr())) return static_cast<int>(words.size());
-  for (const char* each : words) {
-    if (PyUnicode_CompareWithASCIIString(given.ptr(), each) == 0) break;
-    ++number;
-  }
-  return number;
 }
 
 // What a call of usual arguments is given; none if they are not usual.

@@ -5,6 +5,7 @@
 #include <pybind11/pybind11.h>
 
 #include <exception>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -60,6 +61,17 @@ Array<T> new_array(std::vector<py::ssize_t> shape) {
   for (const py::ssize_t n : shape) size *= static_cast<size_t>(n);
   if (size * sizeof(T) < (size_t{64} << 10)) return Array<T>(std::move(shape));
   return to_array(Buffer<T>(size), std::move(shape));
+}
+
+// Which of some words a string is, or their number.
+inline int word(py::handle given, std::initializer_list<const char*> words) {
+  int number = 0;
+  if (!PyUnicode_CheckExact(given.ptr())) return static_cast<int>(words.size());
+  for (const char* each : words) {
+    if (PyUnicode_CompareWithASCIIString(given.ptr(), each) == 0) break;
+    ++number;
+  }
+  return number;
 }
 
 // Looks for signals and reports to `progress(done, total)` while the interpreter lock is released around the

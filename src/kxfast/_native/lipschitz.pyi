@@ -287,6 +287,19 @@ def spectral_normalize(
     Factors, sigmas and new arrays; lists of arrays are updated if all sigmas are finite. None: convert them.
     """
 
+def spectral_normalize_at_once(
+    weights: typing.Any,
+    us: typing.Any,
+    vs: typing.Any,
+    coeff: typing.Any,
+    n_iter: typing.Any,
+    mode: typing.Any,
+    out: typing.Any,
+) -> typing.Any:
+    """
+    What the public function of that name returns, for usual arguments; None for others and for errors.
+    """
+
 def spectral_normalize_backward(
     grads: typing.Any,
     weights: list[typing.Any],

@@ -20,6 +20,7 @@ from kxfast.backends.native.lipschitz.network import (
 from kxfast.backends.native.lipschitz.norms import spectral_norm
 from kxfast.backends.native.lipschitz.training import (
     spectral_normalize,
+    spectral_normalize_at_once,
     spectral_normalize_backward,
     spectral_normalize_gradients_of,
     spectral_normalize_of,
@@ -44,6 +45,7 @@ __all__ = [
     "residual_inverse",
     "spectral_norm",
     "spectral_normalize",
+    "spectral_normalize_at_once",
     "spectral_normalize_backward",
     "spectral_normalize_gradients_of",
     "spectral_normalize_of",

@@ -23,6 +23,7 @@ def state_step(weights: list[Array], blocks: list[Array], tol: float, upper: str
 
 
 usual_layers = native.usual_layers
+spectral_normalize_at_once = native.spectral_normalize_at_once
 spectral_normalize_of = native.spectral_normalize_of
 spectral_normalize_gradients_of = native.spectral_normalize_gradients_of
 
