@@ -7,9 +7,11 @@
 // after another took a fifth longer. So did a sum that goes on while their inner products are formed. Of
 // the next four rows two are asked for while inner products are formed and two while rows are added to t: a
 // sixth less time for matrices in the L3 cache; all four in the second loop, or three and one, gained less.
-// Inner products keep 2 x 64 bytes of partial sums of each row in a fixed order: the same bits on every
-// instruction set, since nothing is contracted to a fused multiply-add. Four rows at a time are added to t,
-// which is read and written once for them.
+// Two alone, while rows are added to t, and to the L2 cache: 9 % less for 1024 x 4096, where reading alone
+// would take 0.49 of 0.68 ms, but 7 % more for layers of 64 x 64, and no less for scaled weights, whose
+// writing is two thirds. Inner products keep 2 x 64 bytes of partial sums of each row in a fixed order: the
+// same bits on every instruction set, since nothing is contracted to a fused multiply-add. Four rows at a
+// time are added to t, which is read and written once for them.
 #include <cstring>
 
 #include "lipschitz/kernels.hpp"
