@@ -195,8 +195,9 @@ def test_memory_of_sizes_that_nobody_asks_for_any_more_makes_room():
         return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
     weight = np.ones((1, 4, 256), np.float32)
-    others = [pooled(150 + 10 * i) for i in range(100)]
-    del others
+    for _ in range(10):
+        others = [pooled(150 + 10 * i) for i in range(100)]
+        del others
     for _ in range(3):
         pooled(70_000)  # 36 MB
     x = np.ones((1, 70_000, 4), np.float32)

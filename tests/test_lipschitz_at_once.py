@@ -62,13 +62,14 @@ def counted(monkeypatch):
 @pytest.mark.parametrize("mode", ["soft", "hard", "scale_only"])
 @pytest.mark.parametrize("n_iter", [0, 1, 5])
 @pytest.mark.parametrize("out", [None, "new", "in place"])
-def test_the_same_bits(slowly, counted, mode, n_iter, out):
+@pytest.mark.parametrize("coeff", [0.7, 100.0])
+def test_the_same_bits(slowly, counted, mode, n_iter, out, coeff):
     given = layers()
     results = []
     for run in normalize, slowly:
         w, u, v = copies(given)
         target = {None: None, "new": [np.zeros_like(each) for each in w], "in place": w}[out]
-        found = run(w, u, v, coeff=0.7, n_iter=n_iter, mode=mode, out=target)
+        found = run(w, u, v, coeff=coeff, n_iter=n_iter, mode=mode, out=target)
         if target is not None and mode != "scale_only":
             assert all(a is b for a, b in zip(found[0], target, strict=True))
             assert found[0] is not target
