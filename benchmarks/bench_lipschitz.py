@@ -136,6 +136,8 @@ def training(rounds: int) -> Rows:
         }
         theirs = peers.training([(m, n)] * count) | available(others.training([(m, n)] * count))
         rows += show(f"training step {count}x{m}x{n}", calls | theirs, rounds, {})
+        moved = {"kxfast": calls["kxfast"]} | peers.traffic(ws, out)
+        rows += show(f"training step {count}x{m}x{n} beside its traffic alone", moved, rounds, {})
         state = L.SpectralState(ws)
         both = {"kxfast": state.step, "kxfast, estimate": partial(state.step, upper=None)}
         both["NumPy block step, eigvalsh(Gram)"] = peers.state(ws)

@@ -115,6 +115,27 @@ def test_results_are_the_same_on_any_number_of_threads(rng):
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.parametrize("rows", [8, 20, 100, 300, 1024])
+def test_sums_over_blocks_of_rows_are_the_same_on_any_number_of_threads(rows, rng):
+    w = rng.standard_normal((rows, 4096)).astype(np.float32)
+    u, v = (rng.standard_normal(n).astype(np.float32) for n in w.shape)
+    step = {"u": w @ v, "v": w.T.astype(np.float64) @ (w @ v)}
+    found = []
+    for threads in 1, 2, 3, 8, 40:
+        kx.set_num_threads(threads)
+        try:
+            us, vs = [u.copy()], [v.copy()]
+            sigma = L.spectral_normalize([w], us, vs, mode="scale_only")[1][0]
+            other = L.power_iteration(w, u, v, n_iter=2)
+        finally:
+            kx.set_num_threads(None)
+        for got, wanted in (us[0], step["u"]), (vs[0], step["v"]):
+            np.testing.assert_allclose(got, wanted / np.linalg.norm(wanted), rtol=0, atol=2e-6)
+        assert sigma == pytest.approx(np.linalg.norm(step["v"]) / np.linalg.norm(step["u"]), rel=1e-5)
+        found.append((us[0].tobytes(), vs[0].tobytes(), sigma, *(np.asarray(x).tobytes() for x in other)))
+    assert len(set(found)) == 1
+
+
 @pytest.mark.parametrize(
     ("given", "call"),
     [

@@ -150,6 +150,23 @@ def training(shapes: Sequence[tuple[int, int]]) -> dict[str, Call]:
     return {"torch hook": hooked, "torch parametrization": parametrized}
 
 
+def traffic(ws: Sequence[Array], outs: Sequence[Array]) -> dict[str, Call]:
+    """What a step moves at least, without its work: each weight is read, then read again and written scaled."""
+    pairs = [(torch.from_numpy(w), torch.from_numpy(out)) for w, out in zip(ws, outs, strict=True)]
+
+    def by_numpy() -> None:
+        for w, out in zip(ws, outs, strict=True):
+            np.dot(w.ravel(), w.ravel())
+            np.multiply(w, np.float32(0.9), out=out)
+
+    def by_torch() -> None:
+        for w, out in pairs:
+            torch.dot(w.view(-1), w.view(-1))
+            torch.mul(w, 0.9, out=out)
+
+    return {"NumPy, dot and multiply": by_numpy, "torch, dot and mul": by_torch}
+
+
 def state(ws: Sequence[Array]) -> Call:
     """A step of block iteration with Rayleigh-Ritz for each layer, and its norm."""
     blocks = [np.linalg.qr(np.random.default_rng(0).standard_normal((w.shape[1], 4), np.float32))[0] for w in ws]

@@ -231,15 +231,22 @@ void use_team(TeamRun run, TeamSize size) {
   team_run.store(run);
 }
 
+int free_threads(int threads) {
+  if (inside_task) return 1;
+  if (threads <= 0) threads = num_threads();
+  if (team_run.load(std::memory_order_relaxed))
+    threads = std::min(threads, team_size.load(std::memory_order_relaxed)());
+  return threads;
+}
+
 void parallel_tasks(int64_t tasks, Task task, void* context, int threads, Job* job) {
   if (tasks <= 0) return;
-  if (threads <= 0) threads = num_threads();
-  const TeamRun team = team_run.load(std::memory_order_relaxed);
-  if (team) threads = std::min(threads, team_size.load(std::memory_order_relaxed)());
   if (inside_task) {  // a task that calls again works alone
     for (int64_t i = 0; i < tasks && !(job && job->stopped()); ++i) task(context, i);
     return;
   }
+  const TeamRun team = team_run.load(std::memory_order_relaxed);
+  threads = free_threads(threads);
   Loop loop(task, context, tasks, threads, job);
   if (threads == 1 || tasks == 1) {
     loop.drain(0);

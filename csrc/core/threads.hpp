@@ -29,6 +29,8 @@ using TeamRun = void (*)(void (*body)(void*), void* context, unsigned threads, u
 using TeamSize = int (*)();
 void use_team(TeamRun run, TeamSize size);
 
+int free_threads(int threads = 0);  // how many a loop with that argument would have if it were begun here
+
 using Task = void (*)(void* context, int64_t index);
 
 // threads = 0: num_threads(). With a job, the caller tends it, and tasks not yet begun are dropped once it

@@ -3,9 +3,12 @@
 // As in power_iteration.cpp, W'u is taken with the u that is not yet normalised. The second read is of a
 // weight that is still in the L2 cache for layers up to a megabyte; of larger ones the last part is there,
 // which is why it goes backwards (8 % for layers of 2 MB). For them it, and the write, are two thirds of the
-// traffic, which the mode "scale_only" saves. Bandwidth is the limit: one core of a Xeon moves 30 GB/s to and
-// from the L3 cache, which makes 0.28 of the 0.31 ms for 16 layers of 256 x 256, and 1.6 of the 1.8 ms for
-// one of 1024 x 4096, whether or not its result, or half of its lines, is written past the caches.
+// traffic, which the mode "scale_only" saves. Bandwidth is the limit: one core of a Xeon moves 29.7 GB/s from
+// its L3 cache however it asks, line by line or ahead, and a line that is written counts like one that is
+// read: 0.28 of the 0.30 ms for 16 layers of 256 x 256, and 1.69 of the 1.72 ms for one of 1024 x 4096. No
+// less for the latter: results through the caches (1 % faster on one thread, 3 % slower on two), by string
+// moves, by direct stores, or half of the lines each way; pieces in the order in which each thread has them
+// in its cache, or past the caches only while the weight is in L2; dots and sums of rows in one loop.
 #include "lipschitz/normalize.hpp"
 
 #include "lipschitz/rows.hpp"
@@ -21,7 +24,8 @@ bool beyond_caches(int64_t size) {
 }
 
 template <class T>
-double normalize_step(const T* w, int64_t rows, int64_t cols, T* u, T* v, T* next, int64_t n_iter, Job& job) {
+double normalize_step(const T* w, int64_t rows, int64_t cols, const T* start, T* u, T* v, T* next,
+                      int64_t n_iter, Job& job) {
   if (rows == 0 || cols == 0) {
     if (n_iter > 0) std::fill_n(u, rows, T{0}), std::fill_n(v, cols, T{0});  // W v and W'u
     return 0;
@@ -30,7 +34,7 @@ double normalize_step(const T* w, int64_t rows, int64_t cols, T* u, T* v, T* nex
   const Blocks<T, T> blocks(w, rows, cols, 0);
   if (n_iter == 0) {
     Buffer<T> product(static_cast<size_t>(rows));
-    blocks.times(v, product.data());
+    blocks.times(start, product.data());
     double sigma = 0;
     for (int64_t i = 0; i < rows; ++i)
       sigma += static_cast<double>(u[i]) * static_cast<double>(product[static_cast<size_t>(i)]);
@@ -38,7 +42,7 @@ double normalize_step(const T* w, int64_t rows, int64_t cols, T* u, T* v, T* nex
   }
   double sigma = 0;
   for (int64_t step = 0; step < n_iter && job.advance(0); ++step) {
-    blocks.there_and_back(v, nullptr, u, next);
+    blocks.there_and_back(step ? v : start, nullptr, u, next);
     const T size = std::max(length(u, rows), kLeast), back = length(next, cols);
     sigma = static_cast<double>(back) / static_cast<double>(size);
     for (int64_t i = 0; i < rows; ++i) u[i] /= size;
@@ -137,7 +141,8 @@ bool normalize_layers(std::vector<Layer<T>>& layers, double coeff, int64_t n_ite
   for (size_t i = 0; i < layers.size(); ++i) {
     const Layer<T>& each = layers[i];
     moved[i] = state;
-    state = std::copy_n(each.v, each.cols, std::copy_n(each.u, each.rows, state));
+    if (n_iter == 0) std::copy_n(each.v, each.cols, std::copy_n(each.u, each.rows, state));
+    state += each.rows + each.cols;
     in_place = in_place || each.out == each.w;
   }
   const std::vector<int64_t> sizes = sizes_of(layers);
@@ -148,7 +153,8 @@ bool normalize_layers(std::vector<Layer<T>>& layers, double coeff, int64_t n_ite
   each_layer(sizes, [&](size_t i) {
     Layer<T>& each = layers[i];
     T *u = moved[i], *v = u + each.rows;
-    each.sigma = normalize_step(each.w, each.rows, each.cols, u, v, room.data() + (v - first), n_iter, job);
+    each.sigma =
+        normalize_step(each.w, each.rows, each.cols, each.v, u, v, room.data() + (v - first), n_iter, job);
     each.factor = factor_of(each.sigma, coeff, hard);
     if (!in_place && !job.stopped()) write(i);  // while the weight is in the cache
   });
@@ -174,8 +180,10 @@ void normalize_gradients(std::vector<Layer<T>>& layers, double coeff, bool hard,
   });
 }
 
-template double normalize_step(const float*, int64_t, int64_t, float*, float*, float*, int64_t, Job&);
-template double normalize_step(const double*, int64_t, int64_t, double*, double*, double*, int64_t, Job&);
+template double normalize_step(const float*, int64_t, int64_t, const float*, float*, float*, float*, int64_t,
+                               Job&);
+template double normalize_step(const double*, int64_t, int64_t, const double*, double*, double*, double*,
+                               int64_t, Job&);
 template void scale(const float*, int64_t, float, float*);
 template void scale(const double*, int64_t, double, double*);
 template double normalize_gradient(const float*, const float*, int64_t, int64_t, const float*, const float*,

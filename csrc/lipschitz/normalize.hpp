@@ -23,10 +23,11 @@ void each_layer(const std::vector<int64_t>& sizes, Body&& body) {
     parallel_for(count, one, all < (1 << 16) ? 1 : 0);
 }
 
-// `n_iter` times u = W v / |W v|, v = W'u / |W'u|, in place; returns |W'u|, or u'W v without iterations.
-// `next`: room for a v.
+// `n_iter` times u = W v / |W v|, v = W'u / |W'u|, from v = start on; returns |W'u|, or without iterations
+// u'W v. `next`: room for a v.
 template <class T>
-double normalize_step(const T* w, int64_t rows, int64_t cols, T* u, T* v, T* next, int64_t n_iter, Job& job);
+double normalize_step(const T* w, int64_t rows, int64_t cols, const T* start, T* u, T* v, T* next,
+                      int64_t n_iter, Job& job);
 
 // out = factor * w
 template <class T>
@@ -55,8 +56,9 @@ struct Layer {
 template <class T>
 int64_t state_size(const std::vector<Layer<T>>& layers);
 
-// The step of each layer, on copies of its vectors in `state`, u and v of the first, of the second and so on.
-// Where it returns true, all norms are finite and u and v are set; else they, and weights, are as they were.
+// The step of each layer, whose vectors come to `state` at first, u and v of the first, of the second and so
+// on. Where it returns true, all norms are finite and u and v are set; else they, and weights, are as they
+// were.
 template <class T>
 bool normalize_layers(std::vector<Layer<T>>& layers, double coeff, int64_t n_iter, bool hard, T* state,
                       Job& job);

@@ -1,9 +1,9 @@
 // A matrix in blocks of rows, and lengths of vectors.
 //
-// At most 32 blocks of rows, of at least 128 KB, are the tasks, so a small matrix never wakes a thread; each
-// adds to a row of its own and the rows are summed in block order: the result does not depend on the number
-// of threads. Blocks of 128 KB whatever the size lost: a matrix of 16 MB then had 2 MB of rows to clear and
-// to sum for each read.
+// At most 32 blocks of rows, of at least 128 KB, are the tasks, so a small matrix never wakes a thread; what
+// they add up to does not depend on the number of threads. Blocks of 128 KB whatever the size lost: a matrix
+// of 16 MB then had 2 MB of rows to clear and to sum for each read. One row for each of its 32 blocks, summed
+// in the end, still was 5 % of a read on one thread: now a thread sums the blocks of a branch in few rows.
 #pragma once
 
 #include <algorithm>
@@ -94,70 +94,91 @@ class Blocks {
 
   void times(const V* v, V* u) const {
     const auto product = KXFAST_PICK(Plain, rows_times_vector);
-    each([&](const T* w, int64_t height, int64_t row, int64_t) { product(w, height, cols_, v, u + row); });
+    const auto task = [&](int64_t b) {
+      product(w_ + b * height_ * cols_, height(b), cols_, v, u + b * height_);
+    };
+    parallel_for(count_, task, threads_);
   }
 
   // t = W' u
   void transposed(const V* u, V* t) const {
     const auto product = KXFAST_PICK(Plain, add_weighted_rows);
-    Buffer<V> parts = parts_for(cols_);
-    each([&](const T* w, int64_t height, int64_t row, int64_t b) {
-      V* part = count_ > 1 ? parts.data() + b * cols_ : t;
-      std::fill(part, part + cols_, V{0});
-      product(w, height, cols_, u + row, part);
+    sum(cols_, t, [&](int64_t b, V* part) {
+      product(w_ + b * height_ * cols_, height(b), cols_, u + b * height_, part);
     });
-    sum(parts, cols_, t);
   }
 
   // u = W v - before (nothing if null), t = W' u for each of `many` vectors, which follow one another; rows
   // are in the cache for all but the first of them.
   void there_and_back(const V* v, const V* before, V* u, V* t, int64_t many = 1) const {
     const auto product = KXFAST_PICK(Fused, rows_and_back);
-    const int64_t width = many * cols_;
-    Buffer<V> parts = parts_for(width);
-    each([&](const T* w, int64_t height, int64_t row, int64_t b) {
-      V* part = count_ > 1 ? parts.data() + b * width : t;
-      std::fill(part, part + width, V{0});
-      const int64_t step = many > 1 ? 4 : height;
-      for (int64_t i = 0; i < height; i += step)
+    sum(many * cols_, t, [&](int64_t b, V* part) {
+      const int64_t row = b * height_, rows = height(b), step = many > 1 ? 4 : rows;
+      for (int64_t i = 0; i < rows; i += step)
         for (int64_t k = 0; k < many; ++k) {
           const int64_t at = k * rows_ + row + i;
-          product(w + i * cols_, std::min(step, height - i), cols_, v + k * cols_,
+          product(w_ + (row + i) * cols_, std::min(step, rows - i), cols_, v + k * cols_,
                   before ? before + at : nullptr, u + at, part + k * cols_);
         }
     });
-    sum(parts, width, t);
   }
 
  private:
   using Plain = Product<T, V>;
   using Fused = Both<T, V>;
 
-  template <class Body>
-  void each(Body&& body) const {
-    const auto task = [&](int64_t b) {
-      const int64_t row = b * height_;
-      body(w_ + row * cols_, std::min(height_, rows_ - row), row, b);
+  int64_t height(int64_t b) const { return std::min(height_, rows_ - b * height_); }
+
+  // t = what add(b, part) adds to rows of `width` zeros, for all blocks: a binary tree over their numbers,
+  // which is the same for any number of threads. A thread sums a branch of it.
+  template <class Add>
+  void sum(int64_t width, V* t, Add&& add) const {
+    const int threads = count_ > 1 ? free_threads(threads_) : 1;
+    int level = 0;  // 2^level blocks are a branch, and four branches or more for each thread
+    while (int64_t{1} << level < count_ && (threads == 1 || branches(level + 1) >= 4 * threads)) ++level;
+    const int64_t count = branches(level), rows = level + 1;
+    const int64_t size = (count * rows - 1) * width;
+    V few[kFew];
+    Buffer<V> room(size > kFew ? static_cast<size_t>(size) : 0);
+    V* const more = size > kFew ? room.data() : few;  // the first row is t
+    const auto place = [&](int64_t i) { return i ? more + (i * rows - 1) * width : t; };
+    const auto task = [&](int64_t i) {
+      branch(i << level, level, width, place(i), more + i * rows * width, add);
     };
-    parallel_for(count_, task, threads_);
-  }
-  // One block alone adds to the result.
-  Buffer<V> parts_for(int64_t width) const {
-    return Buffer<V>(static_cast<size_t>(count_ > 1 ? count_ * width : 0));
-  }
-  void sum(const Buffer<V>& parts, int64_t width, V* t) const {
-    if (count_ == 1) return;
+    parallel_for(count, task, threads_);
+    if (count == 1) return;
     constexpr int64_t kColumns = 1024;
-    const auto task = [&](int64_t c) {
-      const int64_t begin = c * kColumns, end = std::min(width, begin + kColumns);
-      const V* part = parts.data();
-      std::copy(part + begin, part + end, t + begin);
-      for (int64_t b = 1; b < count_; ++b)
-        for (int64_t j = begin; j < end; ++j) t[j] += part[b * width + j];
+    const auto join = [&](int64_t c) {
+      const int64_t begin = c * kColumns, columns = std::min(kColumns, width - begin);
+      for (int64_t apart = 1; apart < count; apart *= 2)
+        for (int64_t i = 0; i + apart < count; i += 2 * apart)
+          add_to(place(i) + begin, place(i + apart) + begin, columns);
     };
-    parallel_for((width + kColumns - 1) / kColumns, task, threads_);
+    parallel_for((width + kColumns - 1) / kColumns, join, threads_);
   }
 
+  // The sum over 2^level blocks, or those that there are, from `begin` on; `spare` has a row for each level.
+  template <class Add>
+  void branch(int64_t begin, int level, int64_t width, V* into, V* spare, Add& add) const {
+    if (level == 0) {
+      std::fill_n(into, width, V{0});
+      return add(begin, into);
+    }
+    const int64_t next = begin + (int64_t{1} << (level - 1));
+    branch(begin, level - 1, width, into, spare, add);
+    if (next >= count_) return;
+    branch(next, level - 1, width, spare, spare + width, add);
+    add_to(into, spare, width);
+  }
+
+  static void add_to(V* into, const V* from, int64_t n) {
+    const auto add = KXFAST_PICK(void (*)(const V*, int64_t, int64_t, const V*, V*), add_weighted_rows);
+    const V one{1};
+    add(from, 1, n, &one, into);
+  }
+  int64_t branches(int level) const { return (count_ + (int64_t{1} << level) - 1) >> level; }
+
+  static constexpr int64_t kFew = 512;
   const T* w_;
   int64_t rows_, cols_, height_, count_;
   int threads_;

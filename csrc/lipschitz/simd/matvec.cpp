@@ -7,9 +7,9 @@
 // after another took a fifth longer. So did a sum that goes on while their inner products are formed. Of
 // the next four rows two are asked for while inner products are formed and two while rows are added to t: a
 // sixth less time for matrices in the L3 cache; all four in the second loop, or three and one, gained less.
-// Two alone, while rows are added to t, and to the L2 cache: 9 % less for 1024 x 4096, where reading alone
-// would take 0.49 of 0.68 ms, but 7 % more for layers of 64 x 64, and no less for scaled weights, whose
-// writing is two thirds. Inner products keep 2 x 64 bytes of partial sums of each row in a fixed order: the
+// Of long rows only two are asked for, while rows are added to t, and to the L2 cache, since four of them and
+// the vectors do not fit into L1: 4 % less for 1024 x 4096, 0.56 of whose 0.62 ms it takes to read 16 MB; of
+// short rows this lost. Inner products keep 2 x 64 bytes of partial sums of each row in a fixed order: the
 // same bits on every instruction set, since nothing is contracted to a fused multiply-add. Four rows at a
 // time are added to t, which is read and written once for them.
 #include <cstring>
@@ -22,6 +22,8 @@
 
 namespace kxfast::lipschitz::KXFAST_ISA {
 namespace {
+
+constexpr int64_t kLong = 8 << 10;  // bytes of a row: four of them and the vectors leave the L1 cache
 
 // Registers of V, and as many elements of T.
 template <class T, class V>
@@ -66,7 +68,7 @@ inline V total(const void* from) {
 }
 
 // Inner products of ROWS rows with b, each in two chains: several rows at once are as many streams of memory.
-template <int ROWS, class T, class V>
+template <int ROWS, bool AHEAD, class T, class V>
 void dots(const T* a, int64_t stride, const V* b, int64_t n, V* out) {
   using L = Lanes<T, V>;
   using Vector = typename L::Vector;
@@ -77,7 +79,7 @@ void dots(const T* a, int64_t stride, const V* b, int64_t n, V* out) {
   for (; i + kStep <= n; i += kStep) {
     const Vector low = *reinterpret_cast<const Vector*>(b + i);
     const Vector high = *reinterpret_cast<const Vector*>(b + i + kWidth);
-    if constexpr (ROWS == 4)
+    if constexpr (AHEAD)
       for (int64_t k = i; k < i + kStep; k += kLine)
         for (const int64_t row : {4, 5}) __builtin_prefetch(a + row * stride + k);
 #pragma GCC unroll 4
@@ -99,14 +101,14 @@ void dots(const T* a, int64_t stride, const V* b, int64_t n, V* out) {
   }
 }
 
-template <class T, class V>
+template <bool LONG, class T, class V>
 void multiply(const T* w, int64_t rows, int64_t cols, const V* v, V* out) {
   int64_t i = 0;
-  for (; i + 4 <= rows; i += 4) dots<4>(w + i * cols, cols, v, cols, out + i);
-  for (; i < rows; ++i) dots<1>(w + i * cols, cols, v, cols, out + i);
+  for (; i + 4 <= rows; i += 4) dots<4, !LONG>(w + i * cols, cols, v, cols, out + i);
+  for (; i < rows; ++i) dots<1, false>(w + i * cols, cols, v, cols, out + i);
 }
 
-template <class T, class V>
+template <bool LONG, class T, class V>
 void accumulate(const T* w, int64_t rows, int64_t cols, const V* u, V* __restrict out) {
   constexpr int64_t kLine = 64 / sizeof(T);
   int64_t i = 0;
@@ -120,7 +122,7 @@ void accumulate(const T* w, int64_t rows, int64_t cols, const V* u, V* __restric
     };
     int64_t j = 0;
     for (; j + kLine <= cols; j += kLine) {
-      for (const T* row : {c, d}) __builtin_prefetch(row + 4 * cols + j);
+      for (const T* row : {c, d}) __builtin_prefetch(row + 4 * cols + j, 0, LONG ? 2 : 3);
       add(j, j + kLine);
     }
     add(j, cols);
@@ -129,14 +131,14 @@ void accumulate(const T* w, int64_t rows, int64_t cols, const V* u, V* __restric
     for (int64_t j = 0; j < cols; ++j) out[j] += u[i] * static_cast<V>(w[i * cols + j]);
 }
 
-template <class T, class V>
+template <bool LONG, class T, class V>
 void multiply_and_back(const T* w, int64_t rows, int64_t cols, const V* v, const V* before, V* u, V* t) {
   for (int64_t i = 0; i < rows; i += 4) {
     const int64_t count = rows - i < 4 ? rows - i : 4;
-    multiply(w + i * cols, count, cols, v, u + i);
+    multiply<LONG>(w + i * cols, count, cols, v, u + i);
     if (before)
       for (int64_t k = i; k < i + count; ++k) u[k] -= before[k];
-    accumulate(w + i * cols, count, cols, u + i, t);
+    accumulate<LONG>(w + i * cols, count, cols, u + i, t);
   }
 }
 
@@ -171,15 +173,16 @@ Extent survey_of(const T* a, int64_t n) {
 
 }  // namespace
 
-#define KXFAST_DEFINE(T, V)                                                                             \
-  void rows_times_vector(const T* w, int64_t rows, int64_t cols, const V* v, V* out) {                  \
-    multiply(w, rows, cols, v, out);                                                                    \
-  }                                                                                                     \
-  void add_weighted_rows(const T* w, int64_t rows, int64_t cols, const V* u, V* out) {                  \
-    accumulate(w, rows, cols, u, out);                                                                  \
-  }                                                                                                     \
-  void rows_and_back(const T* w, int64_t rows, int64_t cols, const V* v, const V* before, V* u, V* t) { \
-    multiply_and_back(w, rows, cols, v, before, u, t);                                                  \
+#define KXFAST_DEFINE(T, V)                                                                                 \
+  void rows_times_vector(const T* w, int64_t rows, int64_t cols, const V* v, V* out) {                      \
+    multiply<false>(w, rows, cols, v, out);                                                                 \
+  }                                                                                                         \
+  void add_weighted_rows(const T* w, int64_t rows, int64_t cols, const V* u, V* out) {                      \
+    accumulate<false>(w, rows, cols, u, out);                                                               \
+  }                                                                                                         \
+  void rows_and_back(const T* w, int64_t rows, int64_t cols, const V* v, const V* before, V* u, V* t) {     \
+    const bool far = cols * static_cast<int64_t>(sizeof(T)) >= kLong;                                       \
+    (far ? multiply_and_back<true, T, V> : multiply_and_back<false, T, V>)(w, rows, cols, v, before, u, t); \
   }
 KXFAST_DEFINE(float, float)
 KXFAST_DEFINE(double, double)
