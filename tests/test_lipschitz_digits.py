@@ -85,6 +85,21 @@ def test_enclosures_hold(rng, products, tol):
             np.testing.assert_allclose([np.linalg.norm(found.u), np.linalg.norm(found.v)], 1, rtol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(520, 531), (601, 513)])
+def test_steps_on_grams_in_floats_find_the_same_norm(rng, products, shape):
+    """From 512 on Lanczos reads the Gram matrix in floats, unless the width asked for would see that."""
+    k = min(shape)
+    left, right = (np.linalg.qr(rng.standard_normal((n, k)))[0] for n in shape)
+    values = np.r_[1, 1 - 1e-4, 1 - 3e-4, np.linspace(0.98, 0, k - 3)]
+    for a in (left * values @ right.T).astype(np.float32), (1e15 * left * values**40 @ right.T):
+        truth = np.linalg.norm(a.astype(np.float64), 2)
+        for tol in 1e-3, 1e-4, 1e-5:
+            found = L.spectral_norm(a, tol=tol)
+            assert found.lower <= truth * (1 + 1e-14)
+            assert truth <= found.upper * (1 + 1e-14)
+            assert found.upper <= found.lower * (1 + 1.001 * tol)
+
+
 def test_widths_beyond_digits_are_met_all_the_same(rng, products):
     a = rng.standard_normal((80, 120))
     truth = np.linalg.norm(a, 2)

@@ -84,7 +84,9 @@ struct Extent {
   int64_t lanes_together();                                                                                 \
   void tridiagonal(double* a, int64_t n, double* diagonal, double* beside, double* work);                   \
   void hermitian_times(Planes g, int64_t n, const double* x, double* y);                                    \
-  void symmetric_times(const double* g, int64_t stride, int64_t rows, int64_t n, const double* x,           \
+  void symmetric_times(const double* upper, int64_t stride, int64_t rows, int64_t n, const double* x,       \
+                       double* y);                                                                          \
+  void symmetric_times(const float* upper, int64_t stride, int64_t rows, int64_t n, const double* x,        \
                        double* y);                                                                          \
   double residual(const double* y, const float* g, const double* x, int64_t n, double* r);                  \
   double residual(const double* y, const double* g, const double* x, int64_t n, double* r);                 \

@@ -10,10 +10,11 @@
 
 namespace kxfast::lipschitz {
 
-// A symmetric matrix (size) given by its upper triangle, rows `stride` apart.
+// A symmetric matrix (size) given by its upper triangle, rows `stride` apart, in double or float.
+template <class G>
 class Symmetric {
  public:
-  Symmetric(const double* entries, int64_t size, int64_t stride)
+  Symmetric(const G* entries, int64_t size, int64_t stride)
       : entries_(entries), size_(size), stride_(stride) {
     constexpr int64_t kMost = 8, kLeast = 64;
     height_ = std::max(kLeast, ((size + kMost - 1) / kMost + 3) / 4 * 4);
@@ -39,17 +40,18 @@ class Symmetric {
   }
 
  private:
-  using Kernel = void (*)(const double*, int64_t, int64_t, int64_t, const double*, double*);
+  using Kernel = void (*)(const G*, int64_t, int64_t, int64_t, const double*, double*);
 
-  const double* entries_;
+  const G* entries_;
   int64_t size_, stride_, height_, count_;
   Buffer<double> parts_;
 };
 
+template <class G>
 class GramLanczos : public Bidiagonal {
  public:
   // `start` (size) is where it begins.
-  GramLanczos(Symmetric& matrix, const double* start, Stream random)
+  GramLanczos(Symmetric<G>& matrix, const double* start, Stream random)
       : matrix_(matrix),
         size_(matrix.size()),
         basis_(size_, start, random, true),
@@ -80,7 +82,7 @@ class GramLanczos : public Bidiagonal {
   void expand(const std::vector<double>& shares, double* x) const { basis_.expand(shares, steps(), x); }
 
  private:
-  Symmetric& matrix_;
+  Symmetric<G>& matrix_;
   const int64_t size_;
   double largest_ = 0;
   int vain_ = 0;  // steps in a row that led to 0

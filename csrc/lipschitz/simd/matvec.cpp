@@ -142,27 +142,35 @@ void multiply_and_back(const T* w, int64_t rows, int64_t cols, const V* v, const
   }
 }
 
+// Sizes are compared in T, two registers of doubles or one of floats at a time; squares are summed in double.
 template <class T>
 Extent survey_of(const T* a, int64_t n) {
-  using L = Lanes<T, double>;
-  using Vector = typename L::Vector;
-  constexpr int64_t kWidth = L::kWidth, kChains = 4;
-  Vector best[kChains] = {}, sum[kChains] = {};
+  using L = Lanes<T, T>;
+  using Wide = Lanes<T, double>;
+  constexpr int64_t kWidth = L::kWidth, kChains = 2, kEach = kWidth / Wide::kWidth;
+  typename L::Vector best[kChains] = {};
+  typename Wide::Vector sum[kChains * kEach] = {};
   int64_t i = 0;
   for (; i + kChains * kWidth <= n; i += kChains * kWidth)
-#pragma GCC unroll 4
+#pragma GCC unroll 2
     for (int64_t k = 0; k < kChains; ++k) {
-      const Vector x = KXFAST_WIDENED(L, reinterpret_cast<const typename L::Source*>(a + i + k * kWidth));
-      const Vector size = x < 0.0 ? -x : x;
+      const T* from = a + i + k * kWidth;
+      const auto x = *reinterpret_cast<const typename L::Vector*>(from);
+      const typename L::Vector size = x < 0 ? -x : x;
       best[k] = size > best[k] ? size : best[k];
-      sum[k] += x * x;
+#pragma GCC unroll 2
+      for (int64_t h = 0; h < kEach; ++h) {
+        const typename Wide::Vector y =
+            KXFAST_WIDENED(Wide, reinterpret_cast<const typename Wide::Source*>(from + h * Wide::kWidth));
+        sum[k * kEach + h] += y * y;
+      }
     }
   Extent all{0, 0};
   for (int64_t k = 0; k < kChains; ++k)
-    for (int64_t j = 0; j < kWidth; ++j) {
-      all.largest = best[k][j] > all.largest ? best[k][j] : all.largest;
-      all.squares += sum[k][j];
-    }
+    for (int64_t j = 0; j < kWidth; ++j)
+      all.largest = best[k][j] > all.largest ? static_cast<double>(best[k][j]) : all.largest;
+  for (const auto& each : sum)
+    for (int64_t j = 0; j < Wide::kWidth; ++j) all.squares += each[j];
   for (; i < n; ++i) {
     const double x = static_cast<double>(a[i]), size = x < 0 ? -x : x;
     all.largest = size > all.largest ? size : all.largest;

@@ -102,37 +102,67 @@ void hermitian_times(Planes g, int64_t n, const double* x, double* y) {
   }
 }
 
-// Adds to y (n) what the first `rows` rows of the upper triangle of a symmetric G (n) give for x (n).
-void symmetric_times(const double* g, int64_t stride, int64_t rows, int64_t n, const double* x, double* y) {
+namespace {
+
+// As many elements of G as a register of floats has, as doubles.
+KXFAST_INLINE void doubles_at(const double* from, int64_t count, Vector<double> (&to)[2]) {
+  const Span<double> span(count);
+  to[0] = span.read(from, 0), to[1] = span.read(from, 1);
+}
+KXFAST_INLINE void doubles_at(const float* from, int64_t count, Vector<double> (&to)[2]) {
+  widen(Span<float>(count).read(from, 0), to);
+}
+
+template <class G>
+void add_symmetric(const G* g, int64_t stride, int64_t rows, int64_t n, const double* x, double* y) {
+  constexpr int64_t kWide = 2 * kDoubles;
   by_rows<4>(rows, [&](int64_t first, auto many) {
     constexpr int kRows = decltype(many)::kCount;
-    const double* row = g + first * stride;
+    const G* row = g + first * stride;
     Vector<double> sum[kRows] = {};
     double corner[kRows] = {};
     for (int i = 0; i < kRows; ++i) {
-      const double* here = row + i * stride + first;
-      corner[i] += here[i] * x[first + i];
-      for (int j = i + 1; j < kRows; ++j)
-        corner[i] += here[j] * x[first + j], corner[j] += here[j] * x[first + i];
+      const G* here = row + i * stride + first;
+      corner[i] += static_cast<double>(here[i]) * x[first + i];
+      for (int j = i + 1; j < kRows; ++j) {
+        const auto value = static_cast<double>(here[j]);
+        corner[i] += value * x[first + j], corner[j] += value * x[first + i];
+      }
     }
-    const auto columns = [&](int64_t j, const Span<double>& span) {
-      const Vector<double> with = span.read(x + j, 0);
-      Vector<double> to = span.read(y + j, 0);
+    const auto columns = [&](int64_t j, int64_t count) {
+      const Span<double> span(count);
+      Vector<double> with[2], to[2];
+      doubles_at(x + j, count, with);
+      doubles_at(y + j, count, to);
 #pragma GCC unroll 4
       for (int i = 0; i < kRows; ++i) {
-        const Vector<double> value = span.read(row + i * stride + j, 0);
-        sum[i] = fma(value, with, sum[i]);
-        to = fma(value, all(x[first + i]), to);
+        Vector<double> value[2];
+        doubles_at(row + i * stride + j, count, value);
+#pragma GCC unroll 2
+        for (int h = 0; h < 2; ++h) {
+          sum[i] = fma(value[h], with[h], sum[i]);
+          to[h] = fma(value[h], all(x[first + i]), to[h]);
+        }
       }
-      span.write(y + j, 0, to);
+      span.write(y + j, 0, to[0]), span.write(y + j, 1, to[1]);
     };
     int64_t j = first + kRows;
-    for (; j + kDoubles <= n; j += kDoubles) columns(j, kDoubles);
+    for (; j + kWide <= n; j += kWide) columns(j, kWide);
     if (j < n) columns(j, n - j);
     for (int i = 0; i < kRows; ++i)
       for (int64_t k = 0; k < kDoubles; ++k) corner[i] += sum[i][k];
     for (int i = 0; i < kRows; ++i) y[first + i] += corner[i];
   });
+}
+
+}  // namespace
+
+// Adds to y (n) what the first `rows` rows of the upper triangle of a symmetric G (n) give for x (n).
+void symmetric_times(const double* g, int64_t stride, int64_t rows, int64_t n, const double* x, double* y) {
+  add_symmetric(g, stride, rows, n, x, y);
+}
+void symmetric_times(const float* g, int64_t stride, int64_t rows, int64_t n, const double* x, double* y) {
+  add_symmetric(g, stride, rows, n, x, y);
 }
 
 }  // namespace kxfast::lipschitz::KXFAST_ISA

@@ -35,6 +35,22 @@ struct Span {
   }
 };
 
+// The halves of a register of floats as doubles.
+#if defined(__AVX512F__)
+KXFAST_INLINE void widen(Vector<float> value, Vector<double> (&wide)[2]) {
+  wide[0] = _mm512_maskz_cvtps_pd(0xFF, _mm512_maskz_extractf32x8_ps(0xFF, value, 0));
+  wide[1] = _mm512_maskz_cvtps_pd(0xFF, _mm512_maskz_extractf32x8_ps(0xFF, value, 1));
+}
+#else
+KXFAST_INLINE void widen(Vector<float> value, Vector<double> (&wide)[2]) {
+  double lanes[Lanes<float>::kWidth];
+#pragma GCC unroll 8
+  for (int k = 0; k < Lanes<float>::kWidth; ++k) lanes[k] = static_cast<double>(value[k]);
+  wide[0] = load(lanes);
+  wide[1] = load(lanes + kDoubles);
+}
+#endif
+
 template <int ROWS>
 struct Rows {
   static constexpr int kCount = ROWS;
