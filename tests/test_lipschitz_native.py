@@ -115,6 +115,17 @@ def test_results_are_the_same_on_any_number_of_threads(rng):
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_number_that_is_none_is_found_wherever_it_is(dtype):
+    a = np.ones((7, 13), dtype)
+    for at in range(a.size):
+        for what in np.nan, -np.inf:
+            bad = a.copy()
+            bad.flat[at] = what
+            with pytest.raises(ValueError, match="finite"):
+                L.spectral_norm(bad)
+
+
 @pytest.mark.parametrize("rows", [8, 20, 100, 300, 1024])
 def test_sums_over_blocks_of_rows_are_the_same_on_any_number_of_threads(rows, rng):
     w = rng.standard_normal((rows, 4096)).astype(np.float32)
