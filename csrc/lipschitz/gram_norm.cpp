@@ -55,7 +55,7 @@ Buffer<float> in_floats(const Gram& gram) {
     const double* from = gram.entries.data() + i * gram.stride;
     std::copy(from + i, from + gram.size, floats.data() + i * gram.stride + i);
   };
-  parallel_for(gram.size, task, gram.size < 512 ? 1 : 0);
+  parallel_for(gram.size, task);
   return floats;
 }
 

@@ -5,10 +5,12 @@
 // which is why it goes backwards (8 % for layers of 2 MB). For them it, and the write, are two thirds of the
 // traffic, which the mode "scale_only" saves. Bandwidth is the limit: one core of a Xeon moves 29.7 GB/s from
 // its L3 cache however it asks, line by line or ahead, and a line that is written counts like one that is
-// read: 0.28 of the 0.30 ms for 16 layers of 256 x 256, and 1.69 of the 1.72 ms for one of 1024 x 4096. No
-// less for the latter: results through the caches (1 % faster on one thread, 3 % slower on two), by string
-// moves, by direct stores, or half of the lines each way; pieces in the order in which each thread has them
-// in its cache, or past the caches only while the weight is in L2; dots and sums of rows in one loop.
+// read: 0.28 of the 0.30 ms for 16 layers of 256 x 256, and 1.69 of the 1.72 ms for one of 1024 x 4096 (loops
+// of their own, timed by hand; bench_lipschitz.py times a step beside NumPy and torch that only move what it
+// moves). No less for the latter: results through the caches (1 % faster on one thread, 3 % slower on two),
+// by string moves, by direct stores, or half of the lines each way; pieces in the order in which each thread
+// has them in its cache, or past the caches only while the weight is in L2; dots and sums of rows in one
+// loop.
 #include "lipschitz/normalize.hpp"
 
 #include "lipschitz/rows.hpp"
