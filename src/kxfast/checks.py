@@ -250,11 +250,11 @@ def boolean(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def choice(name: str, value: Any, options: Sequence[str]) -> str:
-    """Return `value` if it is one of `options`."""
+def choice(name: str, value: Any, options: Sequence[str], *also: None) -> str:
+    """Return `value` if it is one of `options`; `also` is what the caller takes beside them."""
     if isinstance(value, str) and value in options:
         return value
-    shown = ", ".join(repr(option) for option in options)
+    shown = ", ".join(repr(option) for option in (*options, *also))
     raise (ValueError if isinstance(value, str) else TypeError)(f"{name} must be one of {shown}; got {_shown(value)}")
 
 

@@ -109,7 +109,7 @@ CALLS = [
     (
         lambda: c.dilated_conv1d(X, W, activation="tanh"),
         ValueError,
-        "activation must be one of 'relu', 'relu_pair_sum'; got str 'tanh'",
+        "activation must be one of 'relu', 'relu_pair_sum', None; got str 'tanh'",
     ),
     (
         lambda: c.dilated_conv1d(X, W[..., :7], activation="relu_pair_sum"),

@@ -67,7 +67,7 @@ def dilated_conv1d(
     """
     array, m = sequence(x, mask)
     if activation is not None:
-        checks.choice("activation", activation, ("relu", "relu_pair_sum"))
+        checks.choice("activation", activation, ("relu", "relu_pair_sum"), None)
     pairs = activation == "relu_pair_sum"
     w, b = kernel("weight", weight, bias, array.shape[2], "x's", "2*F" if pairs else "F")
     step = distance("dilation", dilation)

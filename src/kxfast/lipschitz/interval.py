@@ -43,7 +43,7 @@ KINDS = {"proof": "proof", "random": "random", None: "estimate"}
 def ends(tol: Any, upper: Any, failure: Any, options: tuple[str, ...]) -> tuple[float, str | None, float]:
     """Return the canonical choice of how a norm is enclosed."""
     if upper is not None:
-        checks.choice("upper", upper, options)
+        checks.choice("upper", upper, options, None)
     failure = checks.number("failure", failure, above=0)
     if failure >= 1:
         raise ValueError(f"failure must be below 1; got {failure:g}")
