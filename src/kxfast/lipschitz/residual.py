@@ -58,7 +58,7 @@ def residual_inverse(
     lipschitz : float, optional
         A constant of g below 1. For layers the default is what `lipschitz_bounds` proves, if that is below 1.
     tol : float
-        Accuracy wanted.
+        Distance to the solution wanted, times ``max(1, |y|)`` of each sample.
     max_steps : int
         Most evaluations of g.
     window : int
