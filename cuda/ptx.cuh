@@ -1,6 +1,6 @@
 // Every instruction that CUDA C++ has no word for, once: a body for the device and one of the same meaning
-// for the host. No other file holds `asm`. `python -m benchmarks.gpu conformance` runs both on the same
-// inputs.
+// for the host. No other file holds `asm`, but ptx_hopper.cuh, which has what Hopper alone has.
+// `python -m benchmarks.gpu conformance` runs both on the same inputs.
 //
 // The host bodies are as unkind as the architecture allows: a copy fills its target with poison and is
 // carried out when it is waited for; lanes of a warp instruction must all be there.
@@ -93,82 +93,6 @@ __device__ __forceinline__ void multiply_f16(float (&c)[4], const u32 (&a)[4], c
 #endif
 }
 
-// Products of four warps, a warp group, on tiles that stay in shared memory: Hopper alone has them.
-//
-// A tile has rows of 64 numbers of 16 bits along the depth, 128 bytes, and begins at a multiple of 1024; its
-// 16 bytes c of row r lie at place c ^ (r % 8) of the row, so that eight rows are read at once from different
-// banks. Instructions run by themselves: between `warp_group_begin` and the wait for their group nobody
-// touches the sums, and until that wait nobody writes the tiles. What threads have written to a tile is seen
-// after `warp_group_publish` of each writer and a barrier behind it.
-#if KX_HOST || defined(__CUDA_ARCH_FEAT_SM90_ALL)
-#define KX_WARP_GROUPS 1
-
-#if !KX_HOST
-#define KX_SUMS_8(c, i)                                                                       \
-  "+f"(c[i]), "+f"(c[i + 1]), "+f"(c[i + 2]), "+f"(c[i + 3]), "+f"(c[i + 4]), "+f"(c[i + 5]), \
-      "+f"(c[i + 6]), "+f"(c[i + 7])
-#define KX_SUMS_32(c) KX_SUMS_8(c, 0), KX_SUMS_8(c, 8), KX_SUMS_8(c, 16), KX_SUMS_8(c, 24)
-#endif
-
-// Where an instruction finds 16 numbers of depth of a tile, from the number `deep` on, a multiple of 16.
-__device__ __forceinline__ u64 tile_descriptor(const void* tile, u32 deep) {
-#if KX_HOST
-  const u32 address = kx_emu::shared_offset(tile);
-#else
-  const u32 address = shared_address(tile);
-#endif
-  constexpr u64 kEightRows = 1024 / 16, kSwizzled = 1;  // from eight rows to the next; rows of 128 bytes
-  return (address + 2 * deep) / 16 % 0x4000 | 1ull << 16 | kEightRows << 32 | kSwizzled << 62;
-}
-__device__ __forceinline__ void warp_group_publish() {
-#if !KX_HOST
-  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-#endif
-}
-__device__ __forceinline__ void warp_group_begin(float (&c)[32]) {
-#if KX_HOST
-  kx_emu::begin_products();
-#else
-  asm volatile("wgmma.fence.sync.aligned;" : KX_SUMS_32(c)::"memory");
-#endif
-}
-// c (64 x 64, float) += a (64 x 16, bfloat16) b' (16 x 64, of a tile of 64 rows): c[4 n + 2 i + j] is row
-// 16 w + l / 4 + 8 i, column 8 n + 2 (l % 4) + j of lane l of warp w of the group.
-__device__ __forceinline__ void multiply_group_bf16(float (&c)[32], u64 a, u64 b) {
-#if KX_HOST
-  kx_emu::multiply_group(c, a, b);
-#else
-  asm volatile(
-      "{.reg .pred added;\n"
-      "setp.ne.b32 added, 1, 0;\n"
-      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, "
-      "%11, %12, %13, %14, %15, %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, "
-      "%31}, %32, %33, added, 1, 1, 0, 0;}"
-      : KX_SUMS_32(c)
-      : "l"(a), "l"(b));
-#endif
-}
-// Ends a group of products of this warp group.
-__device__ __forceinline__ void warp_group_commit() {
-#if KX_HOST
-  kx_emu::commit_products();
-#else
-  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-#endif
-}
-// Waits for all but the last `kMost` groups; sums of those that are done can be read.
-template <int kMost>
-__device__ __forceinline__ void warp_group_wait(float (&c)[32]) {
-#if KX_HOST
-  kx_emu::finish_products(kMost);
-#else
-  asm volatile("wgmma.wait_group.sync.aligned %32;" : KX_SUMS_32(c) : "n"(kMost) : "memory");
-#endif
-}
-#else
-#define KX_WARP_GROUPS 0
-#endif
-
 // Waits until other blocks of the launch, which must all be resident, have brought a counter to a number;
 // what they wrote before can be read then.
 __device__ __forceinline__ void wait_for_blocks(const u32* counter, u32 least) {
@@ -226,3 +150,5 @@ __device__ __forceinline__ float exp2_fast(float x) {
 }
 
 }  // namespace kx
+
+#include "ptx_hopper.cuh"

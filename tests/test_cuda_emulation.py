@@ -26,7 +26,10 @@ def test_instructions_compile_for_every_target(target):
 def test_instructions_are_written_in_one_place():
     folder = nvrtc.source_folder()
     texts = {path.name: path.read_text() for path in folder.rglob("*.*")}
-    assert [name for name, text in texts.items() if "asm" in text and name != "fiber.hpp"] == ["ptx.cuh"]
+    assert sorted(name for name, text in texts.items() if "asm" in text and name != "fiber.hpp") == [
+        "ptx.cuh",
+        "ptx_hopper.cuh",
+    ]
 
 
 @pytest.mark.parametrize("flags", ["", "-DKX_EMU_UCONTEXT"], ids=["own switch", "ucontext"])
@@ -71,6 +74,38 @@ def test_products_of_a_warp_group_are_as_late_as_they_may_be():
         planted("group_products", "kx::warp_group_begin(sums);", "")
     with pytest.raises(AssertionError, match="group_products differs by"):
         planted("group_products", "(i % 64 / 8 ^ row % 8)", "(i % 64 / 8 ^ row % 4)")
+
+
+def test_factors_of_a_warp_group_are_read_as_they_lie():
+    for old, new in (
+        (
+            "kx::turned_descriptor(right_turned, 16 * k, kDeep * 128)",
+            "kx::turned_descriptor(right_turned, 16 * k, 128)",
+        ),
+        ("i % 2 * 8) * kDeep + k * 16 + i / 2 * 8", "i / 2 * 8) * kDeep + k * 16 + i % 2 * 8"),
+        (
+            "kBrain, true, true>(s, a_turned(k), b_turned(k), k > 0)",
+            "kBrain, true, true>(s, a_turned(k), b_turned(k), k > 1)",
+        ),
+    ):
+        with pytest.raises(AssertionError, match="group_factors differs by"):
+            planted("group_factors", old, new)
+    with pytest.raises(LaunchError, match="a tile of a warp group's product is misaligned"):
+        planted(
+            "group_factors", "kx::turned_descriptor(left_turned, 16 * k, 0)", "kx::tile_descriptor(left_turned, 16 * k)"
+        )
+
+
+def test_barriers_in_shared_memory_that_are_used_wrongly_are_found():
+    with pytest.raises(LaunchError, match="deadlock: thread 0 waits for a barrier in shared memory"):
+        planted("relay", "if (lane == 0) empty[place].arrive();", "")
+    wait = "if (!empty[place].over(parity ^ 1)) empty[place].wait(parity ^ 1);"
+    with pytest.raises((AssertionError, LaunchError), match=r"relay differs by|depends on the order|deadlock"):
+        planted("relay", wait, "")
+    with pytest.raises((AssertionError, LaunchError), match=r"relay differs by|depends on the order|deadlock"):
+        planted("relay", "full[place].wait(parity);", "")
+    with pytest.raises(LaunchError, match="a barrier in shared memory is used before it is made"):
+        planted("relay", "full[threadIdx.x].make(32), ", "")
 
 
 def test_a_wrong_mask_is_found():

@@ -144,8 +144,8 @@ extern "C" __global__ void __launch_bounds__(128)
   kx::Shared shared;
   u16* const tiles = shared.take<u16>(4 * kTile);
   const u32 t = threadIdx.x, lane = t % 32, warp = t / 32;
-  float sums[32];
-  for (u32 i = 0; i < 32; ++i) sums[i] = 0;
+  float sums[8][4];
+  for (u32 i = 0; i < 32; ++i) sums[i / 4][i % 4] = 0;
   for (i64 step = 0; step < depth / 64; ++step) {
     u16* const left = tiles + step % 2 * 2 * kTile;
     u16* const right = left + kTile;
@@ -160,12 +160,119 @@ extern "C" __global__ void __launch_bounds__(128)
     __syncthreads();
     kx::warp_group_begin(sums);
     for (u32 k = 0; k < 64; k += 16)
-      kx::multiply_group_bf16(sums, kx::tile_descriptor(left, k), kx::tile_descriptor(right, k));
+      kx::multiply_group<true, false, false>(sums, kx::tile_descriptor(left, k),
+                                             kx::tile_descriptor(right, k));
     kx::warp_group_commit();
   }
   kx::warp_group_wait<0>(sums);
   for (u32 i = 0; i < 32; ++i)
-    c[(warp * 16 + lane / 4 + 8 * (i / 2 % 2)) * 64 + i / 4 * 8 + 2 * (lane % 4) + i % 2] = sums[i];
+    c[(warp * 16 + lane / 4 + 8 * (i / 2 % 2)) * 64 + i / 4 * 8 + 2 * (lane % 4) + i % 2] =
+        sums[i / 4][i % 4];
+#endif
+}
+
+#if KX_WARP_GROUPS
+// Where a number of a row lies in a tile whose panels have so many rows.
+__device__ __forceinline__ u32 swizzled(u32 row, u32 at, u32 rows) {
+  return (at / 64 * rows + row) * 64 + (at % 64 / 8 ^ row % 8) * 8 + at % 8;
+}
+
+// c (64, 128) = what `product` makes in four steps of depth.
+template <class Product>
+__device__ void run_products(float* c, Product product) {
+  const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  float sums[16][4];
+  for (u32 i = 0; i < 64; ++i) sums[i / 4][i % 4] = 0;
+  kx::warp_group_begin(sums);
+#pragma unroll
+  for (u32 k = 0; k < 4; ++k) product(sums, k);
+  kx::warp_group_commit();
+  kx::warp_group_wait<0>(sums);
+  for (u32 i = 0; i < 64; ++i)
+    c[(warp * 16 + lane / 4 + 8 * (i / 2 % 2)) * 128 + i / 4 * 8 + 2 * (lane % 4) + i % 2] =
+        sums[i / 4][i % 4];
+}
+
+template <bool kBrain>
+__device__ void all_factors(const u16* a, const u16* b, float* c) {
+  constexpr u32 kM = 64, kN = 128, kDeep = 64;
+  kx::Shared shared;
+  u16* const left = shared.take<u16>(kM * kDeep);
+  u16* const left_turned = shared.take<u16>(kM * kDeep);
+  u16* const right = shared.take<u16>(kN * kDeep);
+  u16* const right_turned = shared.take<u16>(kN * kDeep);
+  const u32 t = threadIdx.x, lane = t % 32, warp = t / 32;
+  for (u32 i = t; i < kN * kDeep; i += 128) {
+    const u32 row = i / kDeep, k = i % kDeep;
+    right[swizzled(row, k, kN)] = right_turned[swizzled(k, row, kDeep)] = b[i];
+    if (row < kM) left[swizzled(row, k, kM)] = left_turned[swizzled(k, row, kDeep)] = a[i];
+  }
+  u32 band[4][4];
+  for (u32 k = 0; k < 4; ++k)
+    for (u32 i = 0; i < 4; ++i) {
+      const u16* const pair =
+          a + (warp * 16 + lane / 4 + i % 2 * 8) * kDeep + k * 16 + i / 2 * 8 + lane % 4 * 2;
+      band[k][i] = pair[0] | static_cast<u32>(pair[1]) << 16;
+    }
+  kx::warp_group_publish();
+  __syncthreads();
+  const auto a_at = [&](u32 k) { return kx::tile_descriptor(left, 16 * k); };
+  const auto b_at = [&](u32 k) { return kx::tile_descriptor(right, 16 * k); };
+  const auto a_turned = [&](u32 k) { return kx::turned_descriptor(left_turned, 16 * k, 0); };
+  const auto b_turned = [&](u32 k) { return kx::turned_descriptor(right_turned, 16 * k, kDeep * 128); };
+  using S = float (&)[16][4];
+  run_products(c + 0 * kM * kN,
+               [&](S s, u32 k) { kx::multiply_group<kBrain, false, false>(s, a_at(k), b_at(k), k > 0); });
+  run_products(c + 1 * kM * kN,
+               [&](S s, u32 k) { kx::multiply_group<kBrain, true, false>(s, a_turned(k), b_at(k), k > 0); });
+  run_products(c + 2 * kM * kN,
+               [&](S s, u32 k) { kx::multiply_group<kBrain, false, true>(s, a_at(k), b_turned(k), k > 0); });
+  run_products(c + 3 * kM * kN, [&](S s, u32 k) {
+    kx::multiply_group<kBrain, true, true>(s, a_turned(k), b_turned(k), k > 0);
+  });
+  run_products(c + 4 * kM * kN, [&](S s, u32 k) { kx::multiply_group<kBrain, false>(s, band[k], b_at(k)); });
+  run_products(c + 5 * kM * kN,
+               [&](S s, u32 k) { kx::multiply_group<kBrain, true>(s, band[k], b_turned(k)); });
+}
+#endif
+
+// c (6, 64, 128) = a (64, 64) b' (64, 128), as the first factor stands, turned, again for b turned, and with
+// a in registers for both.
+extern "C" __global__ void __launch_bounds__(128)
+    group_factors(const u16* a, const u16* b, float* c, u32 brain) {
+#if KX_WARP_GROUPS
+  if (brain)
+    all_factors<true>(a, b, c);
+  else
+    all_factors<false>(a, b, c);
+#endif
+}
+
+// Warp 0 hands numbers over to warps 1 and 2 through two places, `count` times; each adds up what it reads.
+extern "C" __global__ void __launch_bounds__(96) relay(const u32* x, u32* sums, i64 count) {
+#if KX_WARP_GROUPS
+  kx::Shared shared;
+  u32* const places = shared.take<u32>(2 * 32);
+  kx::SharedBarrier* const full = shared.take<kx::SharedBarrier>(2);
+  kx::SharedBarrier* const empty = shared.take<kx::SharedBarrier>(2);
+  const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  if (threadIdx.x < 2) full[threadIdx.x].make(32), empty[threadIdx.x].make(2);
+  __syncthreads();
+  u32 sum = 0;
+  for (u32 i = 0; i < count; ++i) {
+    const u32 place = i % 2, parity = i / 2 % 2;
+    if (warp == 0) {
+      if (!empty[place].over(parity ^ 1)) empty[place].wait(parity ^ 1);
+      places[place * 32 + lane] = x[i * 32 + lane];
+      full[place].arrive();
+    } else {
+      full[place].wait(parity);
+      sum = sum * 3 + places[place * 32 + 31 - lane];
+      __syncwarp();
+      if (lane == 0) empty[place].arrive();
+    }
+  }
+  if (warp) sums[threadIdx.x - 32] = sum;
 #endif
 }
 
@@ -181,6 +288,8 @@ extern "C" __global__ void rounds(u32* values, u32* arrived) {
 }
 
 KX_ENTRY(group_products)
+KX_ENTRY(group_factors)
+KX_ENTRY(relay)
 KX_ENTRY(rounds)
 KX_ENTRY(streams)
 KX_ENTRY(lanes)

@@ -137,6 +137,31 @@ def _group_products(kernel: Any, device: Any, rng: np.random.Generator) -> tuple
     return found, left @ right.T, 5e-4
 
 
+def _group_factors(kernel: Any, device: Any, rng: np.random.Generator) -> tuple[Any, Any, float]:
+    brain = int(rng.integers(2))
+    wide = [rng.standard_normal((rows, 64)).astype(np.float32) for rows in (64, 128)]
+    if brain:
+        halves = [(x.view(np.uint32) >> 16).astype(np.uint16) for x in wide]
+        exact = [(x.astype(np.uint32) << 16).view(np.float32).astype(np.float64) for x in halves]
+    else:
+        halves = [x.astype(np.float16).view(np.uint16) for x in wide]
+        exact = [x.view(np.float16).astype(np.float64) for x in halves]
+    out = device.empty((6, 64, 128), np.float32)
+    arguments = [*map(device.upload, halves), out, np.uint32(brain)]
+    (found,) = _launch(kernel, device, (1, 128, 49152), arguments, out)
+    return found, np.broadcast_to(exact[0] @ exact[1].T, found.shape), 1e-4
+
+
+def _relay(kernel: Any, device: Any, rng: np.random.Generator) -> tuple[Any, Any, float]:
+    x = rng.integers(0, 2**20, (11, 32)).astype(np.uint32)
+    out = device.empty((2, 32), np.uint32)
+    (found,) = _launch(kernel, device, (1, 96, 288), [device.upload(x), out, np.int64(11)], out)
+    sums = np.zeros(32, np.uint32)
+    for row in x:
+        sums = sums * np.uint32(3) + row[::-1]
+    return found, np.stack([sums, sums]), 0
+
+
 def _rounds(kernel: Any, device: Any, rng: np.random.Generator) -> tuple[Any, Any, float]:
     n = min(device.resident_blocks(kernel, 32, 0), 200)
     values = np.zeros((4, n), np.uint32)
@@ -155,6 +180,8 @@ CASES = (
     Case("halves", _halves),
     Case("product_f16", _product_f16),
     Case("group_products", _group_products, hopper=True),
+    Case("group_factors", _group_factors, hopper=True),
+    Case("relay", _relay, hopper=True),
     Case("rounds", _rounds),
 )
 

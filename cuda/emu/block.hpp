@@ -33,16 +33,19 @@ struct Copy {
   unsigned bytes, group;
 };
 
-// A product of a warp group that nobody has waited for yet, and the sums it goes to, which are poison until
-// then.
+// A product of a warp group that nobody has waited for yet: where its factors are, `tiles` of 8 columns that
+// it makes, and the sums it goes to, which are poison until then.
 struct Product {
-  float* sums;
-  uint64_t left, right;
-  unsigned group;
+  uint64_t factor[2];
+  bool turned[2], brain, adds, in_registers;
+  uint32_t registers[4];  // of the first factor
+  unsigned tiles;
+  float* sums = nullptr;
+  unsigned group = 0;
 };
 struct Pending {
   float* sums;
-  float kept[32];
+  std::vector<float> kept;
 };
 
 struct Thread {
@@ -217,6 +220,41 @@ inline void run_thread() {
   block->body(block->arguments);
   leave();
   for (;;) yield();
+}
+
+// A barrier in shared memory: arrivals that a round takes, those yet to come, the parity of the round, a
+// mark.
+struct BarrierState {
+  uint16_t arrivals, missing, parity, mark;
+};
+constexpr uint16_t kBarrierMark = 0x5AFE;
+
+inline void make_barrier(void* place, unsigned arrivals) {
+  const auto all = static_cast<uint16_t>(arrivals);
+  const BarrierState made{all, all, 0, kBarrierMark};
+  std::memcpy(place, &made, sizeof made);
+}
+inline BarrierState state_of(const void* place) {
+  BarrierState found;
+  std::memcpy(&found, place, sizeof found);
+  if (found.mark != kBarrierMark) fatal("a barrier in shared memory is used before it is made");
+  return found;
+}
+inline void arrive_at_barrier(void* place) {
+  BarrierState now = state_of(place);
+  if (!--now.missing) {
+    now.missing = now.arrivals, now.parity ^= 1;
+    ++block->progress;
+  }
+  std::memcpy(place, &now, sizeof now);
+}
+inline bool barrier_is_over(const void* place, unsigned parity) {
+  return state_of(place).parity != parity;
+}
+inline void wait_for_barrier(const void* place, unsigned parity) {
+  thread->waits_for = "a barrier in shared memory";
+  while (!barrier_is_over(place, parity)) yield();
+  thread->waits_for = nullptr;
 }
 
 // Waits until other blocks have brought a counter to a number.

@@ -95,7 +95,8 @@ inline void collect_warp() {
   done(collect(Collective::group, ~0u, &nothing, 1));
 }
 
-// Products of a warp group: a thread carries out its share when it waits, from what the tiles hold then.
+// Products of a warp group: a thread carries out its share when it waits, from what the tiles hold then; what
+// a factor has in registers is what it had at the start.
 inline void begin_products() {
   collect_warp();
   thread->begun = true;
@@ -104,27 +105,63 @@ inline void commit_products() {
   collect_warp();
   thread->begun = false, ++thread->product_group;
 }
-inline void multiply_group(float (&c)[32], uint64_t left, uint64_t right) {
+inline void multiply_group(float* c, Product product) {
   if (!thread->begun) fatal("a product of a warp group does not come after its begin");
-  for (const uint64_t each : {left, right})
-    if ((each & 0x3FFF) * 16 % 1024 >= 128) fatal("a tile of a warp group's product is misaligned");
+  for (unsigned i = product.in_registers; i < 2; ++i)
+    if ((product.factor[i] & 0x3FFF) * 16 % 1024 >= (product.turned[i] ? 1 : 128))
+      fatal("a tile of a warp group's product is misaligned");
   collect_warp();
+  product.sums = c, product.group = thread->product_group;
+  const unsigned count = 4 * product.tiles;
   const auto held = [&](const Pending& each) { return each.sums == c; };
   std::vector<Pending>& pending = thread->pending;
-  if (std::none_of(pending.begin(), pending.end(), held)) {
-    Pending one{c, {}};
-    std::copy(c, c + 32, one.kept);
-    pending.push_back(one);
-  }
-  std::fill(c, c + 32, std::nanf(""));
-  thread->products.push_back({c, left, right, thread->product_group});
+  if (std::none_of(pending.begin(), pending.end(), held)) pending.push_back({c, {c, c + count}});
+  std::fill(c, c + count, std::nanf(""));
+  thread->products.push_back(product);
 }
-inline float of_tile(uint64_t descriptor, unsigned row, unsigned k) {
-  const unsigned begin = (descriptor & 0x3FFF) * 16, rows = (descriptor >> 32 & 0x3FFF) * 16;
-  const unsigned at = begin + row / 8 * rows + row % 8 * 128 + 2 * k, place = at ^ (at >> 7 & 7) << 4;
-  uint16_t bits;
-  std::memcpy(&bits, shared_bytes(place + 2) + place, 2);
-  return from_bf16(bits);
+
+// 16 numbers of depth of row (or, turned, column) `at` of a factor in shared memory.
+inline void read_tile(double (&to)[16], const Product& product, unsigned which, unsigned at) {
+  const uint64_t descriptor = product.factor[which];
+  const unsigned begin = (descriptor & 0x3FFF) * 16, panels = (descriptor >> 16 & 0x3FFF) * 16;
+  const unsigned eight_rows = (descriptor >> 32 & 0x3FFF) * 16;
+  for (unsigned k = 0; k < 16; ++k) {
+    const unsigned place = product.turned[which]
+                               ? begin + at / 64 * panels + at % 64 * 2 + k / 8 * eight_rows + k % 8 * 128
+                               : begin + at / 8 * eight_rows + at % 8 * 128 + 2 * k;
+    const unsigned swizzled = place ^ (place >> 7 & 7) << 4;
+    uint16_t bits;
+    std::memcpy(&bits, shared_bytes(swizzled + 2) + swizzled, 2);
+    to[k] = static_cast<double>(product.brain ? from_bf16(bits) : from_f16(bits));
+  }
+}
+
+// A thread's share of a product, added to what it goes to.
+inline void carry_out(const Product& product, float* sums) {
+  double left[2][16], right[16];
+  for (unsigned i = 0; i < 2; ++i) {
+    if (!product.in_registers) {
+      read_tile(left[i], product, 0, thread->warp % 4 * 16 + thread->lane / 4 + 8 * i);
+      continue;
+    }
+    Exchange* const all = collect(Collective::multiply, ~0u, product.registers, sizeof product.registers);
+    for (unsigned k = 0; k < 16; ++k) {
+      uint32_t pair;
+      std::memcpy(&pair, all->data[thread->lane / 4 * 4 + k % 8 / 2] + 4 * (i + 2 * (k / 8)), 4);
+      const uint32_t bits = pair >> (16 * (k % 2)) & 0xFFFF;
+      left[i][k] = static_cast<double>(product.brain ? from_bf16(bits) : from_f16(bits));
+    }
+    done(all);
+  }
+  for (unsigned n = 0; n < product.tiles; ++n)
+    for (unsigned j = 0; j < 2; ++j) {
+      read_tile(right, product, 1, n * 8 + thread->lane % 4 * 2 + j);
+      for (unsigned i = 0; i < 2; ++i) {
+        double sum = product.adds ? static_cast<double>(sums[4 * n + 2 * i + j]) : 0;
+        for (unsigned k = 0; k < 16; ++k) sum += left[i][k] * right[k];
+        sums[4 * n + 2 * i + j] = static_cast<float>(sum);
+      }
+    }
 }
 inline void finish_products(unsigned most) {
   collect_warp();
@@ -135,15 +172,7 @@ inline void finish_products(unsigned most) {
       continue;
     }
     for (Pending& one : thread->pending)
-      for (unsigned i = 0; i < 32 && one.sums == each.sums; ++i) {
-        const unsigned row = thread->warp % 4 * 16 + thread->lane / 4 + i / 2 % 2 * 8;
-        const unsigned column = i / 4 * 8 + thread->lane % 4 * 2 + i % 2;
-        double sum = static_cast<double>(one.kept[i]);
-        for (unsigned k = 0; k < 16; ++k)
-          sum += static_cast<double>(of_tile(each.left, row, k)) *
-                 static_cast<double>(of_tile(each.right, column, k));
-        one.kept[i] = static_cast<float>(sum);
-      }
+      if (one.sums == each.sums) carry_out(each, one.kept.data());
   }
   thread->products = left;
   std::vector<Pending> waiting;
@@ -152,7 +181,7 @@ inline void finish_products(unsigned most) {
     if (std::any_of(left.begin(), left.end(), same))
       waiting.push_back(one);
     else
-      std::copy(one.kept, one.kept + 32, one.sums);
+      std::copy(one.kept.begin(), one.kept.end(), one.sums);
   }
   thread->pending = waiting;
 }
