@@ -35,6 +35,10 @@ class Kernel(Protocol):
 class Device(Protocol):
     """Where kernels run. Arguments of kernels are arrays of the device and NumPy scalars of the exact type."""
 
+    @property
+    def warp_groups(self) -> bool:
+        """Whether it has the instructions of cuda/ptx_hopper.cuh."""
+
     def empty(self, shape: Any, dtype: Any) -> Any:
         """Return an array with anything in it."""
 
@@ -130,6 +134,11 @@ class CuPyDevice:
     def target(self) -> str:
         """What sources are compiled for: machine code where we have it, else PTX."""
         return "sm_90a" if self._capability == 90 else "compute_80"
+
+    @property
+    def warp_groups(self) -> bool:
+        """See `Device`."""
+        return self.target == "sm_90a"
 
     def empty(self, shape: Any, dtype: Any) -> Any:
         """See `Device`."""
