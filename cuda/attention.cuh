@@ -12,73 +12,9 @@
 // longest. Values wider than KX_PART columns are made in parts by blocks that repeat the scores. Not measured
 // on a GPU, and not tried: warp-group matrix instructions with bulk copies, which Hopper's full
 // speed needs.
-#include "attention_problem.cuh"
+#include "attention_softmax.cuh"
 
 namespace kx::attention {
-
-// The running softmax of a lane's rows.
-template <class T, int kBands>
-struct Running {
-  using Sum = SumOf<T>;
-  Sum most[kBands][2], total[kBands][2];
-
-  __device__ Running() {
-#pragma unroll
-    for (int t = 0; t < kBands; ++t)
-#pragma unroll
-      for (int i = 0; i < 2; ++i) most[t][i] = minus_infinity<T>(), total[t][i] = 0;
-  }
-
-  // Makes weights of scores; `sums` are brought to the new maximum.
-  template <int kKeys, int kColumns>
-  __device__ __forceinline__ void take(Sums<T, kBands, kKeys>& s, Sums<T, kBands, kColumns>& sums) {
-#pragma unroll
-    for (int t = 0; t < kBands; ++t)
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        Sum top = most[t][i];
-#pragma unroll
-        for (int n = 0; n < kKeys / 8; ++n)
-          top = larger(top, larger(s.at[t][n][2 * i], s.at[t][n][2 * i + 1]));
-        top = larger(top, __shfl_xor_sync(kAllLanes, top, 1));
-        top = larger(top, __shfl_xor_sync(kAllLanes, top, 2));
-        const Sum base = top == minus_infinity<T>() ? 0 : top;
-        const Sum shrink = power_of_2(most[t][i] - base);
-        most[t][i] = top;
-        Sum total_here = 0;
-#pragma unroll
-        for (int n = 0; n < kKeys / 8; ++n)
-#pragma unroll
-          for (int j = 0; j < 2; ++j) {
-            Sum& x = s.at[t][n][2 * i + j];
-            x = power_of_2(x - base);
-            total_here += x;
-          }
-        total[t][i] = fused(total[t][i], shrink, total_here);
-#pragma unroll
-        for (int c = 0; c < kColumns / 8; ++c)
-          sums.at[t][c][2 * i] *= shrink, sums.at[t][c][2 * i + 1] *= shrink;
-      }
-  }
-
-  // Adds up what the four lanes of a row have.
-  __device__ __forceinline__ void finish() {
-#pragma unroll
-    for (int t = 0; t < kBands; ++t)
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        total[t][i] += __shfl_xor_sync(kAllLanes, total[t][i], 1);
-        total[t][i] += __shfl_xor_sync(kAllLanes, total[t][i], 2);
-      }
-  }
-};
-
-__device__ __forceinline__ float log_of_2(float x) {
-  return log2f(x);
-}
-__device__ __forceinline__ double log_of_2(double x) {
-  return log2(x);
-}
 
 template <class T, int kDepth, int kValues, int kPart, int kWarps, int kBands, int kKeys, int kStages>
 __device__ __forceinline__ void forward(const Problem<T>& problem, T* out, SumOf<T>* lse) {
@@ -141,18 +77,17 @@ __device__ __forceinline__ void forward(const Problem<T>& problem, T* out, SumOf
         forbids = forbids || kept[t] != kAllPairs<kKeys>;
       }
     }
+    const Sum factor = positive_factor(s, head.factor);
 #pragma unroll
     for (int t = 0; t < kBands; ++t)
 #pragma unroll
       for (int n = 0; n < kKeys / 8; ++n)
 #pragma unroll
-        for (int e = 0; e < 4; ++e) {
-          const Sum x = s.at[t][n][e] * head.factor;
-          s.at[t][n][e] = tested && !(kept[t] >> (4 * n + e) & 1) ? minus_infinity<T>() : x;
-        }
-    running.take(s, sums);
+        for (int e = 0; e < 4; ++e)
+          if (tested && !(kept[t] >> (4 * n + e) & 1)) s.at[t][n][e] = minus_infinity<T>();
+    running.take(s, factor, sums);
     if (tested && any_strange<T, kKeys, kPart>(forbids, stage_of_v(stage)))
-      times_selected<T, pitch<T>(kPart)>(sums, s, kept, stage_of_v(stage));
+      times_selected(sums, s, kept, PaddedTile<T, pitch<T>(kPart)>{stage_of_v(stage)});
     else
       times<T, pitch<T>(kPart)>(sums, s, stage_of_v(stage));
     __syncthreads();
@@ -162,21 +97,9 @@ __device__ __forceinline__ void forward(const Problem<T>& problem, T* out, SumOf
 
   running.finish();
 #pragma unroll
-  for (int t = 0; t < kBands; ++t) {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const i64 r = q_tile * kRows + own + t * 16 + lane_id() / 4 + 8 * i;
-      const Sum total = running.total[t][i], by = total == 0 ? total : 1 / total;
-#pragma unroll
-      for (int c = 0; c < kColumns / 8; ++c) sums.at[t][c][2 * i] *= by, sums.at[t][c][2 * i + 1] *= by;
-      if (part == 0 && lane_id() % 4 == 0 && r < head.q_len)
-        lse[head.row + head.order(r)] = total == 0
-                                            ? minus_infinity<T>()
-                                            : (running.most[t][i] + log_of_2(total)) * static_cast<Sum>(kLn2);
-    }
-    store<kValues, kPart, T>(sums.at[t], out + head.row * kValues, q_tile * kRows + own + t * 16, head.q_len,
-                             head.order, part);
-  }
+  for (int t = 0; t < kBands; ++t)
+    write_band<T, kDepth, kValues, kPart>(head, running, t, sums.at[t], q_tile * kRows + own + t * 16, part,
+                                          out, lse);
 }
 
 }  // namespace kx::attention

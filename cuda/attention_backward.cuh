@@ -73,7 +73,7 @@ __device__ __forceinline__ void gradient_of_queries(const Problem<T>& problem, c
         s.at[0], dp.at[0], kept[0], head.factor, head.scale, [&](int, int e) { return rows.base[e / 2]; },
         [&](int, int e) { return rows.share[e / 2]; });
     if (tested && any_strange<T, kKeys, kDepth>(kept[0] != kAllPairs<kKeys>, keys))
-      times_selected<T, pitch<T>(kDepth)>(sums, dp, kept, keys + part, wide<T>(kDepth) - part);
+      times_selected(sums, dp, kept, PaddedTile<T, pitch<T>(kDepth)>{keys + part}, wide<T>(kDepth) - part);
     else
       times<T, pitch<T>(kDepth)>(sums, dp, keys + part, wide<T>(kDepth) - part);
     __syncthreads();
@@ -182,14 +182,16 @@ __device__ __forceinline__ void gradients_of_keys(const Problem<T>& problem, con
     if constexpr (kMakes & 2) {
       const int begin = kMakes == 3 ? 0 : part;
       if (tested && any_strange<T, kQueries, kValues>(kept[0] != kAllPairs<kQueries>, grads))
-        times_selected<T, pitch<T>(kValues)>(of_values, s, kept, grads + begin, wide<T>(kValues) - begin);
+        times_selected(of_values, s, kept, PaddedTile<T, pitch<T>(kValues)>{grads + begin},
+                       wide<T>(kValues) - begin);
       else
         times<T, pitch<T>(kValues)>(of_values, s, grads + begin, wide<T>(kValues) - begin);
     }
     if constexpr (kMakes & 1) {
       const int begin = kMakes == 3 ? 0 : part;
       if (tested && any_strange<T, kQueries, kDepth>(kept[0] != kAllPairs<kQueries>, queries))
-        times_selected<T, pitch<T>(kDepth)>(of_keys, dp, kept, queries + begin, wide<T>(kDepth) - begin);
+        times_selected(of_keys, dp, kept, PaddedTile<T, pitch<T>(kDepth)>{queries + begin},
+                       wide<T>(kDepth) - begin);
       else
         times<T, pitch<T>(kDepth)>(of_keys, dp, queries + begin, wide<T>(kDepth) - begin);
     }

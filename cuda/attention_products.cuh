@@ -62,27 +62,28 @@ __device__ __forceinline__ void times_transposed(Sums<T, kBands, kN>& sums, cons
   }
 }
 
-// One row of a tile, times the factors of a lane's rows in a band, where `kept` says that it counts.
-template <class T, int kColumns, class Sum>
+// One row of a tile, times the factors of a lane's rows in a band, where `kept` says that it counts; row(c)
+// is its number in column c.
+template <int kColumns, class Sum, class Row>
 __device__ __forceinline__ void add_row(Sum (&sums)[kColumns / 8][4], const Sum (&by)[2],
-                                        const bool (&kept)[2], const T* row, int valid) {
+                                        const bool (&kept)[2], Row row, int valid) {
   const int lane = lane_id();
 #pragma unroll
   for (int c = 0; c < kColumns / 8; ++c)
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
       if (c * 8 >= valid) continue;
-      const Sum next = fused(by[e / 2], widen(row[c * 8 + lane % 4 * 2 + e % 2]), sums[c][e]);
+      const Sum next = fused(by[e / 2], widen(row(c * 8 + lane % 4 * 2 + e % 2)), sums[c][e]);
       sums[c][e] = kept[e / 2] ? next : sums[c][e];
     }
 }
 
 // sums += p b for those pairs alone that are in `kept`, bit 4 n + e of it for p[n][e]: a forbidden NaN in b
-// goes nowhere. Row by row; p comes from the lane that holds it. Eight rows on, p is moved along, so that the
-// loop needs no registers that are chosen at run time.
-template <class T, int kPitch, int kColumns, int kBands, int kN>
+// goes nowhere. b(j, c) is its number in row j, column c. Row by row; p comes from the lane that holds it.
+// Eight rows on, p is moved along, so that the loop needs no registers that are chosen at run time.
+template <class T, int kColumns, int kBands, int kN, class Tile>
 __device__ __forceinline__ void times_selected(Sums<T, kBands, kColumns>& sums, Sums<T, kBands, kN> p,
-                                               const u32 (&kept)[kBands], const T* b, int valid = kColumns) {
+                                               const u32 (&kept)[kBands], Tile b, int valid = kColumns) {
   using Sum = SumOf<T>;
   const int quad = lane_id() / 4 * 4;
 #pragma unroll
@@ -94,7 +95,7 @@ __device__ __forceinline__ void times_selected(Sums<T, kBands, kColumns>& sums, 
       const u32 word = __shfl_sync(kAllLanes, kept[t], from);
       const Sum by[2] = {__shfl_sync(kAllLanes, mine[0], from), __shfl_sync(kAllLanes, mine[1], from)};
       const bool some[2] = {(word >> bit & 1) != 0, (word >> (bit + 2) & 1) != 0};
-      add_row<T, kColumns>(sums.at[t], by, some, b + j * kPitch, valid);
+      add_row<kColumns>(sums.at[t], by, some, [&](int c) { return b(j, c); }, valid);
       if (j % 8 < 7) continue;
 #pragma unroll
       for (int n = 0; n + 1 < kN / 8; ++n)
@@ -102,6 +103,13 @@ __device__ __forceinline__ void times_selected(Sums<T, kBands, kColumns>& sums, 
         for (int e = 0; e < 4; ++e) p.at[t][n][e] = p.at[t][n + 1][e];
     }
 }
+
+// The numbers of a tile whose rows are so far apart.
+template <class T, int kPitch>
+struct PaddedTile {
+  const T* data;
+  __device__ __forceinline__ T operator()(int row, int column) const { return data[row * kPitch + column]; }
+};
 
 // sums += p b; b is a tile of kN rows, or a part of its columns of which `valid` are there.
 template <class T, int kPitch, int kColumns, int kBands, int kN>
@@ -145,7 +153,8 @@ __device__ __forceinline__ void times(Sums<T, kBands, kColumns>& sums, const Sum
             const int from = lane / 4 * 4 + l;
             const Sum by[2] = {__shfl_sync(kAllLanes, p.at[t][n][e], from),
                                __shfl_sync(kAllLanes, p.at[t][n][2 + e], from)};
-            add_row<T, kColumns>(sums.at[t], by, all, b + (n * 8 + 2 * l + e) * kPitch, valid);
+            const T* const row = b + (n * 8 + 2 * l + e) * kPitch;
+            add_row<kColumns>(sums.at[t], by, all, [&](int at) { return row[at]; }, valid);
           }
   }
 }

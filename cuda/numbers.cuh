@@ -26,9 +26,15 @@ struct OfHalf {
   static constexpr int kPad = 16;
 };
 template <>
-struct Of<BF16> : OfHalf {};
+struct Of<BF16> : OfHalf {
+  static constexpr bool kBrain = true;
+  static constexpr u32 kExponents = 0x7F807F80;  // of two numbers
+};
 template <>
-struct Of<F16> : OfHalf {};
+struct Of<F16> : OfHalf {
+  static constexpr bool kBrain = false;
+  static constexpr u32 kExponents = 0x7C007C00;
+};
 template <class T>
 using SumOf = typename Of<T>::Sum;
 

@@ -41,13 +41,13 @@ def distance(found, expected, least=1e-3):
     return np.linalg.norm(found[finite] - expected[finite]) / max(np.linalg.norm(expected[finite]), least)
 
 
-def forward(arrays, mask=None, bias=None, scale=None, orders=range(3)):
+def forward(arrays, mask=None, bias=None, scale=None, orders=range(3), warp_groups=False):
     """Return (out, lse) of the emulation and of the reference."""
     keywords = {"mask": mask, "scale": scale, "return_lse": True}
     expected = kx.attention.scaled_dot_product_attention(
         *map(exact, arrays), bias=exact(bias), backend="reference", **keywords
     )
-    with emulated(orders=orders) as device:
+    with emulated(orders=orders, warp_groups=warp_groups) as device:
         found = kx.attention.scaled_dot_product_attention(*map(there, arrays), bias=there(bias), **keywords)
         assert device.launches or not expected[0].size
     return [x.memory for x in found], expected
@@ -88,12 +88,14 @@ def agree_back(arrays, mask=None, grad=None, **keywords):
         assert distance(x, y, least=1.0) <= 3 * TOLERANCE[kind]
 
 
-def flat(name):
-    """Return a kernel's source with what it includes of its own stem."""
+def flat(name, done=None):
+    """Return a kernel's source with what it includes of its own stem, once each."""
+    done = set() if done is None else done
     text = (nvrtc.source_folder() / name).read_text().replace("#pragma once", "")
-    seen = re.findall(r'#include "(attention_\w+\.cuh)"\n', text)
-    for each in seen:
-        text = text.replace(f'#include "{each}"\n', flat(each), 1)
+    for each in re.findall(r'#include "(attention_\w+\.cuh)"\n', text):
+        new = each not in done
+        done.add(each)
+        text = text.replace(f'#include "{each}"\n', flat(each, done) if new else "", 1)
     return text
 
 

@@ -37,6 +37,11 @@ def _attention() -> Iterator[tuple[str, Variant]]:
         plan = attention_plan.forward(kind, d, d)
         text = attention_plan.text(kind, d, d, plan, "attention.cuh")
         yield f"attention {kind} {d}", Variant(text, HOPPER, plan.shared)
+    for kind, d in ("E", 64), ("e", 64), ("E", 80), ("E", 128), ("E", 256):
+        of_groups = attention_plan.forward_of_groups(kind, d, d)
+        assert of_groups is not None
+        text = attention_plan.text(kind, d, d, of_groups, "attention_groups.cuh")
+        yield f"attention_groups {kind} {d}", Variant(text, HOPPER, of_groups.shared)
     for kind, d in ("E", 64), ("E", 80), ("E", 128), ("E", 256), ("f", 64), ("d", 64):
         targets = BOTH if (kind, d) in (("E", 80), ("E", 128)) else HOPPER
         plans = {"queries": (attention_plan.queries(kind, d, d), 0)}

@@ -28,6 +28,7 @@ CHECKED = {
     "many heads": (3, 8, 2, 333, 333, 64, 64),
     "wide heads": (1, 2, 1, 200, 457, 128, 96),
     "widest heads": (1, 2, 2, 150, 150, 256, 256),
+    "few queries": (3, 8, 2, 40, 333, 64, 64),
     "odd heads": (2, 2, 1, 65, 130, 20, 7),
 }
 
@@ -178,6 +179,18 @@ def stream() -> int:
     return int(torch.cuda.current_stream().cuda_stream)
 
 
+@contextmanager
+def without_warp_groups() -> Iterator[None]:
+    """Use the kernels of other chips on a Hopper, too."""
+    device = load.device()
+    before = device.warp_groups
+    device.warp_groups = False
+    try:
+        yield
+    finally:
+        device.warp_groups = before
+
+
 def _ours(name: str, backward: bool, seed: int) -> Row:
     case = TIMED[name]
     (q, k, v, grad), mask, bias = _inputs(case, seed)
@@ -187,6 +200,11 @@ def _ours(name: str, backward: bool, seed: int) -> Row:
         back = kx.attention.scaled_dot_product_attention_backward
         run = partial(back, grad, q, k, v, out, lse, mask=mask, bias=bias)
     return _told(case, repeated(run, stream=stream()), backward)
+
+
+def _ours_without(name: str, backward: bool, seed: int) -> Row:
+    with without_warp_groups():
+        return _ours(name, backward, seed)
 
 
 def _peer(name: str, backward: bool, attend: Callable[[Timed, list[Any], Any], Callable[[], Any]], seed: int) -> Row:
@@ -246,6 +264,8 @@ def steps() -> list[Step]:
         for backward in False, True:
             label = f"{name} {'backward' if backward else 'forward'}"
             found.append(Step("attention", "bench", label, partial(_ours, name, backward)))
+            other = f"{label} without warp groups"
+            found.append(Step("attention", "bench", other, partial(_ours_without, name, backward)))
             peers = {"torch SDPA": _sdpa, "FlexAttention": _flex}
             if case.rule is not None and not backward:
                 peers["FlexAttention and its mask"] = partial(_flex, build=True)

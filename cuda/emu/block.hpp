@@ -86,6 +86,7 @@ struct Block {
   unsigned threads = 0, live = 0, arrived = 0;
   int sum = 0, last_sum = 0;  // what was given to the barrier now waited for, and to the last one
   uint64_t barriers = 0, progress = 0;
+  bool late = false;  // who arrives at a barrier in shared memory goes on when nobody else can
   std::vector<Thread> thread;
   std::vector<Warp> warp;
   std::vector<unsigned char> shared;
@@ -247,6 +248,10 @@ inline void arrive_at_barrier(void* place) {
     ++block->progress;
   }
   std::memcpy(place, &now, sizeof now);
+  for (uint64_t before = block->progress + 1; block->late && block->progress != before;) {
+    before = block->progress;
+    yield();
+  }
 }
 inline bool barrier_is_over(const void* place, unsigned parity) {
   return state_of(place).parity != parity;

@@ -25,11 +25,11 @@ class Order {
   std::vector<unsigned> places_;
 };
 
-inline void prepare(Block& b, size_t shared_bytes) {
+inline void prepare(Block& b, unsigned kind, size_t shared_bytes) {
   b.thread.resize(b.threads > b.thread.size() ? b.threads : b.thread.size());
   b.warp.assign((b.threads + kWarp - 1) / kWarp, Warp());
   b.shared.assign(shared_bytes + 1024, kPoison);
-  b.live = b.threads, b.arrived = 0, b.sum = 0, b.error[0] = 0;
+  b.live = b.threads, b.arrived = 0, b.sum = 0, b.error[0] = 0, b.late = kind > 1;
   for (unsigned i = 0; i < b.threads; ++i) {
     Thread& each = b.thread[i];
     each.index = dim3(i % b.size.x, i / b.size.x % b.size.y, i / (b.size.x * b.size.y));
@@ -64,6 +64,11 @@ inline bool run_round(Block& b, Order& order, unsigned kind) {
   return b.progress != before;
 }
 
+// The same until nobody goes on: who goes on late sees in one round that nobody did in the one before.
+inline bool run_rounds(Block& b, Order& order, unsigned kind) {
+  return run_round(b, order, kind) || (!b.error[0] && run_round(b, order, kind));
+}
+
 // Says of a block that rests unfinished who waits for what.
 inline void say_deadlock(Block& b) {
   for (unsigned i = 0; i < b.threads && !b.error[0]; ++i)
@@ -76,10 +81,10 @@ inline void say_deadlock(Block& b) {
 // Runs one block to its end; false with a line in b.error if that is impossible.
 inline bool run_block(Block& b, unsigned kind, size_t shared_bytes) {
   block = &b;
-  prepare(b, shared_bytes);
+  prepare(b, kind, shared_bytes);
   Order order(kind, b.threads);
   while (b.live) {
-    if (run_round(b, order, kind)) continue;
+    if (run_rounds(b, order, kind)) continue;
     say_deadlock(b);
     return false;
   }
@@ -93,7 +98,7 @@ inline Block* run_together(std::vector<Block>& all, const std::vector<unsigned>&
   std::vector<Order> orders;
   for (Block& each : all) {
     block = &each;
-    prepare(each, shared_bytes);
+    prepare(each, kind, shared_bytes);
     orders.emplace_back(kind, each.threads);
   }
   for (bool some = true, live = true; live;) {
@@ -106,7 +111,7 @@ inline Block* run_together(std::vector<Block>& all, const std::vector<unsigned>&
     }
     some = live = false;
     for (const unsigned i : places) {
-      while (all[i].live && run_round(all[i], orders[i], kind)) some = true;
+      while (all[i].live && run_rounds(all[i], orders[i], kind)) some = true;
       if (all[i].error[0]) return &all[i];
       live = live || all[i].live;
     }

@@ -29,6 +29,14 @@ class _Call:
         self.kind = "E" if q.dtype.name == "bfloat16" else q.dtype.char
         self.lse = np.dtype(np.float64 if self.kind == "d" else np.float32)
 
+    def forward(self) -> tuple[str, Plan]:
+        """Return the forward pass's kernel: by warp groups where there are such, and rows for more than one of them."""
+        sizes = self.kind, self.d, self.dv
+        of_groups = attention_plan.forward_of_groups(*sizes) if self.device.warp_groups else None
+        if of_groups and self.q_len > of_groups.rows // 2:
+            return "attention_groups.cuh", of_groups
+        return "attention.cuh", attention_plan.forward(*sizes)
+
     def launch(
         self, file: str, kernel: str, plan: Plan, blocks: int, others: list[Any], outputs: list[Any],
         tiles: tuple[int, int], makes: int = 0,
@@ -67,13 +75,13 @@ def scaled_dot_product_attention(
     """See the reference; arrays are on the device, and so are the results."""
     with load.stream_of(q.owner):
         call = _Call(load.device(), q, k, v, pairs, bias, scale)
-        plan = attention_plan.forward(call.kind, call.d, call.dv)
+        file, plan = call.forward()
         result = load.empty_beside(q.owner, (*q.shape[:3], call.dv), q.dtype) if out is None else out.owner
         lse = load.empty_beside(q.owner, q.shape[:3], call.lse)
         parts = -(-call.dv // plan.part)
         blocks = call.batch * call.heads * parts * -(-call.q_len // plan.rows)
         others, outputs = [_at(result), _at(lse)], [result, lse]
-        call.launch("attention.cuh", "attention_forward", plan, blocks, others, outputs, (plan.rows, plan.other))
+        call.launch(file, "attention_forward", plan, blocks, others, outputs, (plan.rows, plan.other))
         return result, lse
 
 

@@ -8,12 +8,13 @@ from typing import NamedTuple
 from kxfast.errors import BackendError
 
 MOST_SHARED = 99 * 1024  # bytes of a block that every GPU from compute capability 8.0 on has
+_MOST_SHARED_OF_GROUPS = 227 * 1024  # and what a Hopper has
 TYPES = {"f": "float", "d": "double", "e": "kx::F16", "E": "kx::BF16"}  # E: ml_dtypes' bfloat16
 _BYTES = {"f": 4, "d": 8, "e": 2, "E": 2}
 
 
 class Plan(NamedTuple):
-    """What a kernel is compiled for: see cuda/attention_problem.cuh."""
+    """What a kernel is compiled for: see cuda/attention_problem.cuh; of `groups` warp groups if there are any."""
 
     warps: int
     bands: int
@@ -21,11 +22,12 @@ class Plan(NamedTuple):
     stages: int
     part: int  # columns of the result that a block makes
     shared: int  # bytes
+    groups: int = 0  # warp groups that multiply
 
     @property
     def rows(self) -> int:
         """Rows of the tile that a block owns."""
-        return self.warps * self.bands * 16
+        return 64 * self.groups or self.warps * self.bands * 16
 
 
 def wide(kind: str, columns: int) -> int:
@@ -55,6 +57,23 @@ def forward(kind: str, d: int, dv: int) -> Plan:
         if shared <= MOST_SHARED:
             return Plan(warps, bands, keys, stages, part, shared)
     raise _too_large(d, dv)
+
+
+_GROUPS, _STAGE = 2, 40  # warp groups that multiply; bytes of what is known of a tile on its way
+
+
+@cache
+def forward_of_groups(kind: str, d: int, dv: int) -> Plan | None:
+    """Return the tiles of the forward pass by warp groups, where they can serve."""
+    if _BYTES[kind] != 2 or d % 8 or dv % 8 or not 0 < max(d, dv) <= 256:
+        return None
+    columns = 64 if dv <= 64 else -(-dv // 128) * 128
+    keys = 64 if max(d, dv) > 128 else 128
+    wide = -(-d // 64) * 64
+    own = 64 * _GROUPS * wide * 2 + 8 * _GROUPS
+    each = keys * (wide + columns) * 2 + _STAGE
+    stages = min(4, (_MOST_SHARED_OF_GROUPS - 16 - own) // each)
+    return Plan(4 * (_GROUPS + 1), 1, keys, stages, dv, -(-(own + stages * each) // 16) * 16, _GROUPS)
 
 
 @cache
@@ -108,7 +127,7 @@ def _too_large(d: int, dv: int) -> BackendError:
 def text(kind: str, d: int, dv: int, plan: Plan, file: str, allowed: str | None = None, makes: int = 0) -> str:
     """Return the source of kernels for a type, head sizes, a plan, a user's mask, and what they make."""
     sizes = {"D": d, "DV": dv, "WARPS": plan.warps, "BANDS": plan.bands, "OTHER": plan.other, "STAGES": plan.stages}
-    sizes |= {"PART": plan.part, "MAKES": makes}
+    sizes |= {"PART": plan.part, "MAKES": makes} | ({"GROUPS": plan.groups} if plan.groups else {})
     lines = [f"#define KX_T {TYPES[kind]}", *(f"#define KX_{name} {size}" for name, size in sizes.items())]
     lines += [f"#define KX_ALLOWED ({allowed})"] if allowed else []
     return "\n".join([*lines, f'#include "{file}"', ""])

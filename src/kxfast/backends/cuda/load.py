@@ -35,9 +35,7 @@ class Kernel(Protocol):
 class Device(Protocol):
     """Where kernels run. Arguments of kernels are arrays of the device and NumPy scalars of the exact type."""
 
-    @property
-    def warp_groups(self) -> bool:
-        """Whether it has the instructions of cuda/ptx_hopper.cuh."""
+    warp_groups: bool  # whether kernels may use the instructions of cuda/ptx_hopper.cuh
 
     def empty(self, shape: Any, dtype: Any) -> Any:
         """Return an array with anything in it."""
@@ -128,17 +126,13 @@ class CuPyDevice:
         self._cp = cp
         with cp.cuda.Device(number):
             self._capability = int(cp.cuda.Device().compute_capability)
+        self.warp_groups = self._capability == 90
         self._kernels: dict[tuple[str, str], Any] = {}
 
     @cached_property
     def target(self) -> str:
         """What sources are compiled for: machine code where we have it, else PTX."""
         return "sm_90a" if self._capability == 90 else "compute_80"
-
-    @property
-    def warp_groups(self) -> bool:
-        """See `Device`."""
-        return self.target == "sm_90a"
 
     def empty(self, shape: Any, dtype: Any) -> Any:
         """See `Device`."""
