@@ -19,8 +19,8 @@ __device__ __forceinline__ SumOf<T> base_of(const SumOf<T>* lse, bool there) {
   return x == minus_infinity<T>() ? -x : x * static_cast<SumOf<T>>(kLog2E);
 }
 
-// Scores of a band become weights, products with values become gradients of scores (the bias's), 0 where not
-// kept. `base` and `share` give those of a place (n, e).
+// Scores of a band become weights, products with values become gradients of scores (the bias's), -0 and 0
+// where not kept. `base` and `share` give those of a place (n, e).
 template <class T, int kN, class Base, class Share>
 __device__ __forceinline__ void score_gradients(SumOf<T> (&s)[kN / 8][4], SumOf<T> (&dp)[kN / 8][4], u32 kept,
                                                 SumOf<T> factor, SumOf<T> scale, Base base, Share share) {
@@ -29,7 +29,7 @@ __device__ __forceinline__ void score_gradients(SumOf<T> (&s)[kN / 8][4], SumOf<
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
       const bool good = (kept >> (4 * n + e) & 1) != 0;
-      s[n][e] = good ? power_of_2(fused(s[n][e], factor, -base(n, e))) : 0;
+      s[n][e] = good ? power_of_2(fused(s[n][e], factor, -base(n, e))) : -static_cast<SumOf<T>>(0);
       dp[n][e] = good ? s[n][e] * (dp[n][e] - share(n, e)) * scale : 0;
     }
 }

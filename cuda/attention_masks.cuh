@@ -112,13 +112,11 @@ class HeadPairs {
   __device__ __forceinline__ u32 of_keys(i64 first, i64 query) const {
     const int lane = lane_id();
     u32 word = 0;
-#pragma unroll
-    for (int n = 0; n < kN / 8; ++n)
-#pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        const i64 i = query + n * 8 + lane % 4 * 2 + e % 2, j = first + lane / 4 + e / 2 * 8;
-        word |= static_cast<u32>(may(i, j)) << (4 * n + e);
-      }
+#pragma unroll 1
+    for (int at = 0; at < kN / 2; ++at) {
+      const i64 i = query + at / 4 * 8 + lane % 4 * 2 + at % 2, j = first + lane / 4 + at / 2 % 2 * 8;
+      word |= static_cast<u32>(may(i, j)) << at;
+    }
     return word;
   }
 

@@ -92,6 +92,19 @@ struct Factor {
       for (int i = 0; i < 4; ++i)
         at[k][i] = pack(T{}, p.at[0][2 * k + i / 2][i % 2 * 2], p.at[0][2 * k + i / 2][i % 2 * 2 + 1]);
   }
+
+  // Column by column: the pair that has column j, of the first 16, of a lane's i-th row, from the lane with
+  // it.
+  __device__ __forceinline__ u32 from(int j, int i, int lane) const {
+    return __shfl_sync(kAllLanes, j / 8 % 2 ? at[0][2 + i] : at[0][i], lane);
+  }
+  // Makes the next 16 columns the first.
+  __device__ __forceinline__ void go_on() {
+#pragma unroll
+    for (int k = 0; k + 1 < kN / 16; ++k)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) at[k][i] = at[k + 1][i];
+  }
 };
 
 // The same: sums += p b, b being a tile of kN rows.

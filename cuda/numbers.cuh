@@ -126,6 +126,13 @@ __device__ __forceinline__ u32 pack(F16, float low, float high) {
   return pack_f16(low, high);
 }
 
+__device__ __forceinline__ void unpack(BF16, u32 pair, float& low, float& high) {
+  low = from_bf16(static_cast<u16>(pair)), high = from_bf16(static_cast<u16>(pair >> 16));
+}
+__device__ __forceinline__ void unpack(F16, u32 pair, float& low, float& high) {
+  low = from_f16(static_cast<u16>(pair)), high = from_f16(static_cast<u16>(pair >> 16));
+}
+
 // Sums of kBands bands of 16 rows and kN columns.
 template <class T, int kBands, int kN>
 struct Sums {

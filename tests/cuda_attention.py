@@ -62,7 +62,7 @@ def agree(arrays, mask=None, **keywords):
     assert distance(lse, their_lse) <= (1e-14 if kind == np.float64 else 2e-6)
 
 
-def backward(arrays, grad, mask=None, bias=None, scale=None, orders=range(3), need_dbias=None):
+def backward(arrays, grad, mask=None, bias=None, scale=None, orders=range(3), need_dbias=None, warp_groups=False):
     """Return the gradients of the emulation and of the reference."""
     keywords = {"mask": mask, "scale": scale, "need_dbias": bias is not None if need_dbias is None else need_dbias}
     run, kind = kx.attention.scaled_dot_product_attention_backward, arrays[0].dtype
@@ -71,7 +71,7 @@ def backward(arrays, grad, mask=None, bias=None, scale=None, orders=range(3), ne
     out = out.astype(kind)
     expected = run(exact(grad), *map(exact, arrays), exact(out), lse, need_dbias=keywords["need_dbias"], **plain)
     lse = lse.astype(np.float64 if kind == np.float64 else np.float32)
-    with emulated(orders=orders) as device:
+    with emulated(orders=orders, warp_groups=warp_groups) as device:
         found = run(there(grad), *map(there, arrays), there(out), there(lse), bias=there(bias), **keywords)
         assert device.launches or not (out.size or expected[1].size)
     return [x.memory for x in found], expected

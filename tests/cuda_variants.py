@@ -37,11 +37,20 @@ def _attention() -> Iterator[tuple[str, Variant]]:
         plan = attention_plan.forward(kind, d, d)
         text = attention_plan.text(kind, d, d, plan, "attention.cuh")
         yield f"attention {kind} {d}", Variant(text, HOPPER, plan.shared)
+    of_groups = {
+        "forward": ("attention_groups.cuh", attention_plan.forward_of_groups, 0),
+        "queries": ("attention_groups_queries.cuh", attention_plan.queries_of_groups, 0),
+        "keys": ("attention_groups_keys.cuh", attention_plan.keys_of_groups, 3),
+    }
     for kind, d in ("E", 64), ("e", 64), ("E", 80), ("E", 128), ("E", 256):
-        of_groups = attention_plan.forward_of_groups(kind, d, d)
-        assert of_groups is not None
-        text = attention_plan.text(kind, d, d, of_groups, "attention_groups.cuh")
-        yield f"attention_groups {kind} {d}", Variant(text, HOPPER, of_groups.shared)
+        for name, (file, plan_of, makes) in of_groups.items():
+            chosen = plan_of(kind, d, d)
+            if chosen is not None:
+                text = attention_plan.text(kind, d, d, chosen, file, None, makes)
+                yield f"attention_groups {kind} {d} {name}", Variant(text, HOPPER, chosen.shared)
+    for kind in "E", "f", "d":
+        text = attention_plan.text(kind, 64, 64, None, "attention_shares.cuh")
+        yield f"attention_shares {kind}", Variant(text, BOTH if kind == "E" else HOPPER, 0)
     for kind, d in ("E", 64), ("E", 80), ("E", 128), ("E", 256), ("f", 64), ("d", 64):
         targets = BOTH if (kind, d) in (("E", 80), ("E", 128)) else HOPPER
         plans = {"queries": (attention_plan.queries(kind, d, d), 0)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,13 +30,11 @@ class _Call:
         self.kind = "E" if q.dtype.name == "bfloat16" else q.dtype.char
         self.lse = np.dtype(np.float64 if self.kind == "d" else np.float32)
 
-    def forward(self) -> tuple[str, Plan]:
-        """Return the forward pass's kernel: by warp groups where there are such, and rows for more than one of them."""
-        sizes = self.kind, self.d, self.dv
-        of_groups = attention_plan.forward_of_groups(*sizes) if self.device.warp_groups else None
-        if of_groups and self.q_len > of_groups.rows // 2:
-            return "attention_groups.cuh", of_groups
-        return "attention.cuh", attention_plan.forward(*sizes)
+    def choose(self, of_groups: Plan | None, rows: int, otherwise: Callable[[str, int, int], Plan]) -> Plan:
+        """Return the plan by warp groups where there are such, and rows for more than one of them."""
+        if of_groups is not None and self.device.warp_groups and rows > of_groups.rows // of_groups.groups:
+            return of_groups
+        return otherwise(self.kind, self.d, self.dv)
 
     def launch(
         self, file: str, kernel: str, plan: Plan, blocks: int, others: list[Any], outputs: list[Any],
@@ -75,7 +74,9 @@ def scaled_dot_product_attention(
     """See the reference; arrays are on the device, and so are the results."""
     with load.stream_of(q.owner):
         call = _Call(load.device(), q, k, v, pairs, bias, scale)
-        file, plan = call.forward()
+        sizes = call.kind, call.d, call.dv
+        plan = call.choose(attention_plan.forward_of_groups(*sizes), call.q_len, attention_plan.forward)
+        file = "attention_groups.cuh" if plan.groups else "attention.cuh"
         result = load.empty_beside(q.owner, (*q.shape[:3], call.dv), q.dtype) if out is None else out.owner
         lse = load.empty_beside(q.owner, q.shape[:3], call.lse)
         parts = -(-call.dv // plan.part)
@@ -92,7 +93,11 @@ def scaled_dot_product_attention_backward(
     with load.stream_of(q.owner):
         call = _Call(load.device(), q, k, v, pairs, bias, scale)
         sizes = call.kind, call.d, call.dv
-        plan, of_both = attention_plan.queries(*sizes), attention_plan.keys(*sizes)
+        plan = call.choose(attention_plan.queries_of_groups(*sizes), call.q_len, attention_plan.queries)
+        of_both = attention_plan.keys(*sizes)
+        one = call.choose(attention_plan.keys_of_groups(*sizes), call.k_len, lambda *_: next(iter(of_both.values())))
+        if one.groups:
+            of_both = {3: one}
         of_bias = attention_plan.bias(*sizes) if need_dbias else None
         dq, dk, dv = (load.empty_beside(q.owner, x.shape, q.dtype) for x in (q, k, v))
         share = call.device.empty(q.shape[:3], call.lse)
@@ -100,17 +105,19 @@ def scaled_dot_product_attention_backward(
         behind = [grad.owner, lse.owner, share]
         rows = call.batch * call.heads * call.q_len
         if rows:
-            text = attention_plan.text(*sizes, plan, _BACKWARD)
+            text = attention_plan.text(*sizes, None, "attention_shares.cuh")
             given = [inputs[0], np.uint64(out.address), inputs[1], share, np.int64(rows)]
             call.device.kernel(text, "attention_shares")(-(-rows // 4), 128, 0, given, [*behind, out.owner])
         tiles, parts = -(-call.q_len // plan.rows), -(-call.d // plan.part)
         blocks, owned = call.batch * call.heads * parts * tiles, (plan.rows, plan.other)
-        call.launch(_BACKWARD, "attention_queries", plan, blocks, [*inputs, _at(dq)], [*behind, dq], owned)
+        file = "attention_groups_queries.cuh" if plan.groups else _BACKWARD
+        call.launch(file, "attention_queries", plan, blocks, [*inputs, _at(dq)], [*behind, dq], owned)
         for makes, of_keys in of_both.items():
             parts = {1: -(-call.d // of_keys.part), 2: -(-call.dv // of_keys.part), 3: 1}[makes]
             blocks = call.batch * call.groups * parts * -(-call.k_len // of_keys.rows)
             others, owned = [*inputs, _at(dk), _at(dv)], (of_keys.other, of_keys.rows)
-            call.launch(_BACKWARD, "attention_keys", of_keys, blocks, others, [*behind, dk, dv], owned, makes)
+            file = "attention_groups_keys.cuh" if of_keys.groups else _BACKWARD
+            call.launch(file, "attention_keys", of_keys, blocks, others, [*behind, dk, dv], owned, makes)
         return dq, dk, dv, _bias_gradient(call, of_bias, inputs, behind) if of_bias else None
 
 

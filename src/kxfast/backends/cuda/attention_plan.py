@@ -59,21 +59,45 @@ def forward(kind: str, d: int, dv: int) -> Plan:
     raise _too_large(d, dv)
 
 
-_GROUPS, _STAGE = 2, 40  # warp groups that multiply; bytes of what is known of a tile on its way
+_GROUPS, _STAGE = 2, 40  # warp groups that multiply; bytes of what is known of tiles on their way
 
 
 @cache
 def forward_of_groups(kind: str, d: int, dv: int) -> Plan | None:
     """Return the tiles of the forward pass by warp groups, where they can serve."""
-    if _BYTES[kind] != 2 or d % 8 or dv % 8 or not 0 < max(d, dv) <= 256:
-        return None
     columns = 64 if dv <= 64 else -(-dv // 128) * 128
     keys = 64 if max(d, dv) > 128 else 128
-    wide = -(-d // 64) * 64
-    own = 64 * _GROUPS * wide * 2 + 8 * _GROUPS
-    each = keys * (wide + columns) * 2 + _STAGE
-    stages = min(4, (_MOST_SHARED_OF_GROUPS - 16 - own) // each)
-    return Plan(4 * (_GROUPS + 1), 1, keys, stages, dv, -(-(own + stages * each) // 16) * 16, _GROUPS)
+    return _of_groups(kind, d, dv, dv, _panels(128, d), keys, _panels(keys, d) + _panels(keys, columns), 256)
+
+
+@cache
+def queries_of_groups(kind: str, d: int, dv: int) -> Plan | None:
+    """Return the tiles of the gradient of queries by warp groups, where they can serve."""
+    both = [_panels(rows, d) + _panels(rows, dv) for rows in (128, 64)]
+    return _of_groups(kind, d, dv, d, both[0], 64, both[1], 128)
+
+
+@cache
+def keys_of_groups(kind: str, d: int, dv: int) -> Plan | None:
+    """Return the tiles of the gradients of keys and values by warp groups, where they can serve."""
+    both = [_panels(rows, d) + _panels(rows, dv) for rows in (128, 64)]
+    return _of_groups(kind, d, dv, 128, both[0], 64, both[1] + 2 * 64 * 4 + 128 * 8, 128)
+
+
+def _panels(rows: int, columns: int) -> int:
+    return rows * -(-columns // 64) * 128
+
+
+def _of_groups(
+    kind: str, d: int, dv: int, part: int, own: int, other: int, each: int, most: int
+) -> Plan | None:  # fmt: skip
+    """Return the tiles of blocks that own so many bytes of rows, others passing by; heads have `most` columns."""
+    if _BYTES[kind] != 2 or d % 8 or dv % 8 or not 0 < min(d, dv) <= max(d, dv) <= most:
+        return None
+    own += 8 * _GROUPS + 16
+    stages = min(4, (_MOST_SHARED_OF_GROUPS - own) // (each + _STAGE))
+    shared = -(-(own + stages * (each + _STAGE)) // 16) * 16
+    return Plan(4 * (_GROUPS + 1), 1, other, stages, part, shared, _GROUPS)
 
 
 @cache
@@ -124,10 +148,14 @@ def _too_large(d: int, dv: int) -> BackendError:
     )
 
 
-def text(kind: str, d: int, dv: int, plan: Plan, file: str, allowed: str | None = None, makes: int = 0) -> str:
-    """Return the source of kernels for a type, head sizes, a plan, a user's mask, and what they make."""
-    sizes = {"D": d, "DV": dv, "WARPS": plan.warps, "BANDS": plan.bands, "OTHER": plan.other, "STAGES": plan.stages}
-    sizes |= {"PART": plan.part, "MAKES": makes} | ({"GROUPS": plan.groups} if plan.groups else {})
+def text(
+    kind: str, d: int, dv: int, plan: Plan | None, file: str, allowed: str | None = None, makes: int = 0
+) -> str:  # fmt: skip
+    """Return the source of kernels for a type, head sizes, a plan if they have one, a user's mask, what they make."""
+    sizes = {"D": d, "DV": dv}
+    if plan is not None:
+        sizes |= {"WARPS": plan.warps, "BANDS": plan.bands, "OTHER": plan.other, "STAGES": plan.stages}
+        sizes |= {"PART": plan.part, "MAKES": makes} | ({"GROUPS": plan.groups} if plan.groups else {})
     lines = [f"#define KX_T {TYPES[kind]}", *(f"#define KX_{name} {size}" for name, size in sizes.items())]
     lines += [f"#define KX_ALLOWED ({allowed})"] if allowed else []
     return "\n".join([*lines, f'#include "{file}"', ""])
