@@ -1,7 +1,7 @@
 // What a gated convolution does behind its product, for one position and channel at a time, and the gradient.
 #pragma once
 
-#include "numbers.cuh"
+#include "conv_problem.cuh"
 
 namespace kx::conv {
 
@@ -46,4 +46,73 @@ struct Skipped {
   }
 };
 
+// What is done with candidates and gates; null pointers: not wanted, or not there.
+template <class T>
+struct Gate {
+  const T* bias;
+  const u8* counted;  // positions whose result is not 0
+  Skip skip;
+  bool first;  // gates are the first half of the columns
+  Skipped<T> skipped;
+  Dropout dropout;
+  T* y;
+  SumOf<T>*parts, *mixed;  // candidates and open shares; c s alone, where a normalisation follows
+
+  // The weight's columns of candidates and gates, from the channel `begin` on.
+  __device__ __forceinline__ Groups groups(i64 begin) const {
+    const i64 channels = skipped.channels, of_c = first ? channels : 0, of_g = channels - of_c;
+    return {{of_c + begin, of_g + begin}, {of_c + channels, of_g + channels}};
+  }
+
+  // The results of two neighbouring channels at a row, but those beyond the last one.
+  __device__ __forceinline__ void finish(i64 row, i64 f, const SumOf<T> (&of_c)[2],
+                                         const SumOf<T> (&of_g)[2]) const {
+    using Sum = SumOf<T>;
+    const i64 channels = skipped.channels;
+    if (f >= channels) return;
+    const int count = f + 1 < channels ? 2 : 1;
+    const bool pair = channels % 2 == 0, there = !counted || counted[row];
+    Sum c[2] = {of_c[0], of_c[1]}, g[2] = {of_g[0], of_g[1]};
+    const Groups columns = groups(f);
+    for (int j = 0; j < count && bias; ++j)
+      c[j] += widen(bias[columns.begin[0] + j]), g[j] += widen(bias[columns.begin[1] + j]);
+    Sum factor[2], opens[2], keeps[2], mix[2], out[2], x[2] = {0, 0}, candidate[2];
+    dropout.factors(factor, row, f);
+    if (y && skip != kNone && there) {
+      if (skipped.projected)
+        load_pair<Sum>(x, skipped.projected + row * channels + f, count, pair);
+      else if (!skipped.mask || skipped.mask[row])
+        load_pair<T>(x, skipped.input + row * channels + f, count, pair);
+    }
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      sigmoid(g[j] * factor[j], opens[j], keeps[j]);
+      mix[j] = c[j] * opens[j];
+      out[j] = skip == kGated ? fused(x[j], keeps[j], mix[j]) : x[j] + mix[j];
+      candidate[j] = c[j];
+      if (!there) out[j] = mix[j] = opens[j] = candidate[j] = 0;
+    }
+    if (y) store_pair<T>(y + row * channels + f, out, count, pair);
+    if (mixed) store_pair<Sum>(mixed + row * channels + f, mix, count, pair);
+    if (!parts) return;
+    store_pair<Sum>(parts + row * 2 * channels + f, candidate, count, pair);
+    store_pair<Sum>(parts + row * 2 * channels + channels + f, opens, count, pair);
+  }
+};
+
 }  // namespace kx::conv
+
+#define KX_GATE_PARAMETERS                                                                              \
+  kx::i64 channels, const KX_T *bias, const kx::u8 *counted, kx::i64 skip, kx::i64 first,               \
+      const KX_T *skipped, const kx::SumOf<KX_T>*projected, const kx::u8 *skip_mask, kx::u64 threshold, \
+      kx::u64 key, double kept, double sign, KX_T *y, kx::SumOf<KX_T>*parts, kx::SumOf<KX_T>*mixed
+#define KX_GATE                               \
+  {bias,                                      \
+   counted,                                   \
+   static_cast<kx::conv::Skip>(skip),         \
+   first != 0,                                \
+   {skipped, projected, skip_mask, channels}, \
+   {threshold, key, kept, sign},              \
+   y,                                         \
+   parts,                                     \
+   mixed}
