@@ -69,6 +69,9 @@ def _conv() -> Iterator[tuple[str, Variant]]:
         for file in files:
             targets = BOTH if (kind, columns) in (("E", 64), ("d", 32)) or file == "conv_stack" else HOPPER
             yield f"{file} {kind} {columns}", Variant(tile.text(f"{file}.cuh"), targets, shared)
+    for kind, file in ("E", "conv_groups"), ("e", "conv_groups"), ("E", "conv_groups_plain"):
+        groups = conv_plan.GroupTile(kind)
+        yield f"{file} {kind}", Variant(groups.text(f"{file}.cuh"), HOPPER, groups.shared)
 
 
 def variants() -> dict[str, Variant]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -14,6 +15,7 @@ THREADS, STAGES, STEP = 128, 4, 64  # STEP: bytes of depth that arrive at a time
 _BYTES = {"f": 4, "d": 8, "e": 2, "E": 2}
 SKIPS = {"none": 0, "gated": 1, "add": 2}
 _MANY = 2 * 132  # blocks that fill a large GPU; with fewer, tiles are the smaller ones
+_resident: WeakKeyDictionary[Any, dict[tuple[str, str], int]] = WeakKeyDictionary()  # blocks that run at a time
 _SHORTEST_SLICE = 512  # positions whose products are worth sums of their own
 
 
@@ -95,6 +97,38 @@ def tile(kind: str, rows: int, groups: int) -> Tile:
     return best if many else Tile(kind, 2, 32)
 
 
+class GroupTile(NamedTuple):
+    """What a kernel of warp groups is compiled for: see cuda/conv_groups_tiles.cuh."""
+
+    kind: str
+    rows: int = 256
+    columns: int = 64
+    threads: int = 384
+
+    @property
+    def shared(self) -> int:
+        """Bytes of the stages of both factors, of their barriers, and of the rows that are handed over."""
+        return STAGES * ((self.rows + 2 * self.columns) * 128 + 16) + 8 * 8 * 4 * (2 * self.columns + 8)
+
+    def tiles(self, rows: int, groups: int) -> int:
+        """Return how many tiles so many rows and columns of a group are."""
+        return -(-rows // self.rows) * -(-groups // self.columns)
+
+    def text(self, file: str) -> str:
+        """Return the source of the kernels in a file."""
+        return f'#define KX_T {TYPES[self.kind]}\n#include "{file}"\n'
+
+
+def group_tile(device: load.Device, kind: str, rows: int, groups: int, *widths: int) -> GroupTile | None:
+    """Return the tile of warp groups, if the device has them and each multiprocessor would get one.
+
+    `widths` are numbers of rows in memory; they must be whole pieces of 16 bytes.
+    """
+    best = GroupTile(kind)
+    whole = _BYTES[kind] == 2 and all(width % 8 == 0 for width in widths)
+    return best if device.warp_groups and whole and 2 * best.tiles(rows, groups) >= _MANY else None
+
+
 def slices(tiles: int, rows: int, deep: int) -> tuple[int, int]:
     """Return how many parts the sum over positions is made in, and the positions of each."""
     count = max(1, min(-(-_MANY // max(tiles, 1)), rows // _SHORTEST_SLICE))
@@ -136,3 +170,12 @@ class Launcher:
                 given.append(np.uint64(load.address(each)))
                 behind.append(each)
         self.device.kernel(text, name)(blocks, threads, shared, given, behind, together)
+
+    def staying(self, tile: GroupTile, file: str, name: str, tiles: int, *arguments: Any) -> None:
+        """Launch a kernel of warp groups, over as many blocks as run at a time."""
+        text = tile.text(file)
+        known = _resident.setdefault(self.device, {})
+        if (text, name) not in known:
+            kernel = self.device.kernel(text, name)
+            known[text, name] = self.device.resident_blocks(kernel, tile.threads, tile.shared)
+        self(text, name, min(tiles, known[text, name]), tile.shared, *arguments, threads=tile.threads)

@@ -1,0 +1,139 @@
+"""Gated convolutions by warp groups, which Hopper alone has, run by the emulation, beside the reference in double."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cuda_attention import BRAIN, HALF
+from cuda_conv import agree, case
+from cuda_emulation import EmulatedDevice, LaunchError
+
+from kxfast.backends.cuda import conv_plan, nvrtc
+
+KINDS = [BRAIN, HALF]
+FOLDER = nvrtc.source_folder()
+VARIANTS = {
+    "A0, gate first": {"skip": "none", "gate": "first"},
+    "B": {"gate": "first"},
+    "B as stored": {"gate": "first", "mask_input": False},
+    "C": {"skip": "add"},
+    "C as stored": {"skip": "add", "mask_input": False},
+}
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(5)
+
+
+@pytest.fixture(autouse=True)
+def few_are_enough(monkeypatch):
+    monkeypatch.setattr(conv_plan, "_MANY", 1)
+
+
+def groups_agree(*arguments, **options):
+    agree(*arguments, warp_groups=True, **options)
+
+
+def test_warp_groups_multiply_halves_in_whole_pieces_where_there_are_many_rows(monkeypatch):
+    hopper, older = EmulatedDevice(warp_groups=True), EmulatedDevice()
+    assert conv_plan.group_tile(hopper, "E", 300, 72, 8, 72) == conv_plan.GroupTile("E")
+    assert conv_plan.group_tile(older, "E", 300, 72, 8, 72) is None
+    assert conv_plan.group_tile(hopper, "f", 300, 72, 8, 72) is None
+    assert conv_plan.group_tile(hopper, "E", 300, 72, 8, 76) is None
+    assert conv_plan.group_tile(hopper, "E", 0, 72, 8, 72) is None
+    monkeypatch.undo()
+    assert conv_plan.group_tile(hopper, "E", 131 * 256, 64, 64, 64) is None
+    assert conv_plan.group_tile(hopper, "E", 131 * 256 + 1, 64, 64, 64)
+
+
+# Two tiles of rows, the second not full; channels that are one tile of columns or more; a step of depth or more.
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize(("deep", "channels", "kernel"), [(72, 72, 3), (8, 136, 2), (136, 8, 1)], ids=str)
+def test_types_and_sizes_in_any_order_of_threads(rng, kind, deep, channels, kernel):
+    given = case(rng, kind, (2, 151, deep), channels, kernel, shortcut=None, masked=[151, 100])
+    skip = "gated" if deep == channels else "none"
+    groups_agree(*given, dilation=3, skip=skip, padding="causal" if deep == 8 else "same", blocks=3)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_variant(rng, name):
+    given = case(rng, BRAIN, (3, 41, 24), 24, 3, bias=name != "C", masked=[41, 0, 17])
+    groups_agree(*given, dilation=2, orders=[2], **VARIANTS[name])
+
+
+def test_norms_shortcuts_and_dropped_gates(rng):
+    groups_agree(*case(rng, BRAIN, (2, 37, 16), 16, 3, norm=True, masked=[30, 37]), skip="add", orders=[1])
+    groups_agree(*case(rng, HALF, (2, 37, 8), 40, 2, shortcut=True, masked=[30, 37]), skip="add", orders=[2])
+    groups_agree(*case(rng, BRAIN, (2, 37, 40), 72, 2, shortcut=False), orders=[2])
+    groups_agree(*case(rng, BRAIN, (2, 37, 24), 24, 3), drop_gate=0.3, seed=2**63 + 5, gate="first", orders=[0])
+
+
+@pytest.mark.parametrize("dilation", [1, 20, 36, 37, 1000])
+def test_any_dilation(rng, dilation):
+    for padding, kernel in ("same", 3), ("causal", 2), ("same", 40):
+        given = case(rng, BRAIN, (2, 37, 8), 8, kernel, masked=[37, 20])
+        groups_agree(*given, dilation=dilation, padding=padding, orders=[0], back=kernel != 40)
+
+
+@pytest.mark.parametrize("shape", [(0, 5, 8), (2, 0, 8), (2, 1, 8), (300, 1, 8), (70, 5, 8)], ids=str)
+def test_nothing_and_short_sequences(rng, shape):
+    groups_agree(*case(rng, BRAIN, shape, 8, 3), orders=[0])
+    groups_agree(*case(rng, HALF, shape, 8, 3, masked=[0] * shape[0]), skip="add", orders=[0])
+
+
+def test_tiles_whose_positions_are_masked_multiply_nothing(rng, monkeypatch):
+    """Each block has tiles of both kinds, in turn; a mistake in what their steps are would be waited for forever."""
+    x, weight, given = case(rng, BRAIN, (6, 256, 16), 16, 3, masked=[256, 0, 3, 0, 0, 255])
+    x[~given["mask"]] = np.nan
+    for blocks in 1, 4:
+        groups_agree(x, weight, given, dilation=2, orders=[0, 2], blocks=blocks, back=False)
+    planted(monkeypatch, "conv_groups_tiles.cuh", "any_counts(in, counted, first) ? steps_of(in) : 0", "steps_of(in)")
+    with pytest.raises(LaunchError, match="deadlock"):
+        groups_agree(x, weight, given, orders=[0], blocks=1, back=False)
+
+
+@pytest.mark.parametrize("skip", ["gated", "none", "add"])
+def test_nothing_in_padding_reaches_a_real_position(rng, skip):
+    x, weight, given = case(rng, BRAIN, (3, 101, 24), 24, 3, masked=[101, 0, 17])
+    x[~given["mask"]] = np.nan
+    x[2, 20:] = np.inf
+    groups_agree(x, weight, given, skip=skip, dilation=2, orders=[0])
+    x[0, 11, 3] = np.nan  # a real one goes as far as the taps reach
+    groups_agree(x, weight, given, skip=skip, dilation=2, orders=[0], back=False)
+
+
+def planted(monkeypatch, file, old, new):
+    """Put another text in the place of a part of a file's, for all that includes it."""
+    text = (FOLDER / file).read_text()
+    assert text.count(old) == 1
+    spoiled = text.replace("#pragma once", "").replace(old, new)
+    write = conv_plan.GroupTile.text
+
+    def spoil(self, name):
+        head = f'#include "{name}"'
+        whole = (FOLDER / name).read_text().replace(f'#include "{file}"', spoiled) if name != file else spoiled
+        return write(self, name).replace(head, whole)
+
+    monkeypatch.setattr(conv_plan.GroupTile, "text", spoil)
+
+
+PLANTED = {
+    "a stage used before it is there": ("ring.wait_until_full();", ""),
+    "a stage filled before it is read": ("ring.wait_until_empty();", ""),
+    "told of before it has landed": ("copy_async_wait<kLag>()", "copy_async_wait<kLag + 1>()"),
+    "given back while products run": ("if (i) ring.read(2);", "ring.read(1);"),
+    "swizzled otherwise": ("(chunk ^ own % 8)", "(chunk ^ own % 4)"),
+    "the other rows": ("multiply_group<kBrain<T>, false, !kTurned>(sums[m], tile_descriptor(a + m *",
+                       "multiply_group<kBrain<T>, false, !kTurned>(sums[m], tile_descriptor(a + (1 - m) *"),
+    "gates where candidates are": ("load_pair<float>(other, from + kN,", "load_pair<float>(other, from,"),
+    "rows handed over too early": ("      __syncwarp();\n#pragma unroll 1", "#pragma unroll 1"),
+    "the next sequence read": ("at >= 0 && at < in.length", "at >= 0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("bug", PLANTED)
+def test_planted_bugs_are_found(rng, monkeypatch, bug):
+    planted(monkeypatch, "conv_groups_tiles.cuh", *PLANTED[bug])
+    with pytest.raises((AssertionError, LaunchError)):
+        groups_agree(*case(rng, BRAIN, (2, 150, 136), 72, 3, shortcut=None), skip="none", dilation=2, back=False)
