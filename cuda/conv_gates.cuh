@@ -64,33 +64,51 @@ struct Gate {
     return {{of_c + begin, of_g + begin}, {of_c + channels, of_g + channels}};
   }
 
-  // The results of two neighbouring channels at a row, but those beyond the last one.
-  __device__ __forceinline__ void finish(i64 row, i64 f, const SumOf<T> (&of_c)[2],
-                                         const SumOf<T> (&of_g)[2]) const {
+  // Adds the bias of two neighbouring channels.
+  __device__ __forceinline__ void biases(SumOf<T> (&c)[2], SumOf<T> (&g)[2], i64 f) const {
+    const Groups columns = groups(f);
+    for (int j = 0; j < count_at(f) && bias; ++j)
+      c[j] += widen(bias[columns.begin[0] + j]), g[j] += widen(bias[columns.begin[1] + j]);
+  }
+  // What a row's results are mixed with, as it lies in memory: nothing waits for it until it is used.
+  struct Beside {
+    Pair<T> input;
+    Pair<SumOf<T>> projected;
+    u8 counted, readable;
+  };
+  __device__ __forceinline__ Beside beside(i64 row, i64 f) const {
+    const i64 channels = skipped.channels, place = row * channels + f;
+    const bool pair = channels % 2 == 0;
+    Beside found{{}, {}, 1, 1};
+    if (counted) found.counted = counted[row];
+    if (!y || skip == kNone) return found;
+    if (skipped.projected) {
+      found.projected = pair_at(skipped.projected + place, count_at(f), pair);
+    } else {
+      found.input = pair_at(skipped.input + place, count_at(f), pair);
+      if (skipped.mask) found.readable = skipped.mask[row];
+    }
+    return found;
+  }
+  // Writes the results of two neighbouring channels at a row, whose sums have their bias.
+  __device__ __forceinline__ void write(i64 row, i64 f, const SumOf<T> (&c)[2], const SumOf<T> (&g)[2],
+                                        const Beside& beside) const {
     using Sum = SumOf<T>;
     const i64 channels = skipped.channels;
-    if (f >= channels) return;
-    const int count = f + 1 < channels ? 2 : 1;
-    const bool pair = channels % 2 == 0, there = !counted || counted[row];
-    Sum c[2] = {of_c[0], of_c[1]}, g[2] = {of_g[0], of_g[1]};
-    const Groups columns = groups(f);
-    for (int j = 0; j < count && bias; ++j)
-      c[j] += widen(bias[columns.begin[0] + j]), g[j] += widen(bias[columns.begin[1] + j]);
-    Sum factor[2], opens[2], keeps[2], mix[2], out[2], x[2] = {0, 0}, candidate[2];
+    const int count = count_at(f);
+    const bool pair = channels % 2 == 0;
+    Sum factor[2], opens[2], keeps[2], mix[2], out[2], candidate[2];
     dropout.factors(factor, row, f);
-    if (y && skip != kNone && there) {
-      if (skipped.projected)
-        load_pair<Sum>(x, skipped.projected + row * channels + f, count, pair);
-      else if (!skipped.mask || skipped.mask[row])
-        load_pair<T>(x, skipped.input + row * channels + f, count, pair);
-    }
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
       sigmoid(g[j] * factor[j], opens[j], keeps[j]);
       mix[j] = c[j] * opens[j];
-      out[j] = skip == kGated ? fused(x[j], keeps[j], mix[j]) : x[j] + mix[j];
+      const Sum x = skipped.projected ? number_of<Sum>(beside.projected, j)
+                    : beside.readable ? number_of<T>(beside.input, j)
+                                      : 0;
+      out[j] = skip == kGated ? fused(x, keeps[j], mix[j]) : x + mix[j];
       candidate[j] = c[j];
-      if (!there) out[j] = mix[j] = opens[j] = candidate[j] = 0;
+      if (!beside.counted) out[j] = mix[j] = opens[j] = candidate[j] = 0;
     }
     if (y) store_pair<T>(y + row * channels + f, out, count, pair);
     if (mixed) store_pair<Sum>(mixed + row * channels + f, mix, count, pair);
@@ -98,6 +116,17 @@ struct Gate {
     store_pair<Sum>(parts + row * 2 * channels + f, candidate, count, pair);
     store_pair<Sum>(parts + row * 2 * channels + channels + f, opens, count, pair);
   }
+  // All of that, but nothing for channels beyond the last one.
+  __device__ __forceinline__ void finish(i64 row, i64 f, const SumOf<T> (&of_c)[2],
+                                         const SumOf<T> (&of_g)[2]) const {
+    if (f >= skipped.channels) return;
+    SumOf<T> c[2] = {of_c[0], of_c[1]}, g[2] = {of_g[0], of_g[1]};
+    biases(c, g, f);
+    write(row, f, c, g, beside(row, f));
+  }
+
+ private:
+  __device__ __forceinline__ int count_at(i64 f) const { return f + 1 < skipped.channels ? 2 : 1; }
 };
 
 }  // namespace kx::conv

@@ -197,63 +197,77 @@ __device__ __forceinline__ bool any_counts(const Input<T>& in, const u8* counted
   return __any_sync(kAllLanes, some);
 }
 
-// Hands sums over to use(row, number, sums of two neighbouring columns of either group, from 2 number on): a
-// warp takes eight rows at a time through shared memory, so that its lanes stand side by side along columns.
-template <class Use>
+// Hands sums over to a lane's columns: a warp takes eight rows at a time through shared memory, so that its
+// lanes stand side by side along the columns, and each has two of either group. What results are mixed with
+// is on its way for four rows while those before are written: the compiler could not know that it may be.
+template <class Columns>
 __device__ __forceinline__ void hand_over(const GroupSums& sums, float* rows_of_warps, i64 first, i64 rows,
-                                          Use use) {
+                                          const Columns& columns) {
+  constexpr int kAhead = 4, kBatches = kBands * 16 / kAhead;
   const int lane = lane_id(), warp = static_cast<int>(threadIdx.x / kWarp % 4);
   float* const own = rows_of_warps + (threadIdx.x / kWarp - 4) * 8 * kPitch;
+  float* const to = own + lane / 4 * kPitch + lane % 4 * 2;
+  const auto top = [&](int batch) {
+    return first + own_rows() + batch * kAhead / 16 * 64 + warp * 16 + batch * kAhead % 16;
+  };
+  typename Columns::Beside now[kAhead], next[kAhead];
+  const auto read = [&](int batch) {
 #pragma unroll
-  for (int m = 0; m < kBands; ++m)
+    for (int r = 0; r < kAhead; ++r)
+      if (top(batch) + r < rows) columns.read(next[r], top(batch) + r);
+  };
+  read(0);
+  for (int batch = 0; batch < kBatches && top(batch) < rows; ++batch) {
 #pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const i64 top = first + own_rows() + m * 64 + warp * 16 + i * 8;
-      float* const to = own + lane / 4 * kPitch + lane % 4 * 2;
+    for (int r = 0; r < kAhead; ++r) now[r] = next[r];
+    if (batch + 1 < kBatches) read(batch + 1);
+    if (batch * kAhead % 8 == 0) {
       __syncwarp();
 #pragma unroll
-      for (int n = 0; n < 2 * kN / 8; ++n)
-        *reinterpret_cast<Pair<float>*>(to + 8 * n) = {sums[m][n][2 * i], sums[m][n][2 * i + 1]};
-      __syncwarp();
-#pragma unroll 1
-      for (int r = 0; r < 8 && top + r < rows; ++r) {
-        const float* const from = own + r * kPitch + 2 * lane;
-        float one[2], other[2];
-        load_pair<float>(one, from, 2, true);
-        load_pair<float>(other, from + kN, 2, true);
-        use(top + r, 2 * lane, one, other);
+      for (int eight = 0; eight < 2 * kBands; ++eight) {
+        if (batch * kAhead != 8 * eight) continue;
+#pragma unroll
+        for (int n = 0; n < 2 * kN / 8; ++n)
+          *reinterpret_cast<Pair<float>*>(to + 8 * n) = {sums[eight / 2][n][2 * (eight % 2)],
+                                                         sums[eight / 2][n][2 * (eight % 2) + 1]};
       }
+      __syncwarp();
     }
+#pragma unroll
+    for (int r = 0; r < kAhead; ++r) {
+      const float* const from = own + (batch * kAhead % 8 + r) * kPitch + 2 * lane;
+      const Pair<float> one = pair_at(from, 2, true), other = pair_at(from + kN, 2, true);
+      if (top(batch) + r < rows) columns.write(top(batch) + r, one.at, other.at, now[r]);
+    }
+  }
 }
 
-// All tiles of a convolution; those with the same rows are neighbours, `across` of them. groups_of(part) says
-// which columns they have, use(row, part, column in the group, sums of the two groups) takes two neighbouring
-// columns. A tile whose rows are all not `counted` has sums of 0.
-template <class T, bool kTurned, class GroupsOf, class Use>
+// All tiles of a convolution; those with the same rows are neighbours. `Columns` are made of a target and of
+// the columns that a tile begins with, kAcross of them. A tile whose rows are all not `counted` has sums of
+// 0.
+template <class T, bool kTurned, class Columns, class Target>
 __device__ __forceinline__ void convolve(const Input<T>& in, const T* weight, i64 columns, const u8* counted,
-                                         i64 across, GroupsOf groups_of, Use use) {
+                                         i64 wide, const Target& target) {
   Shared shared;
   Ring<T> ring(shared);
   float* const rows_of_warps = shared.take<float>(2 * kGroup / kWarp * 8 * kPitch);
+  const i64 across = (wide + Columns::kAcross - 1) / Columns::kAcross;
   const i64 tiles = (in.rows + kRows - 1) / kRows * across;
   if (threadIdx.x < kGroup) {
     leave_registers<kFewer>();
     for (i64 tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-      const i64 first = tile / across * kRows;
+      const i64 first = tile / across * kRows, begin = tile % across * Columns::kAcross;
       if (any_counts(in, counted, first))
-        bring_tile<T, kTurned>(ring, in, weight, columns, groups_of(tile % across), first);
+        bring_tile<T, kTurned>(ring, in, weight, columns, Columns::groups(target, begin), first);
     }
     ring.all_sent();
   } else {
     take_registers<kMore>();
     for (i64 tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-      const i64 first = tile / across * kRows, part = tile % across;
+      const i64 first = tile / across * kRows, begin = tile % across * Columns::kAcross;
       GroupSums sums;
       multiply_steps<T, kTurned>(ring, sums, any_counts(in, counted, first) ? steps_of(in) : 0);
-      hand_over(sums, rows_of_warps, first, in.rows,
-                [&](i64 row, int column, const float (&one)[2], const float (&other)[2]) {
-                  use(row, part, column, one, other);
-                });
+      hand_over(sums, rows_of_warps, first, in.rows, Columns(target, begin + 2 * lane_id()));
     }
   }
 }

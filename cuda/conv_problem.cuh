@@ -23,29 +23,50 @@ struct Groups {
   i64 begin[2], end[2];
 };
 
-// Two neighbouring numbers of a row, of which `count` are there; as one where `pair` says that they may be.
+// Two neighbouring numbers as they lie in memory; halves in one register, so that nobody waits for them to be
+// taken apart before they are used.
 template <class T>
 struct alignas(2 * sizeof(T)) Pair {
   T at[2];
 };
+struct HalfPair {
+  u32 bits;
+};
+template <>
+struct Pair<BF16> : HalfPair {};
+template <>
+struct Pair<F16> : HalfPair {};
+
 template <class T>
-__device__ __forceinline__ void load_pair(SumOf<T> (&to)[2], const T* from, int count, bool pair) {
-  if (pair) {
-    const Pair<T> both = *reinterpret_cast<const Pair<T>*>(from);
-    to[0] = widen(both.at[0]), to[1] = widen(both.at[1]);
-  } else {
-    to[0] = widen(from[0]), to[1] = count > 1 ? widen(from[1]) : 0;
-  }
+__device__ __forceinline__ Pair<T> pair_of(T low, T high) {
+  if constexpr (Of<T>::kMatrix)
+    return {{low.bits | static_cast<u32>(high.bits) << 16}};
+  else
+    return {{low, high}};
+}
+template <class T>
+__device__ __forceinline__ SumOf<T> number_of(const Pair<T>& pair, int j) {
+  if constexpr (Of<T>::kMatrix)
+    return widen(T{static_cast<u16>(pair.bits >> 16 * j)});
+  else
+    return pair.at[j];
+}
+
+// Two neighbouring numbers of a row, of which `count` are there; as one where `pair` says that they may be.
+template <class T>
+__device__ __forceinline__ Pair<T> pair_at(const T* from, int count, bool pair) {
+  if (pair) return *reinterpret_cast<const Pair<T>*>(from);
+  return pair_of(from[0], count > 1 ? from[1] : T{});
 }
 template <class T>
 __device__ __forceinline__ void store_pair(T* to, const SumOf<T> (&from)[2], int count, bool pair) {
-  Pair<T> both;
-  narrow(both.at[0], from[0]), narrow(both.at[1], from[1]);
+  T low, high;
+  narrow(low, from[0]), narrow(high, from[1]);
   if (pair) {
-    *reinterpret_cast<Pair<T>*>(to) = both;
+    *reinterpret_cast<Pair<T>*>(to) = pair_of(low, high);
   } else {
-    to[0] = both.at[0];
-    if (count > 1) to[1] = both.at[1];
+    to[0] = low;
+    if (count > 1) to[1] = high;
   }
 }
 
@@ -60,21 +81,42 @@ struct Plain {
   T* out;
   SumOf<T>* sums_out;
 
-  // The results of two neighbouring columns at a row, but those beyond the last one.
+  // Adds the bias of two neighbouring columns.
+  __device__ __forceinline__ void biases(SumOf<T> (&x)[2], i64 at) const {
+    for (int j = 0; j < count_at(at) && bias; ++j) x[j] += widen(bias[at + j]);
+  }
+  // What is added to a row's results, as it lies in memory: nothing waits for it until it is used.
+  struct Beside {
+    Pair<SumOf<T>> added;
+    u8 kept;
+  };
+  __device__ __forceinline__ Beside beside(i64 row, i64 at) const {
+    Beside found{{{0, 0}}, 1};
+    if (kept) found.kept = kept[row];
+    if (added) found.added = pair_at(added + row * columns + at, count_at(at), columns % 2 == 0);
+    return found;
+  }
+  // Writes the results of two neighbouring columns at a row, whose sums have their bias.
+  __device__ __forceinline__ void write(i64 row, i64 at, const SumOf<T> (&sums)[2],
+                                        const Beside& beside) const {
+    const i64 place = row * columns + at;
+    const bool pair = columns % 2 == 0;
+    SumOf<T> x[2];
+#pragma unroll
+    for (int j = 0; j < 2; ++j) x[j] = beside.kept ? sums[j] + number_of<SumOf<T>>(beside.added, j) : 0;
+    if (out) store_pair<T>(out + place, x, count_at(at), pair);
+    if (sums_out) store_pair<SumOf<T>>(sums_out + place, x, count_at(at), pair);
+  }
+  // All of that, but nothing for columns beyond the last one.
   __device__ __forceinline__ void finish(i64 row, i64 at, const SumOf<T> (&sums)[2]) const {
     if (at >= columns) return;
-    const i64 place = row * columns + at;
-    const int count = at + 1 < columns ? 2 : 1;
-    const bool pair = columns % 2 == 0;
     SumOf<T> x[2] = {sums[0], sums[1]};
-    for (int j = 0; j < count; ++j) {
-      if (bias) x[j] += widen(bias[at + j]);
-      if (added) x[j] += added[place + j];
-      if (kept && !kept[row]) x[j] = 0;
-    }
-    if (out) store_pair<T>(out + place, x, count, pair);
-    if (sums_out) store_pair<SumOf<T>>(sums_out + place, x, count, pair);
+    biases(x, at);
+    write(row, at, x, beside(row, at));
   }
+
+ private:
+  __device__ __forceinline__ int count_at(i64 at) const { return at + 1 < columns ? 2 : 1; }
 };
 
 }  // namespace kx::conv
