@@ -10,76 +10,12 @@
 // for their sums. Not measured on a GPU, and not tried: bulk copies that go to several blocks at once.
 #pragma once
 
-#include "conv_problem.cuh"
+#include "conv_groups_ring.cuh"
 
 namespace kx::conv {
 
-constexpr int kStages = 4, kLag = 2;  // steps that are on their way before one is told of
-// A stage that is told of late must not be what frees the place of the next one.
-static_assert(kLag + 2 <= kStages);
-constexpr u32 kGroup = 128, kThreads = 3 * kGroup;
-constexpr int kDeep = 64, kN = 64, kBands = 2, kRows = 2 * kBands * 64;  // bands: of 64 rows, of a warp group
-constexpr int kSizeA = kRows * kDeep, kSizeB = 2 * kN * kDeep;
+constexpr int kN = 64, kRows = 2 * kBands * 64;  // columns of a group; rows
 constexpr int kPitch = 2 * kN + 8;  // from row to row of sums: lanes of eight rows write to different banks
-constexpr u32 kFewer = 56, kMore = 224;  // registers of those that bring and those that multiply
-
-template <class T>
-constexpr bool kBrain = false;
-template <>
-constexpr bool kBrain<BF16> = true;
-
-// The stages, and a side's way through them: each has its own copy, and both count all steps of the block.
-template <class T>
-class Ring {
- public:
-  __device__ __forceinline__ explicit Ring(Shared& shared)
-      : stages_(shared.take<T>(kStages * (kSizeA + kSizeB))),
-        full_(shared.take<SharedBarrier>(kStages)),
-        empty_(shared.take<SharedBarrier>(kStages)) {
-    if (threadIdx.x < kStages) {
-      full_[threadIdx.x].make(kGroup);
-      empty_[threadIdx.x].make(2 * kGroup / kWarp);
-    }
-    __syncthreads();
-  }
-
-  __device__ __forceinline__ T* a() const { return stages_ + step_ % kStages * (kSizeA + kSizeB); }
-  __device__ __forceinline__ T* b() const { return a() + kSizeA; }
-
-  // Of the side that brings: waits until the step's stage may be filled; its copies have been begun; all
-  // have.
-  __device__ __forceinline__ void wait_until_empty() const {
-    empty_[step_ % kStages].wait(step_ / kStages % 2 ^ 1);
-  }
-  __device__ __forceinline__ void sent() {
-    copy_async_commit();
-    copy_async_wait<kLag>();
-    warp_group_publish();
-    if (step_ >= kLag) full_[(step_ - kLag) % kStages].arrive();
-    ++step_;
-  }
-  __device__ __forceinline__ void all_sent() {
-    copy_async_wait<0>();
-    warp_group_publish();
-    for (u32 s = step_ < kLag ? 0 : step_ - kLag; s < step_; ++s) full_[s % kStages].arrive();
-  }
-
-  // Of the side that multiplies: waits for the step; its products have been begun; the step before it is
-  // read.
-  __device__ __forceinline__ void wait_until_full() const {
-    full_[step_ % kStages].wait(step_ / kStages % 2);
-  }
-  __device__ __forceinline__ void begun() { ++step_; }
-  __device__ __forceinline__ void read(u32 before) const {
-    __syncwarp();
-    if (threadIdx.x % kWarp == 0) empty_[(step_ - before) % kStages].arrive();
-  }
-
- private:
-  T* stages_;
-  SharedBarrier *full_, *empty_;
-  u32 step_ = 0;
-};
 
 // Steps of depth of a tile.
 template <class T>
@@ -87,29 +23,21 @@ __device__ __forceinline__ i64 steps_of(const Input<T>& in) {
   return (in.end_tap - in.first_tap) * ((in.deep + kDeep - 1) / kDeep);
 }
 
-// Brings both factors of the rows first .. and the columns of `groups`. A thread brings chunk t % 8 of every
-// 16th row, so that it always has the same place among the swizzled ones. A tap of the weight is (deep,
+// Brings both factors of the rows first .. and the columns of `groups`. A tap of the weight is (deep,
 // columns), or (columns, deep) if turned; rows of both factors are made of whole chunks.
 template <class T, bool kTurned>
 __device__ __forceinline__ void bring_tile(Ring<T>& ring, const Input<T>& in, const T* weight, i64 columns,
                                            const Groups& groups, i64 first) {
-  constexpr int kCount = Chunk<T>::kCount, kJump = 16 * kDeep;
-  const int t = static_cast<int>(threadIdx.x), chunk = t % 8, own = t / 8, column = chunk * kCount;
-  const int place = own * kDeep + (chunk ^ own % 8) * kCount;
-  // Of this thread's 16 rows of the first factor it looks after two; the eight threads that have the same
-  // ones tell each other.
+  constexpr int kJump = Bringer::kJump;
+  const Bringer mine;
+  const int own = mine.row, column = mine.column;
+  // Of its 16 rows of the first factor a thread looks after two.
   i64 row[2], within[2];
 #pragma unroll
   for (int h = 0; h < 2; ++h) {
-    row[h] = first + own + 16 * (chunk + 8 * h);
+    row[h] = first + own + 16 * (mine.chunk + 8 * h);
     within[h] = row[h] % in.length;
   }
-  const auto put = [&](T* to, const T* from, bool there) {
-    if (there)
-      copy_async_16(to, from);
-    else
-      *reinterpret_cast<Chunk<T>*>(to) = Chunk<T>{};
-  };
   for (i64 tap = in.first_tap; tap < in.end_tap; ++tap) {
     const i64 shift = in.shift(tap);
     u32 live = 0;  // bit j: the tap reads something in row own + 16 j
@@ -118,7 +46,7 @@ __device__ __forceinline__ void bring_tile(Ring<T>& ring, const Input<T>& in, co
       const i64 at = within[h] + shift;
       const bool there =
           row[h] < in.rows && at >= 0 && at < in.length && (!in.readable || in.readable[row[h] + shift]);
-      live |= (__ballot_sync(kAllLanes, there) >> (t % 32 / 8 * 8) & 0xFF) << 8 * h;
+      live |= mine.votes(there) << 8 * h;
     }
     for (i64 done = 0; done < in.deep; done += kDeep) {
       ring.wait_until_empty();
@@ -126,21 +54,22 @@ __device__ __forceinline__ void bring_tile(Ring<T>& ring, const Input<T>& in, co
       const T* const from = in.data + (first + own + shift) * in.deep + done + column;
 #pragma unroll
       for (int j = 0; j < kRows / 16; ++j)
-        put(ring.a() + place + j * kJump, from + 16 * j * in.deep, within_row && live >> j & 1);
+        bring_chunk(ring.a() + mine.place + j * kJump, from + 16 * j * in.deep, within_row && live >> j & 1);
 #pragma unroll
       for (int g = 0; g < 2; ++g) {
         const i64 begin = groups.begin[g], left = groups.end[g] - begin;
-        T* const to = ring.b() + g * kN * kDeep + place;
+        T* const to = ring.b() + g * kN * kDeep + mine.place;
         if constexpr (kTurned) {
           const T* const rows = weight + (tap * columns + begin + own) * in.deep + done + column;
 #pragma unroll
           for (int j = 0; j < kN / 16; ++j)
-            put(to + j * kJump, rows + 16 * j * in.deep, within_row && own + 16 * j < left);
+            bring_chunk(to + j * kJump, rows + 16 * j * in.deep, within_row && own + 16 * j < left);
         } else {
           const T* const rows = weight + (tap * in.deep + done + own) * columns + begin + column;
 #pragma unroll
           for (int j = 0; j < kDeep / 16; ++j)
-            put(to + j * kJump, rows + 16 * j * columns, column < left && done + own + 16 * j < in.deep);
+            bring_chunk(to + j * kJump, rows + 16 * j * columns,
+                        column < left && done + own + 16 * j < in.deep);
         }
       }
       ring.sent();
@@ -148,44 +77,9 @@ __device__ __forceinline__ void bring_tile(Ring<T>& ring, const Input<T>& in, co
   }
 }
 
-// Sums of a warp group: bands of 64 rows, tiles of 8 columns, those of candidates before those of gates.
-using GroupSums = float[kBands][2 * kN / 8][4];
-
 // The warp group's first row of the tile.
 __device__ __forceinline__ int own_rows() {
   return static_cast<int>(threadIdx.x / kGroup - 1) * kBands * 64;
-}
-
-// sums = what the steps bring.
-template <class T, bool kTurned>
-__device__ __forceinline__ void multiply_steps(Ring<T>& ring, GroupSums& sums, i64 steps) {
-#pragma unroll
-  for (int m = 0; m < kBands; ++m)
-#pragma unroll
-    for (int n = 0; n < 2 * kN / 8; ++n)
-#pragma unroll
-      for (int e = 0; e < 4; ++e) sums[m][n][e] = 0;
-  for (i64 i = 0; i < steps; ++i) {
-    ring.wait_until_full();
-    const T *const a = ring.a() + own_rows() * kDeep, *const b = ring.b();
-    pin(sums[0]);
-    warp_group_begin(sums[1]);
-#pragma unroll
-    for (int k = 0; k < kDeep; k += 16) {
-      const u64 right = kTurned ? tile_descriptor(b, k) : turned_descriptor(b, k, kDeep * 128);
-#pragma unroll
-      for (int m = 0; m < kBands; ++m)
-        multiply_group<kBrain<T>, false, !kTurned>(sums[m], tile_descriptor(a + m * 64 * kDeep, k), right);
-    }
-    warp_group_commit();
-    warp_group_wait<1>(sums[0]);
-    pin(sums[1]);
-    ring.begun();
-    if (i) ring.read(2);
-  }
-  warp_group_wait<0>(sums[0]);
-  pin(sums[1]);
-  if (steps) ring.read(1);
 }
 
 // Whether one of a tile's rows counts; all lanes of a warp ask for the same tile.
@@ -227,7 +121,7 @@ __device__ __forceinline__ void hand_over(const GroupSums& sums, float* rows_of_
       for (int eight = 0; eight < 2 * kBands; ++eight) {
         if (batch * kAhead != 8 * eight) continue;
 #pragma unroll
-        for (int n = 0; n < 2 * kN / 8; ++n)
+        for (int n = 0; n < kTiles; ++n)
           *reinterpret_cast<Pair<float>*>(to + 8 * n) = {sums[eight / 2][n][2 * (eight % 2)],
                                                          sums[eight / 2][n][2 * (eight % 2) + 1]};
       }
@@ -266,7 +160,14 @@ __device__ __forceinline__ void convolve(const Input<T>& in, const T* weight, i6
     for (i64 tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
       const i64 first = tile / across * kRows, begin = tile % across * Columns::kAcross;
       GroupSums sums;
-      multiply_steps<T, kTurned>(ring, sums, any_counts(in, counted, first) ? steps_of(in) : 0);
+      multiply_steps(
+          ring, sums, any_counts(in, counted, first) ? steps_of(in) : 0, [&](const T* a, const T* b, int k) {
+            const u64 right = kTurned ? tile_descriptor(b, k) : turned_descriptor(b, k, kDeep * 128);
+#pragma unroll
+            for (int m = 0; m < kBands; ++m)
+              multiply_group<kBrain<T>, false, !kTurned>(
+                  sums[m], tile_descriptor(a + (own_rows() + m * 64) * kDeep, k), right);
+          });
       hand_over(sums, rows_of_warps, first, in.rows, Columns(target, begin + 2 * lane_id()));
     }
   }

@@ -42,7 +42,12 @@ def test_warp_groups_multiply_halves_in_whole_pieces_where_there_are_many_rows(m
     assert conv_plan.group_tile(hopper, "f", 300, 72, 8, 72) is None
     assert conv_plan.group_tile(hopper, "E", 300, 72, 8, 76) is None
     assert conv_plan.group_tile(hopper, "E", 0, 72, 8, 72) is None
+    assert conv_plan.group_weights(hopper, "E", 300, 72, 144, 3)[0] == 3
+    assert conv_plan.group_weights(older, "E", 300, 72, 144, 3)[0] == 0
+    assert [conv_plan.group_weights(hopper, "E", 300, *each, 3)[0] for each in ((64, 144), (72, 128))] == [0, 0]
     monkeypatch.undo()
+    assert conv_plan.group_weights(hopper, "E", 44 * 512 - 1, 128, 256, 3)[0] == 0
+    assert conv_plan.group_weights(hopper, "E", 44 * 512, 128, 256, 3) == (3, 44, 512)
     assert conv_plan.group_tile(hopper, "E", 131 * 256, 64, 64, 64) is None
     assert conv_plan.group_tile(hopper, "E", 131 * 256 + 1, 64, 64, 64)
 
@@ -54,6 +59,12 @@ def test_types_and_sizes_in_any_order_of_threads(rng, kind, deep, channels, kern
     given = case(rng, kind, (2, 151, deep), channels, kernel, shortcut=None, masked=[151, 100])
     skip = "gated" if deep == channels else "none"
     groups_agree(*given, dilation=3, skip=skip, padding="causal" if deep == 8 else "same", blocks=3)
+
+
+def test_weights_in_slices(rng, monkeypatch):
+    monkeypatch.setattr(conv_plan, "_MANY", 12)
+    assert conv_plan.group_weights(EmulatedDevice(warp_groups=True), "E", 1400, 136, 144, 2) == (4, 2, 704)
+    groups_agree(*case(rng, BRAIN, (7, 200, 136), 72, 2, masked=[200, 3, 0, 199, 200, 65, 64]), skip="none", orders=[2])
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -105,37 +116,47 @@ def test_nothing_in_padding_reaches_a_real_position(rng, skip):
 
 def planted(monkeypatch, file, old, new):
     """Put another text in the place of a part of a file's, for all that includes it."""
-    text = (FOLDER / file).read_text()
-    assert text.count(old) == 1
-    spoiled = text.replace("#pragma once", "").replace(old, new)
+    seen = (FOLDER / file).read_text()
+    assert seen.count(old) == 1
+
+    def expanded(name):
+        text = (FOLDER / name).read_text().replace("#pragma once", "")
+        text = text.replace(old, new) if name == file else text
+        for each in "conv_groups_tiles.cuh", "conv_groups_ring.cuh":
+            if f'#include "{each}"' in text:
+                text = text.replace(f'#include "{each}"', expanded(each))
+        return text
+
     write = conv_plan.GroupTile.text
-
-    def spoil(self, name):
-        head = f'#include "{name}"'
-        whole = (FOLDER / name).read_text().replace(f'#include "{file}"', spoiled) if name != file else spoiled
-        return write(self, name).replace(head, whole)
-
-    monkeypatch.setattr(conv_plan.GroupTile, "text", spoil)
+    monkeypatch.setattr(
+        conv_plan.GroupTile, "text", lambda self, name: write(self, name).replace(f'#include "{name}"', expanded(name))
+    )
 
 
+RING, TILES, BACKWARD = "conv_groups_ring.cuh", "conv_groups_tiles.cuh", "conv_groups_backward.cuh"
 PLANTED = {
-    "a stage used before it is there": ("ring.wait_until_full();", ""),
-    "a stage filled before it is read": ("ring.wait_until_empty();", ""),
-    "told of before it has landed": ("copy_async_wait<kLag>()", "copy_async_wait<kLag + 1>()"),
-    "given back while products run": ("if (i) ring.read(2);", "ring.read(1);"),
-    "swizzled otherwise": ("(chunk ^ own % 8)", "(chunk ^ own % 4)"),
-    "the other rows": ("multiply_group<kBrain<T>, false, !kTurned>(sums[m], tile_descriptor(a + m *",
-                       "multiply_group<kBrain<T>, false, !kTurned>(sums[m], tile_descriptor(a + (1 - m) *"),
-    "gates where candidates are": ("pair_at(from + kN, 2, true)", "pair_at(from, 2, true)"),
-    "rows handed over too early": ("      __syncwarp();\n    }\n", "    }\n"),
-    "rows written before the last are read": ("== 0) {\n      __syncwarp();\n", "== 0) {\n"),
-    "what lies beside the row before": ("now[r] = next[r]", "now[r] = next[0]"),
-    "the next sequence read": ("at >= 0 && at < in.length", "at >= 0"),
-}  # fmt: skip
+    "a stage used before it is there": (RING, "ring.wait_until_full();", ""),
+    "a stage filled before it is read": (TILES, "ring.wait_until_empty();", ""),
+    "told of before it has landed": (RING, "copy_async_wait<kLag>()", "copy_async_wait<kLag + 1>()"),
+    "given back while products run": (RING, "if (i) ring.read(2);", "ring.read(1);"),
+    "swizzled otherwise": (RING, "(chunk ^ row % 8)", "(chunk ^ row % 4)"),
+    "the other rows": (TILES, "(own_rows() + m * 64)", "(own_rows() + (1 - m) * 64)"),
+    "gates where candidates are": (TILES, "pair_at(from + kN, 2, true)", "pair_at(from, 2, true)"),
+    "rows handed over too early": (TILES, "      __syncwarp();\n    }\n", "    }\n"),
+    "rows written before the last are read": (TILES, "== 0) {\n      __syncwarp();\n", "== 0) {\n"),
+    "what lies beside the row before": (TILES, "now[r] = next[r]", "now[r] = next[0]"),
+    "the next sequence read": (TILES, "at >= 0 && at < in.length", "at >= 0"),
+    "weights: a stage filled before it is read": (BACKWARD, "ring.wait_until_empty();", ""),
+    "weights: the other channels": (BACKWARD, "b + group * kPanel", "b + (1 - group) * kPanel"),
+    "weights: the other columns": (BACKWARD, "a + m * 2 * kPanel", "a + (1 - m) * 2 * kPanel"),
+    "weights: rows that do not count": (BACKWARD, "within && counts && reads", "within && counts"),
+    "weights: what was known a step before": (BACKWARD, "      look();\n      ring.wait", "      ring.wait"),
+}
 
 
 @pytest.mark.parametrize("bug", PLANTED)
 def test_planted_bugs_are_found(rng, monkeypatch, bug):
-    planted(monkeypatch, "conv_groups_tiles.cuh", *PLANTED[bug])
+    planted(monkeypatch, *PLANTED[bug])
+    given = case(rng, BRAIN, (2, 150, 72), 72, 3, masked=[150, 99])
     with pytest.raises((AssertionError, LaunchError)):
-        groups_agree(*case(rng, BRAIN, (2, 150, 72), 72, 3), dilation=2, back=False)
+        groups_agree(*given, dilation=2, back="weights" in bug)

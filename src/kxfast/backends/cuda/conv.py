@@ -16,7 +16,7 @@ from kxfast.backends.cuda.conv_plan import Launcher, Made, Tile
 __all__ = ["dgcnn", "dgcnn_backward", "dilated_gated_conv1d", "dilated_gated_conv1d_backward", "missing"]
 
 _GATED, _PLAIN, _WEIGHTS, _ROWS = "conv.cuh", "conv_plain.cuh", "conv_backward.cuh", "conv_rows.cuh"
-_GATED_GROUPS, _PLAIN_GROUPS = "conv_groups.cuh", "conv_groups_plain.cuh"  # on Hopper
+_GATED_GROUPS, _PLAIN_GROUPS, _WEIGHTS_GROUPS = (f"conv_groups{name}.cuh" for name in ("", "_plain", "_backward"))
 _BLOCK_ROWS, _BLOCK_COLUMNS = 32, 128  # of kernels that go row by row
 
 
@@ -164,15 +164,21 @@ class Convolution:
 
     def weights(self, grad: Any, columns: int, taps: int, readable: Any) -> Any:
         """Return the gradient of a weight: a product over all positions for each tap."""
-        tile = conv_plan.tile(self.kind, self.rows, -(-columns // 2))
-        tiles = taps * -(-self.deep // tile.rows) * -(-columns // (2 * tile.columns))
-        count, each = conv_plan.slices(tiles, self.rows, tile.deep)
-        parts = self.new(count, taps, self.deep, columns)
         step, origin = (self.layer.dilation, -self.left) if taps > 1 else (0, 0)
-        shared = tile.shared((tile.deep, tile.rows), (tile.deep, 2 * tile.columns))
+        tiles, count, each = conv_plan.group_weights(self.device, self.kind, self.rows, self.deep, columns, taps)
+        if tiles:
+            groups = conv_plan.GroupTile(self.kind)
+            text, shared, threads = groups.text(_WEIGHTS_GROUPS), groups.ring, groups.threads
+        else:
+            tile = conv_plan.tile(self.kind, self.rows, -(-columns // 2))
+            text, threads = tile.text(_WEIGHTS), conv_plan.THREADS
+            shared = tile.shared((tile.deep, tile.rows), (tile.deep, 2 * tile.columns))
+            tiles = taps * -(-self.deep // tile.rows) * -(-columns // (2 * tile.columns))
+            count, each = conv_plan.slices(tiles, self.rows, tile.deep)
+        parts = self.new(count, taps, self.deep, columns)
         self.launch(
-            tile.text(_WEIGHTS), "conv_weights", count * tiles, shared, self.x, readable, self.counted, self.rows,
-            self.length, self.deep, taps, step, origin, grad, columns, each, parts,
+            text, "conv_weights", count * tiles, shared, self.x, readable, self.counted, self.rows, self.length,
+            self.deep, taps, step, origin, grad, columns, each, parts, threads=threads,
         )  # fmt: skip
         return self.total(parts, count, (taps, self.deep, columns))
 

@@ -107,8 +107,13 @@ class GroupTile(NamedTuple):
 
     @property
     def shared(self) -> int:
-        """Bytes of the stages of both factors, of their barriers, and of the rows that are handed over."""
-        return STAGES * ((self.rows + 2 * self.columns) * 128 + 16) + 8 * 8 * 4 * (2 * self.columns + 8)
+        """Bytes of shared memory: those of `ring`, and rows that are handed over."""
+        return self.ring + 8 * 8 * 4 * (2 * self.columns + 8)
+
+    @property
+    def ring(self) -> int:
+        """Bytes of the stages of both factors and of their barriers."""
+        return STAGES * ((self.rows + 2 * self.columns) * 128 + 16)
 
     def tiles(self, rows: int, groups: int) -> int:
         """Return how many tiles so many rows and columns of a group are."""
@@ -129,9 +134,26 @@ def group_tile(device: load.Device, kind: str, rows: int, groups: int, *widths: 
     return best if device.warp_groups and whole and 2 * best.tiles(rows, groups) >= _MANY else None
 
 
-def slices(tiles: int, rows: int, deep: int) -> tuple[int, int]:
-    """Return how many parts the sum over positions is made in, and the positions of each."""
-    count = max(1, min(-(-_MANY // max(tiles, 1)), rows // _SHORTEST_SLICE))
+def group_weights(
+    device: load.Device, kind: str, rows: int, deep: int, columns: int, taps: int
+) -> tuple[int, int, int]:
+    """Return tiles of a weight's gradient by warp groups, parts of the sum and positions of each; no tiles: not so.
+
+    Each multiprocessor must get a block, and more than half of a tile must be there either way.
+    """
+    whole = _BYTES[kind] == 2 and deep % 8 == 0 and columns % 8 == 0 and deep > 64 and columns > 128
+    tiles = taps * -(-deep // 128) * -(-columns // 256)
+    many = 2 * tiles * max(1, rows // _SHORTEST_SLICE) >= _MANY
+    return tiles if device.warp_groups and whole and many else 0, *slices(tiles, rows, 64, 1)
+
+
+def slices(tiles: int, rows: int, deep: int, resident: int = 2) -> tuple[int, int]:
+    """Return how many parts the sum over positions is made in, and the positions of each.
+
+    A multiprocessor has room for so many `resident` blocks.
+    """
+    many = resident * _MANY // 2
+    count = max(1, min(-(-many // max(tiles, 1)), rows // _SHORTEST_SLICE))
     each = -(-rows // count // deep) * deep if rows else deep
     return -(-rows // each), each
 
