@@ -137,7 +137,7 @@ RING, TILES, BACKWARD = "conv_groups_ring.cuh", "conv_groups_tiles.cuh", "conv_g
 PLANTED = {
     "a stage used before it is there": (RING, "ring.wait_until_full();", ""),
     "a stage filled before it is read": (TILES, "ring.wait_until_empty();", ""),
-    "told of before it has landed": (RING, "copy_async_wait<kLag>()", "copy_async_wait<kLag + 1>()"),
+    "told of before it has landed": (RING, "copy_async_wait<kLag>()", "copy_async_wait<kStages>()"),
     "given back while products run": (RING, "if (i) ring.read(2);", "ring.read(1);"),
     "swizzled otherwise": (RING, "(chunk ^ row % 8)", "(chunk ^ row % 4)"),
     "the other rows": (TILES, "(own_rows() + m * 64)", "(own_rows() + (1 - m) * 64)"),
