@@ -12,28 +12,37 @@ class GateColumns {
   static constexpr int kAcross = kN;
   using Beside = typename Gate<T>::Beside;
 
-  __device__ __forceinline__ GateColumns(const Gate<T>& gate, i64 f) : gate_(gate), f_(f) {
-    if (within()) gate.biases(of_c_, of_g_, f);
+  __device__ __forceinline__ GateColumns(const Gate<T>& gate, i64 f)
+      : gate_(gate), within_(f < gate.skipped.channels), f_(within_ ? f : 0) {
+    gate.template biases<true>(of_c_, of_g_, f_);
   }
   __device__ __forceinline__ static Groups groups(const Gate<T>& gate, i64 begin) {
     return gate.groups(begin);
   }
 
-  __device__ __forceinline__ void read(Beside& beside, i64 row) const {
-    if (within()) beside = gate_.beside(row, f_);
-  }
-  __device__ __forceinline__ void write(i64 row, const float (&c)[2], const float (&g)[2],
-                                        const Beside& beside) const {
-    const float with_c[2] = {c[0] + of_c_[0], c[1] + of_c_[1]},
-                with_g[2] = {g[0] + of_g_[0], g[1] + of_g_[1]};
-    if (within()) gate_.write(row, f_, with_c, with_g, beside);
+  __device__ __forceinline__ Beside read(i64 row) const { return gate_.template beside<true>(row, f_); }
+  // Of neighbouring rows, of which `count` are there.
+  template <int kRows>
+  __device__ __forceinline__ void write(i64 top, i64 count, const Pair<float> (&c)[kRows],
+                                        const Pair<float> (&g)[kRows], const Beside (&beside)[kRows]) const {
+    float factor[kRows][2];
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) factor[r][0] = factor[r][1] = static_cast<float>(gate_.dropout.sign);
+    if (gate_.dropout.threshold)
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) gate_.dropout.factors(factor[r], top + r, f_);
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      const float with_c[2] = {c[r].at[0] + of_c_[0], c[r].at[1] + of_c_[1]};
+      const float with_g[2] = {g[r].at[0] + of_g_[0], g[r].at[1] + of_g_[1]};
+      gate_.template write<true>(top + r, f_, with_c, with_g, factor[r], beside[r], within_ && r < count);
+    }
   }
 
  private:
-  __device__ __forceinline__ bool within() const { return f_ < gate_.skipped.channels; }
-
   const Gate<T> gate_;
-  i64 f_;
+  bool within_;
+  i64 f_;  // where one must be read
   float of_c_[2] = {0, 0}, of_g_[2] = {0, 0};
 };
 

@@ -12,34 +12,41 @@ class PlainColumns {
     typename Plain<T>::Beside at[2];
   };
 
-  __device__ __forceinline__ PlainColumns(const Plain<T>& plain, i64 at) : plain_(plain), at_(at) {
+  __device__ __forceinline__ PlainColumns(const Plain<T>& plain, i64 at) : plain_(plain) {
 #pragma unroll
-    for (int g = 0; g < 2; ++g)
-      if (within(g)) plain.biases(bias_[g], at + g * kN);
+    for (int g = 0; g < 2; ++g) {
+      within_[g] = at + g * kN < plain.columns;
+      at_[g] = within_[g] ? at + g * kN : 0;
+      plain.template biases<true>(bias_[g], at_[g]);
+    }
   }
   __device__ __forceinline__ static Groups groups(const Plain<T>& plain, i64 begin) {
     return {{begin, begin + kN}, {plain.columns, plain.columns}};
   }
 
-  __device__ __forceinline__ void read(Beside& beside, i64 row) const {
-#pragma unroll
-    for (int g = 0; g < 2; ++g)
-      if (within(g)) beside.at[g] = plain_.beside(row, at_ + g * kN);
+  __device__ __forceinline__ Beside read(i64 row) const {
+    return {{plain_.template beside<true>(row, at_[0]), plain_.template beside<true>(row, at_[1])}};
   }
-  __device__ __forceinline__ void write(i64 row, const float (&one)[2], const float (&other)[2],
-                                        const Beside& beside) const {
+  // Of neighbouring rows, of which `count` are there.
+  template <int kRows>
+  __device__ __forceinline__ void write(i64 top, i64 count, const Pair<float> (&one)[kRows],
+                                        const Pair<float> (&other)[kRows],
+                                        const Beside (&beside)[kRows]) const {
 #pragma unroll
-    for (int g = 0; g < 2; ++g) {
-      const float x[2] = {(g ? other[0] : one[0]) + bias_[g][0], (g ? other[1] : one[1]) + bias_[g][1]};
-      if (within(g)) plain_.write(row, at_ + g * kN, x, beside.at[g]);
-    }
+    for (int r = 0; r < kRows; ++r)
+#pragma unroll
+      for (int g = 0; g < 2; ++g) {
+        float x[2];
+#pragma unroll
+        for (int j = 0; j < 2; ++j) x[j] = (g ? other[r].at[j] : one[r].at[j]) + bias_[g][j];
+        plain_.template write<true>(top + r, at_[g], x, beside[r].at[g], within_[g] && r < count);
+      }
   }
 
  private:
-  __device__ __forceinline__ bool within(int g) const { return at_ + g * kN < plain_.columns; }
-
   const Plain<T> plain_;
-  i64 at_;
+  bool within_[2];
+  i64 at_[2];  // where one must be read
   float bias_[2][2] = {{0, 0}, {0, 0}};
 };
 

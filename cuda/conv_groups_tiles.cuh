@@ -107,8 +107,10 @@ __device__ __forceinline__ void hand_over(const GroupSums& sums, float* rows_of_
   typename Columns::Beside now[kAhead], next[kAhead];
   const auto read = [&](int batch) {
 #pragma unroll
-    for (int r = 0; r < kAhead; ++r)
-      if (top(batch) + r < rows) columns.read(next[r], top(batch) + r);
+    for (int r = 0; r < kAhead; ++r) {
+      const i64 row = top(batch) + r;
+      next[r] = columns.read(row < rows ? row : rows - 1);
+    }
   };
   read(0);
   for (int batch = 0; batch < kBatches && top(batch) < rows; ++batch) {
@@ -127,12 +129,13 @@ __device__ __forceinline__ void hand_over(const GroupSums& sums, float* rows_of_
       }
       __syncwarp();
     }
+    Pair<float> one[kAhead], other[kAhead];
 #pragma unroll
     for (int r = 0; r < kAhead; ++r) {
       const float* const from = own + (batch * kAhead % 8 + r) * kPitch + 2 * lane;
-      const Pair<float> one = pair_at(from, 2, true), other = pair_at(from + kN, 2, true);
-      if (top(batch) + r < rows) columns.write(top(batch) + r, one.at, other.at, now[r]);
+      one[r] = pair_at(from, 2, true), other[r] = pair_at(from + kN, 2, true);
     }
+    columns.write(top(batch), rows - top(batch), one, other, now);
   }
 }
 

@@ -81,42 +81,54 @@ struct Plain {
   T* out;
   SumOf<T>* sums_out;
 
-  // Adds the bias of two neighbouring columns.
+  // What follows is for two neighbouring columns at a row; kEven says that the number of columns is even.
+
+  // Adds the bias.
+  template <bool kEven>
   __device__ __forceinline__ void biases(SumOf<T> (&x)[2], i64 at) const {
-    for (int j = 0; j < count_at(at) && bias; ++j) x[j] += widen(bias[at + j]);
+    for (int j = 0; j < count_at<kEven>(at) && bias; ++j) x[j] += widen(bias[at + j]);
   }
-  // What is added to a row's results, as it lies in memory: nothing waits for it until it is used.
+  // What is added to the results, as it lies in memory: nothing waits for it until it is used.
   struct Beside {
     Pair<SumOf<T>> added;
     u8 kept;
   };
+  template <bool kEven>
   __device__ __forceinline__ Beside beside(i64 row, i64 at) const {
     Beside found{{{0, 0}}, 1};
     if (kept) found.kept = kept[row];
-    if (added) found.added = pair_at(added + row * columns + at, count_at(at), columns % 2 == 0);
+    if (added) found.added = pair_at(added + row * columns + at, count_at<kEven>(at), pairs<kEven>());
     return found;
   }
-  // Writes the results of two neighbouring columns at a row, whose sums have their bias.
-  __device__ __forceinline__ void write(i64 row, i64 at, const SumOf<T> (&sums)[2],
-                                        const Beside& beside) const {
+  // Writes the results, of sums with their bias, if they are `wanted`.
+  template <bool kEven>
+  __device__ __forceinline__ void write(i64 row, i64 at, const SumOf<T> (&sums)[2], const Beside& beside,
+                                        bool wanted) const {
     const i64 place = row * columns + at;
-    const bool pair = columns % 2 == 0;
+    const int count = count_at<kEven>(at);
     SumOf<T> x[2];
 #pragma unroll
     for (int j = 0; j < 2; ++j) x[j] = beside.kept ? sums[j] + number_of<SumOf<T>>(beside.added, j) : 0;
-    if (out) store_pair<T>(out + place, x, count_at(at), pair);
-    if (sums_out) store_pair<SumOf<T>>(sums_out + place, x, count_at(at), pair);
+    if (out && wanted) store_pair<T>(out + place, x, count, pairs<kEven>());
+    if (sums_out && wanted) store_pair<SumOf<T>>(sums_out + place, x, count, pairs<kEven>());
   }
   // All of that, but nothing for columns beyond the last one.
   __device__ __forceinline__ void finish(i64 row, i64 at, const SumOf<T> (&sums)[2]) const {
     if (at >= columns) return;
     SumOf<T> x[2] = {sums[0], sums[1]};
-    biases(x, at);
-    write(row, at, x, beside(row, at));
+    biases<false>(x, at);
+    write<false>(row, at, x, beside<false>(row, at), true);
   }
 
  private:
-  __device__ __forceinline__ int count_at(i64 at) const { return at + 1 < columns ? 2 : 1; }
+  template <bool kEven>
+  __device__ __forceinline__ int count_at(i64 at) const {
+    return kEven || at + 1 < columns ? 2 : 1;
+  }
+  template <bool kEven>
+  __device__ __forceinline__ bool pairs() const {
+    return kEven || columns % 2 == 0;
+  }
 };
 
 }  // namespace kx::conv
