@@ -22,17 +22,18 @@ class GateColumns {
 
   __device__ __forceinline__ Beside read(i64 row) const { return gate_.template beside<true>(row, f_); }
   // Of neighbouring rows, of which `count` are there.
-  template <int kRows>
-  __device__ __forceinline__ void write(i64 top, i64 count, const Pair<float> (&c)[kRows],
-                                        const Pair<float> (&g)[kRows], const Beside (&beside)[kRows]) const {
-    float factor[kRows][2];
+  template <int kCount>
+  __device__ __forceinline__ void write(i64 top, i64 count, const Pair<float> (&c)[kCount],
+                                        const Pair<float> (&g)[kCount],
+                                        const Beside (&beside)[kCount]) const {
+    float factor[kCount][2];
 #pragma unroll
-    for (int r = 0; r < kRows; ++r) factor[r][0] = factor[r][1] = static_cast<float>(gate_.dropout.sign);
+    for (int r = 0; r < kCount; ++r) factor[r][0] = factor[r][1] = static_cast<float>(gate_.dropout.sign);
     if (gate_.dropout.threshold)
 #pragma unroll
-      for (int r = 0; r < kRows; ++r) gate_.dropout.factors(factor[r], top + r, f_);
+      for (int r = 0; r < kCount; ++r) gate_.dropout.factors(factor[r], top + r, f_);
 #pragma unroll
-    for (int r = 0; r < kRows; ++r) {
+    for (int r = 0; r < kCount; ++r) {
       const float with_c[2] = {c[r].at[0] + of_c_[0], c[r].at[1] + of_c_[1]};
       const float with_g[2] = {g[r].at[0] + of_g_[0], g[r].at[1] + of_g_[1]};
       gate_.template write<true>(top + r, f_, with_c, with_g, factor[r], beside[r], within_ && r < count);
@@ -40,7 +41,7 @@ class GateColumns {
   }
 
  private:
-  const Gate<T> gate_;
+  const Gate<T> gate_;  // a reference would keep it in memory
   bool within_;
   i64 f_;  // where one must be read
   float of_c_[2] = {0, 0}, of_g_[2] = {0, 0};

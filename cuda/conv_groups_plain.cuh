@@ -28,12 +28,12 @@ class PlainColumns {
     return {{plain_.template beside<true>(row, at_[0]), plain_.template beside<true>(row, at_[1])}};
   }
   // Of neighbouring rows, of which `count` are there.
-  template <int kRows>
-  __device__ __forceinline__ void write(i64 top, i64 count, const Pair<float> (&one)[kRows],
-                                        const Pair<float> (&other)[kRows],
-                                        const Beside (&beside)[kRows]) const {
+  template <int kCount>
+  __device__ __forceinline__ void write(i64 top, i64 count, const Pair<float> (&one)[kCount],
+                                        const Pair<float> (&other)[kCount],
+                                        const Beside (&beside)[kCount]) const {
 #pragma unroll
-    for (int r = 0; r < kRows; ++r)
+    for (int r = 0; r < kCount; ++r)
 #pragma unroll
       for (int g = 0; g < 2; ++g) {
         float x[2];
@@ -44,7 +44,7 @@ class PlainColumns {
   }
 
  private:
-  const Plain<T> plain_;
+  const Plain<T> plain_;  // a reference would keep it in memory
   bool within_[2];
   i64 at_[2];  // where one must be read
   float bias_[2][2] = {{0, 0}, {0, 0}};

@@ -4,10 +4,15 @@
 // kStages stages; each of the other two multiplies 128 rows by 128 columns of two groups, 64 of candidates
 // and 64 of gates, so that both come out of one instruction and a lane holds candidate and gate of the same
 // position and channel. Blocks stay and take tile after tile: while sums are written, the first steps of the
-// next tile are on their way. The innermost loop is over the 16 numbers of depth of an instruction. A step
-// brings 48 KiB for 2^21 products: on paper the cache of all multiprocessors gives that in the time that the
-// matrix units take for it, and both are the limit. Two blocks of the same multiprocessor would have no room
-// for their sums. Not measured on a GPU, and not tried: bulk copies that go to several blocks at once.
+// next tile are on their way. The innermost loop is over the 16 numbers of depth of an instruction.
+//
+// A step brings 48 KiB for 2^21 products, which on paper takes the second cache longer than the matrix units:
+// it is the limit of deep layers. Counted in instructions, the way out of a gated tile is as long as the
+// products of nine steps, and nothing is multiplied meanwhile: that is the limit of layers with few channels,
+// which have six steps at 128. Two blocks would have no room for their sums on a multiprocessor.
+// Tried and lost, by instructions: results written from the registers that hold the sums, in pieces of 16
+// bytes. Not tried: bulk copies that go to several blocks at once, and a tile of its own for either warp
+// group, in turn. Not measured on a GPU.
 #pragma once
 
 #include "conv_groups_ring.cuh"
@@ -139,9 +144,8 @@ __device__ __forceinline__ void hand_over(const GroupSums& sums, float* rows_of_
   }
 }
 
-// All tiles of a convolution; those with the same rows are neighbours. `Columns` are made of a target and of
-// the columns that a tile begins with, kAcross of them. A tile whose rows are all not `counted` has sums of
-// 0.
+// All tiles of a convolution; those with the same rows are neighbours. `Columns` are made of a target and the
+// first of a lane's columns, and kAcross is a tile's. A tile whose rows are all not `counted` has sums of 0.
 template <class T, bool kTurned, class Columns, class Target>
 __device__ __forceinline__ void convolve(const Input<T>& in, const T* weight, i64 columns, const u8* counted,
                                          i64 wide, const Target& target) {
