@@ -1,7 +1,7 @@
 // What a gated convolution does behind its product, for one position and channel at a time, and the gradient.
 #pragma once
 
-#include "numbers.cuh"
+#include "conv_problem.cuh"
 
 namespace kx::conv {
 
@@ -24,11 +24,22 @@ struct Dropout {
   }
 };
 
+// 1 / x for x from 1 to 2, to a unit in the last place; of floats without the branch that a division has.
+__device__ __forceinline__ float reciprocal(float x) {
+  float found = fused(x, fused(x, 32 / 99.0f, -144 / 99.0f), 210 / 99.0f);  // to 1 percent
+#pragma unroll
+  for (int twice = 0; twice < 2; ++twice) found = fused(found, fused(-x, found, 1), found);
+  return found;
+}
+__device__ __forceinline__ double reciprocal(double x) {
+  return 1 / x;
+}
+
 // s(x) and 1 - s(x), both to the last bits: no exponential of a positive number.
 template <class Sum>
 __device__ __forceinline__ void sigmoid(Sum x, Sum& opens, Sum& keeps) {
   const Sum small = power_of_2((x < 0 ? x : -x) * static_cast<Sum>(1.4426950408889634));
-  const Sum large = 1 / (1 + small), rest = small * large;
+  const Sum large = reciprocal(1 + small), rest = small * large;
   opens = x < 0 ? rest : large, keeps = x < 0 ? large : rest;
 }
 
@@ -46,4 +57,108 @@ struct Skipped {
   }
 };
 
+// What is done with candidates and gates; null pointers: not wanted, or not there.
+template <class T>
+struct Gate {
+  const T* bias;
+  const u8* counted;  // positions whose result is not 0
+  Skip skip;
+  bool first;  // gates are the first half of the columns
+  Skipped<T> skipped;
+  Dropout dropout;
+  T* y;
+  SumOf<T>*parts, *mixed;  // candidates and open shares; c s alone, where a normalisation follows
+
+  // The weight's columns of candidates and gates, from the channel `begin` on.
+  __device__ __forceinline__ Groups groups(i64 begin) const {
+    const i64 channels = skipped.channels, of_c = first ? channels : 0, of_g = channels - of_c;
+    return {{of_c + begin, of_g + begin}, {of_c + channels, of_g + channels}};
+  }
+
+  // What follows is for two neighbouring channels at a row; kEven says that the number of channels is even.
+  // It has few branches: where rows are dealt with several at a time, what they do goes on side by side.
+
+  // Adds the bias.
+  template <bool kEven>
+  __device__ __forceinline__ void biases(SumOf<T> (&c)[2], SumOf<T> (&g)[2], i64 f) const {
+    const Groups columns = groups(f);
+    for (int j = 0; j < count_at<kEven>(f) && bias; ++j)
+      c[j] += widen(bias[columns.begin[0] + j]), g[j] += widen(bias[columns.begin[1] + j]);
+  }
+  // What results are mixed with, as it lies in memory: nothing waits for it until it is used.
+  struct Beside {
+    Pair<T> input;
+    Pair<SumOf<T>> projected;
+    u8 counted, readable;
+  };
+  template <bool kEven>
+  __device__ __forceinline__ Beside beside(i64 row, i64 f) const {
+    const i64 channels = skipped.channels, place = row * channels + f;
+    const bool pair = kEven || channels % 2 == 0, skips = y && skip != kNone;
+    Beside found{{}, {}, 1, 1};
+    if (counted) found.counted = counted[row];
+    if (skips && skipped.projected)
+      found.projected = pair_at(skipped.projected + place, count_at<kEven>(f), pair);
+    if (skips && !skipped.projected) found.input = pair_at(skipped.input + place, count_at<kEven>(f), pair);
+    if (skips && skipped.mask) found.readable = skipped.mask[row];
+    return found;
+  }
+  // Writes the results, of sums with their bias, if they are `wanted`.
+  template <bool kEven>
+  __device__ __forceinline__ void write(i64 row, i64 f, const SumOf<T> (&c)[2], const SumOf<T> (&g)[2],
+                                        const SumOf<T> (&factor)[2], const Beside& beside,
+                                        bool wanted) const {
+    using Sum = SumOf<T>;
+    const i64 channels = skipped.channels, place = row * channels + f, of_parts = place + row * channels;
+    const int count = count_at<kEven>(f);
+    const bool pair = kEven || channels % 2 == 0;
+    Sum opens[2], keeps[2], mix[2], out[2], candidate[2];
+#pragma unroll
+    for (int j = 0; j < 2; ++j) {
+      sigmoid(g[j] * factor[j], opens[j], keeps[j]);
+      mix[j] = c[j] * opens[j];
+      const Sum own = number_of<T>(beside.input, j), readable = beside.readable ? own : 0;
+      const Sum x = skipped.projected ? number_of<Sum>(beside.projected, j) : readable;
+      out[j] = skip == kGated ? fused(x, keeps[j], mix[j]) : x + mix[j];
+      candidate[j] = c[j];
+      if (!beside.counted) out[j] = mix[j] = opens[j] = candidate[j] = 0;
+    }
+    if (y && wanted) store_pair<T>(y + place, out, count, pair);
+    if (mixed && wanted) store_pair<Sum>(mixed + place, mix, count, pair);
+    if (!parts || !wanted) return;
+    store_pair<Sum>(parts + of_parts, candidate, count, pair);
+    store_pair<Sum>(parts + of_parts + channels, opens, count, pair);
+  }
+  // All of that, but nothing for channels beyond the last one.
+  __device__ __forceinline__ void finish(i64 row, i64 f, const SumOf<T> (&of_c)[2],
+                                         const SumOf<T> (&of_g)[2]) const {
+    if (f >= skipped.channels) return;
+    SumOf<T> c[2] = {of_c[0], of_c[1]}, g[2] = {of_g[0], of_g[1]}, factor[2];
+    biases<false>(c, g, f);
+    dropout.factors(factor, row, f);
+    write<false>(row, f, c, g, factor, beside<false>(row, f), true);
+  }
+
+ private:
+  template <bool kEven>
+  __device__ __forceinline__ int count_at(i64 f) const {
+    return kEven || f + 1 < skipped.channels ? 2 : 1;
+  }
+};
+
 }  // namespace kx::conv
+
+#define KX_GATE_PARAMETERS                                                                              \
+  kx::i64 channels, const KX_T *bias, const kx::u8 *counted, kx::i64 skip, kx::i64 first,               \
+      const KX_T *skipped, const kx::SumOf<KX_T>*projected, const kx::u8 *skip_mask, kx::u64 threshold, \
+      kx::u64 key, double kept, double sign, KX_T *y, kx::SumOf<KX_T>*parts, kx::SumOf<KX_T>*mixed
+#define KX_GATE                               \
+  {bias,                                      \
+   counted,                                   \
+   static_cast<kx::conv::Skip>(skip),         \
+   first != 0,                                \
+   {skipped, projected, skip_mask, channels}, \
+   {threshold, key, kept, sign},              \
+   y,                                         \
+   parts,                                     \
+   mixed}

@@ -10,7 +10,7 @@
 // barrier a step.
 #pragma once
 
-#include "numbers.cuh"
+#include "conv_problem.cuh"
 
 namespace kx::conv {
 
@@ -37,18 +37,6 @@ __device__ __forceinline__ int own_column() {
 __device__ __forceinline__ int column_of(int n) {
   return own_column() + (n < kPairs ? n * 8 : kN + (n - kPairs) * 8);
 }
-
-// What is convolved: rows of `deep` numbers, sequences of `length` rows one after another. Tap a reads the
-// row step a + origin away, if it is in the same sequence and `readable`.
-template <class T>
-struct Input {
-  const T* data;
-  const u8* readable;
-  i64 rows, length, deep, first_tap, end_tap, step, origin;
-
-  __device__ __forceinline__ i64 shift(i64 tap) const { return step * tap + origin; }
-  __device__ __forceinline__ bool whole() const { return deep % Chunk<T>::kCount == 0; }
-};
 
 // Starts to bring kDown rows of kAcross numbers; row(j, r) says where the r-th of the tile begins, the j-th
 // of this thread; null: zeros. Of each row, `left` numbers are there. Asynchronous where rows are `whole`
@@ -135,11 +123,6 @@ __device__ __forceinline__ void multiply_tiles(Sums<T, kBands, kN>& sums, const 
     }
   }
 }
-
-// Two ranges of a weight's columns, one for each group of a tile.
-struct Groups {
-  i64 begin[2], end[2];
-};
 
 // sums = rows first .. of the convolution, of the columns of `groups`. A tap of the weight is (deep,
 // columns), or (columns, deep) if turned. `memory` holds kStages tiles of both factors.
@@ -228,35 +211,4 @@ __device__ __forceinline__ void for_each_pair(const Sums<T, kBands, kN>& sums, i
     }
 }
 
-// Two neighbouring numbers of a row, of which `count` are there; as one where `pair` says that they may be.
-template <class T>
-struct alignas(2 * sizeof(T)) Pair {
-  T at[2];
-};
-template <class T>
-__device__ __forceinline__ void load_pair(SumOf<T> (&to)[2], const T* from, int count, bool pair) {
-  if (pair) {
-    const Pair<T> both = *reinterpret_cast<const Pair<T>*>(from);
-    to[0] = widen(both.at[0]), to[1] = widen(both.at[1]);
-  } else {
-    to[0] = widen(from[0]), to[1] = count > 1 ? widen(from[1]) : 0;
-  }
-}
-template <class T>
-__device__ __forceinline__ void store_pair(T* to, const SumOf<T> (&from)[2], int count, bool pair) {
-  Pair<T> both;
-  narrow(both.at[0], from[0]), narrow(both.at[1], from[1]);
-  if (pair) {
-    *reinterpret_cast<Pair<T>*>(to) = both;
-  } else {
-    to[0] = both.at[0];
-    if (count > 1) to[1] = both.at[1];
-  }
-}
-
 }  // namespace kx::conv
-
-#define KX_INPUT_PARAMETERS                                                                                \
-  const KX_T *data, const kx::u8 *readable, kx::i64 rows, kx::i64 length, kx::i64 deep, kx::i64 first_tap, \
-      kx::i64 end_tap, kx::i64 step, kx::i64 origin, const KX_T *weight
-#define KX_INPUT {data, readable, rows, length, deep, first_tap, end_tap, step, origin}

@@ -59,7 +59,7 @@ def pairs(found, expected):
         yield here(found), expected
 
 
-def agree(x, weight, given, *, orders=range(3), back=True, blocks=2, **options):
+def agree(x, weight, given, *, orders=range(3), back=True, blocks=2, warp_groups=False, **options):
     """Compare forward, and backward with and without what forward has kept, with the reference in double."""
     plain = {"backend": "reference", **in_double_of(given), **options}
     run, gradients = kx.conv.dilated_gated_conv1d, kx.conv.dilated_gated_conv1d_backward
@@ -68,7 +68,7 @@ def agree(x, weight, given, *, orders=range(3), back=True, blocks=2, **options):
     if given.get("mask") is not None and options.get("skip") != "add":
         grad[~given["mask"]] = np.nan  # where nothing counts
     keywords = {name: there(value) for name, value in given.items()} | options
-    with emulated(orders=orders, blocks=blocks) as device:
+    with emulated(orders=orders, blocks=blocks, warp_groups=warp_groups) as device:
         found = run(there(x), there(weight), return_parts=True, **keywords)
         assert device.launches or not expected[0].size
         assert found[0].memory.dtype == x.dtype

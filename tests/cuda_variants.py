@@ -83,6 +83,11 @@ def _conv() -> Iterator[tuple[str, Variant]]:
         for file in files:
             targets = BOTH if (kind, columns) in (("E", 64), ("d", 32)) or file == "conv_stack" else HOPPER
             yield f"{file} {kind} {columns}", Variant(tile.text(f"{file}.cuh"), targets, shared)
+    for kind, file in ("E", ""), ("e", ""), ("E", "_plain"), ("E", "_backward"):
+        groups = conv_plan.GroupTile(kind)
+        shared = dict.fromkeys(("conv_gated", "conv_plain", "conv_turned"), groups.shared)
+        shared |= {"conv_weights": groups.ring}
+        yield f"conv_groups{file} {kind}", Variant(groups.text(f"conv_groups{file}.cuh"), HOPPER, shared)
 
 
 def variants() -> dict[str, Variant]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 
@@ -16,6 +17,7 @@ import kxfast as kx
 from benchmarks.gpu.attention import TYPES, ceiling, distance, host, on_gpu, poisoned, stream
 from benchmarks.gpu.plan import Row, Step
 from benchmarks.gpu.timing import repeated
+from kxfast.backends.cuda import load
 
 MOST = {"bfloat16": 2.5e-2, "float16": 4e-3, "float32": 2e-5, "float64": 1e-12}  # relative error
 
@@ -37,6 +39,7 @@ CHECKED = {
     "D": Checked((3, 100, 72, 72), {"skip": "add"}, norm=True),
     "odd sizes and a shortcut": Checked((3, 131, 33, 17), {}, shortcut=True),
     "many positions": Checked((64, 1024, 64, 64), {"dilation": 16}),
+    "many positions and channels": Checked((24, 1000, 136, 104), {"skip": "none", "dilation": 16}),
 }
 STACK = (1, 2, 5, 1, 2, 5, 1, 2, 5, 1, 1, 1)  # dilations of the information-extraction net
 
@@ -135,6 +138,12 @@ def _ours(name: str, backward: bool, seed: int) -> Row:
     return _told(repeated(run, stream=stream()), shape, 1, backward)
 
 
+def _without_groups(name: str, backward: bool, seed: int) -> Row:
+    """Time what other GPUs than Hopper are given."""
+    with patch.object(load.CuPyDevice, "warp_groups", False):
+        return _ours(name, backward, seed)
+
+
 _SMALL = (8, 256, 128)
 
 
@@ -198,6 +207,7 @@ def steps() -> list[Step]:
         for backward in False, True:
             label = f"{name} {'backward' if backward else 'forward'}"
             found.append(Step("conv", "bench", label, partial(_ours, name, backward)))
+            found.append(Step("conv", "bench", f"{label}, no warp groups", partial(_without_groups, name, backward)))
             found.append(Step("conv", "peers", f"{label} cuDNN, compiled", partial(_peer, name, backward)))
     found.append(Step("conv", "bench", "stack of 12", _our_stack))
     graphs = {"compiled": "", "compiled, as a graph": "reduce-overhead"}

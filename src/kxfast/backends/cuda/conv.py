@@ -16,6 +16,7 @@ from kxfast.backends.cuda.conv_plan import Launcher, Made, Tile
 __all__ = ["dgcnn", "dgcnn_backward", "dilated_gated_conv1d", "dilated_gated_conv1d_backward", "missing"]
 
 _GATED, _PLAIN, _WEIGHTS, _ROWS = "conv.cuh", "conv_plain.cuh", "conv_backward.cuh", "conv_rows.cuh"
+_GATED_GROUPS, _PLAIN_GROUPS, _WEIGHTS_GROUPS = (f"conv_groups{name}.cuh" for name in ("", "_plain", "_backward"))
 _BLOCK_ROWS, _BLOCK_COLUMNS = 32, 128  # of kernels that go row by row
 
 
@@ -55,14 +56,18 @@ class Convolution:
         sums: Any = None,
     ) -> None:  # fmt: skip
         """Convolve without gates; `shifts` are the first tap, the one behind the last, step and origin."""
-        tile = conv_plan.tile(self.kind, self.rows, -(-columns // 2))
+        name, half = "conv_turned" if turned else "conv_plain", -(-columns // 2)
+        arguments = (
+            data, readable, self.rows, self.length, deep, *shifts, weight, columns, bias, added, kept, out, sums,
+        )  # fmt: skip
+        groups = conv_plan.group_tile(self.device, self.kind, self.rows, half, deep, deep if turned else columns)
+        if groups:
+            self.launch.staying(groups, _PLAIN_GROUPS, name, groups.tiles(self.rows, half), *arguments)
+            return
+        tile = conv_plan.tile(self.kind, self.rows, half)
         blocks = -(-self.rows // tile.rows) * -(-columns // (2 * tile.columns))
         second = (2 * tile.columns, tile.deep) if turned else (tile.deep, 2 * tile.columns)
-        self.launch(
-            tile.text(_PLAIN), "conv_turned" if turned else "conv_plain", blocks,
-            tile.shared((tile.rows, tile.deep), second), data, readable, self.rows, self.length, deep, *shifts,
-            weight, columns, bias, added, kept, out, sums,
-        )  # fmt: skip
+        self.launch(tile.text(_PLAIN), name, blocks, tile.shared((tile.rows, tile.deep), second), *arguments)
 
     def project(self) -> None:
         """Bring the skipped input to the channels out."""
@@ -82,15 +87,22 @@ class Convolution:
             self.project()
         if y is not None and layer.norm is not None:
             mixed = self.new(self.rows, self.channels)
-        tile = conv_plan.tile(self.kind, self.rows, self.channels)
-        blocks = -(-self.rows // tile.rows) * -(-self.channels // tile.columns)
-        shared = tile.shared((tile.rows, tile.deep), (tile.deep, 2 * tile.columns))
-        self.launch(
-            tile.text(_GATED), "conv_gated", blocks, shared, self.x, self.readable, self.rows, self.length,
-            self.deep, *self.between, layer.dilation, -self.left, layer.weight, self.channels, layer.bias,
-            self.counted, conv_plan.SKIPS[layer.skip], int(self.first), self.x, self.projected,
-            self.readable if layer.skip == "add" else None, *self.dropout, y if mixed is None else None, parts, mixed,
+        arguments = (
+            self.x, self.readable, self.rows, self.length, self.deep, *self.between, layer.dilation, -self.left,
+            layer.weight, self.channels, layer.bias, self.counted, conv_plan.SKIPS[layer.skip], int(self.first),
+            self.x, self.projected, self.readable if layer.skip == "add" else None, *self.dropout,
+            y if mixed is None else None, parts, mixed,
         )  # fmt: skip
+        groups = conv_plan.group_tile(self.device, self.kind, self.rows, self.channels, self.deep, self.channels)
+        if groups:
+            self.launch.staying(
+                groups, _GATED_GROUPS, "conv_gated", groups.tiles(self.rows, self.channels), *arguments
+            )  # fmt: skip
+        else:
+            tile = conv_plan.tile(self.kind, self.rows, self.channels)
+            blocks = -(-self.rows // tile.rows) * -(-self.channels // tile.columns)
+            shared = tile.shared((tile.rows, tile.deep), (tile.deep, 2 * tile.columns))
+            self.launch(tile.text(_GATED), "conv_gated", blocks, shared, *arguments)
         if mixed is not None and layer.norm is not None:
             gamma, beta, alpha = layer.norm
             self.by_rows(
@@ -152,15 +164,21 @@ class Convolution:
 
     def weights(self, grad: Any, columns: int, taps: int, readable: Any) -> Any:
         """Return the gradient of a weight: a product over all positions for each tap."""
-        tile = conv_plan.tile(self.kind, self.rows, -(-columns // 2))
-        tiles = taps * -(-self.deep // tile.rows) * -(-columns // (2 * tile.columns))
-        count, each = conv_plan.slices(tiles, self.rows, tile.deep)
-        parts = self.new(count, taps, self.deep, columns)
         step, origin = (self.layer.dilation, -self.left) if taps > 1 else (0, 0)
-        shared = tile.shared((tile.deep, tile.rows), (tile.deep, 2 * tile.columns))
+        tiles, count, each = conv_plan.group_weights(self.device, self.kind, self.rows, self.deep, columns, taps)
+        if tiles:
+            groups = conv_plan.GroupTile(self.kind)
+            text, shared, threads = groups.text(_WEIGHTS_GROUPS), groups.ring, groups.threads
+        else:
+            tile = conv_plan.tile(self.kind, self.rows, -(-columns // 2))
+            text, threads = tile.text(_WEIGHTS), conv_plan.THREADS
+            shared = tile.shared((tile.deep, tile.rows), (tile.deep, 2 * tile.columns))
+            tiles = taps * -(-self.deep // tile.rows) * -(-columns // (2 * tile.columns))
+            count, each = conv_plan.slices(tiles, self.rows, tile.deep)
+        parts = self.new(count, taps, self.deep, columns)
         self.launch(
-            tile.text(_WEIGHTS), "conv_weights", count * tiles, shared, self.x, readable, self.counted, self.rows,
-            self.length, self.deep, taps, step, origin, grad, columns, each, parts,
+            text, "conv_weights", count * tiles, shared, self.x, readable, self.counted, self.rows, self.length,
+            self.deep, taps, step, origin, grad, columns, each, parts, threads=threads,
         )  # fmt: skip
         return self.total(parts, count, (taps, self.deep, columns))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -14,6 +15,7 @@ THREADS, STAGES, STEP = 128, 4, 64  # STEP: bytes of depth that arrive at a time
 _BYTES = {"f": 4, "d": 8, "e": 2, "E": 2}
 SKIPS = {"none": 0, "gated": 1, "add": 2}
 _MANY = 2 * 132  # blocks that fill a large GPU; with fewer, tiles are the smaller ones
+_resident: WeakKeyDictionary[Any, dict[tuple[str, str], int]] = WeakKeyDictionary()  # blocks that run at a time
 _SHORTEST_SLICE = 512  # positions whose products are worth sums of their own
 
 
@@ -95,9 +97,63 @@ def tile(kind: str, rows: int, groups: int) -> Tile:
     return best if many else Tile(kind, 2, 32)
 
 
-def slices(tiles: int, rows: int, deep: int) -> tuple[int, int]:
-    """Return how many parts the sum over positions is made in, and the positions of each."""
-    count = max(1, min(-(-_MANY // max(tiles, 1)), rows // _SHORTEST_SLICE))
+class GroupTile(NamedTuple):
+    """What a kernel of warp groups is compiled for: see cuda/conv_groups_tiles.cuh."""
+
+    kind: str
+    rows: int = 256
+    columns: int = 64
+    threads: int = 384
+
+    @property
+    def shared(self) -> int:
+        """Bytes of shared memory: those of `ring`, and rows that are handed over."""
+        return self.ring + 8 * 8 * 4 * (2 * self.columns + 8)
+
+    @property
+    def ring(self) -> int:
+        """Bytes of the stages of both factors and of their barriers."""
+        return STAGES * ((self.rows + 2 * self.columns) * 128 + 16)
+
+    def tiles(self, rows: int, groups: int) -> int:
+        """Return how many tiles so many rows and columns of a group are."""
+        return -(-rows // self.rows) * -(-groups // self.columns)
+
+    def text(self, file: str) -> str:
+        """Return the source of the kernels in a file."""
+        return f'#define KX_T {TYPES[self.kind]}\n#include "{file}"\n'
+
+
+def group_tile(device: load.Device, kind: str, rows: int, groups: int, *widths: int) -> GroupTile | None:
+    """Return the tile of warp groups, if the device has them and each multiprocessor would get one.
+
+    `widths` are numbers of rows in memory; they must be whole pieces of 16 bytes.
+    """
+    best = GroupTile(kind)
+    whole = _BYTES[kind] == 2 and all(width % 8 == 0 for width in widths)
+    return best if device.warp_groups and whole and 2 * best.tiles(rows, groups) >= _MANY else None
+
+
+def group_weights(
+    device: load.Device, kind: str, rows: int, deep: int, columns: int, taps: int
+) -> tuple[int, int, int]:
+    """Return tiles of a weight's gradient by warp groups, parts of the sum and positions of each; no tiles: not so.
+
+    Each multiprocessor must get a block, and more than half of a tile must be there either way.
+    """
+    whole = _BYTES[kind] == 2 and deep % 8 == 0 and columns % 8 == 0 and deep > 64 and columns > 128
+    tiles = taps * -(-deep // 128) * -(-columns // 256)
+    many = 2 * tiles * max(1, rows // _SHORTEST_SLICE) >= _MANY
+    return tiles if device.warp_groups and whole and many else 0, *slices(tiles, rows, 64, 1)
+
+
+def slices(tiles: int, rows: int, deep: int, resident: int = 2) -> tuple[int, int]:
+    """Return how many parts the sum over positions is made in, and the positions of each.
+
+    A multiprocessor has room for so many `resident` blocks.
+    """
+    many = resident * _MANY // 2
+    count = max(1, min(-(-many // max(tiles, 1)), rows // _SHORTEST_SLICE))
     each = -(-rows // count // deep) * deep if rows else deep
     return -(-rows // each), each
 
@@ -136,3 +192,12 @@ class Launcher:
                 given.append(np.uint64(load.address(each)))
                 behind.append(each)
         self.device.kernel(text, name)(blocks, threads, shared, given, behind, together)
+
+    def staying(self, tile: GroupTile, file: str, name: str, tiles: int, *arguments: Any) -> None:
+        """Launch a kernel of warp groups, over as many blocks as run at a time."""
+        text = tile.text(file)
+        known = _resident.setdefault(self.device, {})
+        if (text, name) not in known:
+            kernel = self.device.kernel(text, name)
+            known[text, name] = self.device.resident_blocks(kernel, tile.threads, tile.shared)
+        self(text, name, min(tiles, known[text, name]), tile.shared, *arguments, threads=tile.threads)
