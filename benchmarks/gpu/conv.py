@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 import numpy as np
 
 import kxfast as kx
-from benchmarks.gpu.attention import TYPES, ceiling, distance, host, on_gpu, poisoned, stream
+from benchmarks.gpu.attention import TYPES, ceiling, distance, host, on_gpu, poisoned, stream, without_warp_groups
 from benchmarks.gpu.plan import Row, Step
 from benchmarks.gpu.timing import repeated
-from kxfast.backends.cuda import load
 
 MOST = {"bfloat16": 2.5e-2, "float16": 4e-3, "float32": 2e-5, "float64": 1e-12}  # relative error
 
@@ -139,8 +137,7 @@ def _ours(name: str, backward: bool, seed: int) -> Row:
 
 
 def _without_groups(name: str, backward: bool, seed: int) -> Row:
-    """Time what other GPUs than Hopper are given."""
-    with patch.object(load.CuPyDevice, "warp_groups", False):
+    with without_warp_groups():
         return _ours(name, backward, seed)
 
 
@@ -207,7 +204,9 @@ def steps() -> list[Step]:
         for backward in False, True:
             label = f"{name} {'backward' if backward else 'forward'}"
             found.append(Step("conv", "bench", label, partial(_ours, name, backward)))
-            found.append(Step("conv", "bench", f"{label}, no warp groups", partial(_without_groups, name, backward)))
+            found.append(
+                Step("conv", "bench", f"{label} without warp groups", partial(_without_groups, name, backward))
+            )
             found.append(Step("conv", "peers", f"{label} cuDNN, compiled", partial(_peer, name, backward)))
     found.append(Step("conv", "bench", "stack of 12", _our_stack))
     graphs = {"compiled": "", "compiled, as a graph": "reduce-overhead"}
