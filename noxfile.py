@@ -185,7 +185,8 @@ def cuda(session: nox.Session) -> None:
     environment = sanitized() | {"PYTHONPATH": "src", "KXFAST_EMULATION_FLAGS": flags}
     which = "(emulation or refilled or no_order or both_types and (layers or bfloat16-16)"
     which += " or shortcuts and 33-1-gated-bfloat16 or kind_of_convolution and strides"
-    which += " or circular and (odd or wide)) and not beside and not warp_group"
+    which += " or circular and (odd or wide) or head_sizes and float16-40-24 or types_and_sizes and 72-72-3-float16)"
+    which += " and not beside and not a_warp_group"
     session.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, "-k", which, env=environment)
 
 

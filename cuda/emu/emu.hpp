@@ -33,6 +33,8 @@ std::tuple<Arguments...> unpack(void** arguments, std::index_sequence<I...>) {
   return {*static_cast<Arguments*>(arguments[I])...};
 }
 
+constexpr unsigned kThreadsKept = 128;  // threads whose stacks stay from launch to launch
+
 inline Block state;  // one launch at a time
 inline std::vector<Block> resident;
 
@@ -71,11 +73,14 @@ int run(void (*kernel)(Arguments...), Launch& launch, void** arguments) {
     const Block* const wrong = run_together(resident, places, launch.order, launch.shared_bytes);
     return wrong ? failed(*wrong) : 0;
   }
+  bool good = true;
   for (const unsigned i : places) {
     state.index = place(i);
-    if (!run_block(state, launch.order, launch.shared_bytes)) return failed(state);
+    good = good && run_block(state, launch.order, launch.shared_bytes);
   }
-  return 0;
+  // A process has room for so many pages with guards, and every text that is loaded has stacks of its own.
+  if (state.threads > kThreadsKept) state.thread = std::vector<Thread>();
+  return good ? 0 : failed(state);
 }
 
 }  // namespace kx_emu

@@ -42,7 +42,11 @@ class Stack {
       std::abort();
     }
     base_ = static_cast<char*>(found);
-    mprotect(base_, static_cast<size_t>(sysconf(_SC_PAGESIZE)), PROT_NONE);
+    const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    mprotect(base_, page, PROT_NONE);
+#ifdef __SANITIZE_ADDRESS__
+    __asan_unpoison_memory_region(base_ + page, kSize - page);  // another stack may have been here
+#endif
   }
   ~Stack() {
     if (base_) munmap(base_, kSize);
