@@ -9,9 +9,8 @@
 // bands where registers allow halve what shared memory has to give, the limit of one band on paper. Full
 // tiles take no test; in the others a value that is not finite makes the tile go row by row, so that a
 // forbidden NaN goes nowhere. Tiles of a head are taken from the last on, which under causal masks are the
-// longest. Values wider than KX_PART columns are made in parts by blocks that repeat the scores. Not measured
-// on a GPU, and not tried: warp-group matrix instructions with bulk copies, which Hopper's full
-// speed needs.
+// longest. Values wider than KX_PART columns are made in parts by blocks that repeat the scores. On Hopper
+// most half types go by attention_groups.cuh. Not measured on a GPU.
 #include "attention_softmax.cuh"
 
 namespace kx::attention {

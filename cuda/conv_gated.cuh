@@ -7,8 +7,8 @@
 // over the columns of a matrix instruction's second factor, for all bands of the warp. Positions of all
 // sequences stand in one line, so short sequences leave no tile half empty; a block whose positions are all
 // masked writes zeros. With a warp's 64 x 64 sums four ldmatrix serve sixteen instructions: on paper the
-// matrix units are the limit, not shared memory. Not measured on a GPU, and not tried: warp-group
-// instructions with bulk copies.
+// matrix units are the limit, not shared memory. On Hopper large half types go by conv_groups.cuh. Not
+// measured on a GPU.
 #pragma once
 
 #include "conv_gates.cuh"

@@ -265,7 +265,7 @@ def steps() -> list[Step]:
             label = f"{name} {'backward' if backward else 'forward'}"
             found.append(Step("attention", "bench", label, partial(_ours, name, backward)))
             other = f"{label} without warp groups"
-            found.append(Step("attention", "bench", other, partial(_ours_without, name, backward)))
+            found.append(Step("attention", "peers", other, partial(_ours_without, name, backward)))
             peers = {"torch SDPA": _sdpa, "FlexAttention": _flex}
             if case.rule is not None and not backward:
                 peers["FlexAttention and its mask"] = partial(_flex, build=True)

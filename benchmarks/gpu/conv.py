@@ -205,7 +205,7 @@ def steps() -> list[Step]:
             label = f"{name} {'backward' if backward else 'forward'}"
             found.append(Step("conv", "bench", label, partial(_ours, name, backward)))
             found.append(
-                Step("conv", "bench", f"{label} without warp groups", partial(_without_groups, name, backward))
+                Step("conv", "peers", f"{label} without warp groups", partial(_without_groups, name, backward))
             )
             found.append(Step("conv", "peers", f"{label} cuDNN, compiled", partial(_peer, name, backward)))
     found.append(Step("conv", "bench", "stack of 12", _our_stack))
