@@ -2,13 +2,14 @@
 // them.
 //
 // A block owns 64 keys, and their values, for each warp group that multiplies; one more brings tiles of
-// queries of all heads that share the keys, with the gradients of their results (attention_ring.cuh). Scores
-// are made transposed, from shared memory; weights and gradients of scores go from registers into the
-// products with the gradients and the queries, which are read turned from the tiles that the scores have
-// read. The innermost loop is a product's, 16 deep; the matrix units are the limit on paper, shared memory
-// close behind. Where registers hold the sums, the next tile's scores and what goes into the products at a
-// time, at head size 64, all products between two looks at scores are started together and in turn; else
-// those of a tile end before the next one's scores begin. Not measured on a GPU.
+// queries of all heads that share the keys, with the gradients of their results (attention_ring.cuh), and
+// says which pairs count, for which those who multiply have no registers left. Scores are made transposed,
+// from shared memory; weights and gradients of scores go from registers into the products with the gradients
+// and the queries, which are read turned from the tiles that the scores have read. The innermost loop is a
+// product's, 16 deep; the matrix units are the limit on paper, shared memory close behind. Where registers
+// hold the sums, the next tile's scores and what goes into the products at a time, at head size 64, all
+// products between two looks at scores are started together and in turn; else those of a tile end before the
+// next one's scores begin. Not measured on a GPU.
 #include "attention_gradients.cuh"
 #include "attention_ring.cuh"
 

@@ -160,9 +160,13 @@ class KeptWeights {
  public:
   __device__ explicit KeptWeights(const Factor<T, kN>& weights) : weights_(weights) {}
   __device__ __forceinline__ u32 of(int j, int from) const {
-    const u32 first = weights_.from(j, 0, from), second = weights_.from(j, 1, from);
-    const int sign = 15 + 16 * (j % 2);
-    return (~first >> sign & 1) | (~second >> sign & 1) << 1;
+    u32 word = 0;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const u32 weight = weights_.from(j, i, from) >> (16 * (j % 2)) & 0xFFFF;
+      word |= static_cast<u32>(weight != 0x8000) << i;
+    }
+    return word;
   }
   __device__ __forceinline__ void go_on() { weights_.go_on(); }
 

@@ -114,7 +114,7 @@ def test_what_stands_in_masked_pairs_goes_into_no_gradient(rng, d):
         grad = rng.standard_normal(q.shape).astype(kind)
         k[..., 250:, :], v[..., 250:, :] = np.nan, np.inf
         grad[:, 0, 150, 2] = np.nan
-        q[..., 140, 5] = np.nan  # these two rows may attend to the first key alone
+        q[..., 140, 5] = -np.nan  # these two rows may attend to the first key alone
         few = masks.dense(~np.isin(np.arange(200), (140, 150))[:, None]) | masks.dense(np.arange(300) == 0)
         agree_back((q, k, v), masks.padding(250) & few, grad, warp_groups=True, orders=[0, 2])
 
