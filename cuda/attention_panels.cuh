@@ -73,11 +73,13 @@ struct PanelTile {
 template <int kDepth, int kRowsA, int kN, class T>
 __device__ __forceinline__ void group_times_transposed(Sums<T, 1, kN>& sums, const T* a, int own,
                                                        const T* b) {
+  const u64 left = tile_descriptor(a + own * 64, 0), right = tile_descriptor(b, 0);
 #pragma unroll
-  for (int k = 0; k < rounded_up(kDepth, 16); k += 16)
-    multiply_group<Of<T>::kBrain, false, false>(
-        sums.at[0], tile_descriptor(a + (k / 64 * kRowsA + own) * 64, static_cast<u32>(k % 64)),
-        tile_descriptor(b + k / 64 * kN * 64, static_cast<u32>(k % 64)), k > 0);
+  for (u32 k = 0; k < rounded_up(kDepth, 16); k += 16) {
+    const u32 panel = k / 64 * 128, within = k % 64 * 2;
+    multiply_group<Of<T>::kBrain, false, false>(sums.at[0], moved(left, panel * kRowsA + within),
+                                                moved(right, panel * kN + within), k > 0);
+  }
 }
 
 // A product of kN columns, rounded, as a first factor.
@@ -112,12 +114,13 @@ template <class T, int kColumns, int kN>
 __device__ __forceinline__ void group_times(Sums<T, 1, kColumns>& sums, const Factor<T, kN>& p, const T* b) {
   constexpr int kTiles = kColumns == 64 ? 8 : 16;
   static_assert(kColumns % (8 * kTiles) == 0);
+  const u64 right = turned_descriptor(b, 0, kN * 128);
 #pragma unroll
-  for (int k = 0; k < kN / 16; ++k)
+  for (u32 k = 0; k < kN / 16; ++k)
 #pragma unroll
-    for (int c = 0; c < kColumns / 8; c += kTiles)
+    for (u32 c = 0; c < kColumns / 8; c += kTiles)
       multiply_group<Of<T>::kBrain, true>(reinterpret_cast<float (&)[kTiles][4]>(sums.at[0][c]), p.at[k],
-                                          turned_descriptor(b + c / 8 * kN * 64, 16 * k, kN * 128));
+                                          moved(right, c / 8 * kN * 128 + 16 * k * 128));
 }
 
 }  // namespace kx::attention

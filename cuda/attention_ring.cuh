@@ -97,7 +97,9 @@ __device__ __forceinline__ void arrive_once(SharedBarrier& barrier) {
 class Rounds {
  public:
   __device__ Rounds(Stage* stages, SharedBarrier* turns)
-      : stages_(stages), turns_(turns), group_(static_cast<int>(threadIdx.x) / kGroup - 1) {}
+      : stages_(stages),
+        turns_(turns),
+        group_(__shfl_sync(kAllLanes, static_cast<int>(threadIdx.x) / kGroup - 1, 0)) {}
 
   // The tile of a round; -1 behind the last.
   __device__ __forceinline__ int tile(int round) const {
@@ -114,7 +116,7 @@ class Rounds {
  private:
   Stage* stages_;
   SharedBarrier* turns_;
-  int group_;
+  int group_;  // one of a warp, so that addresses made of it are computed once for all lanes
 };
 
 // Which pairs of 64 rows and columns of scores count, beside a bias that may take some out.

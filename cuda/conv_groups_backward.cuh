@@ -86,14 +86,15 @@ extern "C" __global__ void __launch_bounds__(384, 1)
     all.bring(ring, top, grad, columns, begin);
   } else {
     take_registers<kMore>();
-    const int group = static_cast<int>(threadIdx.x / kGroup) - 1, lane = lane_id();
+    // One of a warp: addresses are computed once for all lanes.
+    const int group = __shfl_sync(kAllLanes, static_cast<int>(threadIdx.x / kGroup) - 1, 0), lane = lane_id();
     GroupSums sums;
     multiply_steps(ring, sums, (end - first + kDeep - 1) / kDeep, [&](const T* a, const T* b, int k) {
-      const u64 left = turned_descriptor(b + group * kPanel, k, 0);
+      const u64 left = moved(turned_descriptor(b + group * kPanel, 0, 0), static_cast<u32>(128 * k));
+      const u64 right = moved(turned_descriptor(a, 0, kPanel * 2), static_cast<u32>(128 * k));
 #pragma unroll
       for (int m = 0; m < kBands; ++m)
-        multiply_group<kBrain<T>, true, true>(sums[m], left,
-                                              turned_descriptor(a + m * 2 * kPanel, k, kPanel * 2));
+        multiply_group<kBrain<T>, true, true>(sums[m], left, moved(right, static_cast<u32>(m * 4 * kPanel)));
     });
     float* const to = parts + (part * taps + tap) * deep * columns;
 #pragma unroll

@@ -164,16 +164,20 @@ __device__ __forceinline__ void convolve(const Input<T>& in, const T* weight, i6
     ring.all_sent();
   } else {
     take_registers<kMore>();
+    const int own = __shfl_sync(kAllLanes, own_rows(), 0);  // one of a warp: addresses are computed once
     for (i64 tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
       const i64 first = tile / across * kRows, begin = tile % across * Columns::kAcross;
       GroupSums sums;
       multiply_steps(
           ring, sums, any_counts(in, counted, first) ? steps_of(in) : 0, [&](const T* a, const T* b, int k) {
-            const u64 right = kTurned ? tile_descriptor(b, k) : turned_descriptor(b, k, kDeep * 128);
+            const u64 right = moved(kTurned ? tile_descriptor(b, 0) : turned_descriptor(b, 0, kDeep * 128),
+                                    static_cast<u32>(kTurned ? 2 * k : 128 * k));
 #pragma unroll
-            for (int m = 0; m < kBands; ++m)
-              multiply_group<kBrain<T>, false, !kTurned>(
-                  sums[m], tile_descriptor(a + (own_rows() + m * 64) * kDeep, k), right);
+            for (int m = 0; m < kBands; ++m) {
+              const u64 left = tile_descriptor(a + (own + m * 64) * kDeep, 0);
+              multiply_group<kBrain<T>, false, !kTurned>(sums[m], moved(left, static_cast<u32>(2 * k)),
+                                                         right);
+            }
           });
       hand_over(sums, rows_of_warps, first, in.rows, Columns(target, begin + 2 * lane_id()));
     }

@@ -140,7 +140,7 @@ PLANTED = {
     "told of before it has landed": (RING, "copy_async_wait<kLag>()", "copy_async_wait<kStages>()"),
     "given back while products run": (RING, "if (i) ring.read(2);", "ring.read(1);"),
     "swizzled otherwise": (RING, "(chunk ^ row % 8)", "(chunk ^ row % 4)"),
-    "the other rows": (TILES, "(own_rows() + m * 64)", "(own_rows() + (1 - m) * 64)"),
+    "the other rows": (TILES, "(own + m * 64)", "(own + (1 - m) * 64)"),
     "gates where candidates are": (TILES, "pair_at(from + kN, 2, true)", "pair_at(from, 2, true)"),
     "rows handed over too early": (TILES, "      __syncwarp();\n    }\n", "    }\n"),
     "rows written before the last are read": (TILES, "== 0) {\n      __syncwarp();\n", "== 0) {\n"),
@@ -148,7 +148,7 @@ PLANTED = {
     "the next sequence read": (TILES, "at >= 0 && at < in.length", "at >= 0"),
     "weights: a stage filled before it is read": (BACKWARD, "ring.wait_until_empty();", ""),
     "weights: the other channels": (BACKWARD, "b + group * kPanel", "b + (1 - group) * kPanel"),
-    "weights: the other columns": (BACKWARD, "a + m * 2 * kPanel", "a + (1 - m) * 2 * kPanel"),
+    "weights: the other columns": (BACKWARD, "m * 4 * kPanel", "(1 - m) * 4 * kPanel"),
     "weights: rows that do not count": (BACKWARD, "within && counts && reads", "within && counts"),
     "weights: what was known a step before": (BACKWARD, "      look();\n      ring.wait", "      ring.wait"),
 }
