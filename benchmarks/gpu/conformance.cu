@@ -201,8 +201,8 @@ __device__ void all_factors(const u16* a, const u16* b, float* c) {
   u16* const left_turned = shared.take<u16>(kM * kDeep);
   u16* const right = shared.take<u16>(kN * kDeep);
   u16* const right_turned = shared.take<u16>(kN * kDeep);
-  const u32 t = threadIdx.x, lane = t % 32, warp = t / 32;
-  for (u32 i = t; i < kN * kDeep; i += 128) {
+  const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  for (u32 i = threadIdx.x; i < kN * kDeep; i += 128) {
     const u32 row = i / kDeep, k = i % kDeep;
     right[swizzled(row, k, kN)] = right_turned[swizzled(k, row, kDeep)] = b[i];
     if (row < kM) left[swizzled(row, k, kM)] = left_turned[swizzled(k, row, kDeep)] = a[i];
@@ -241,10 +241,7 @@ __device__ void all_factors(const u16* a, const u16* b, float* c) {
 extern "C" __global__ void __launch_bounds__(128)
     group_factors(const u16* a, const u16* b, float* c, u32 brain) {
 #if KX_WARP_GROUPS
-  if (brain)
-    all_factors<true>(a, b, c);
-  else
-    all_factors<false>(a, b, c);
+  brain ? all_factors<true>(a, b, c) : all_factors<false>(a, b, c);
 #endif
 }
 
