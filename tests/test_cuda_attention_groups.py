@@ -76,12 +76,14 @@ def test_tiles_that_are_empty_are_never_touched(rng):
 
 
 @pytest.mark.parametrize(
-    ("kind", "d", "rows"), [(BRAIN, 64, 64), (BRAIN, 12, 200), (BRAIN, 264, 200), (np.dtype("f"), 64, 200)], ids=str
+    ("kind", "d", "dv", "rows"),
+    [(BRAIN, 64, 64, 64), (BRAIN, 12, 8, 200), (BRAIN, 8, 12, 200), (BRAIN, 264, 8, 200), (np.dtype("f"), 64, 64, 200)],
+    ids=str,
 )
-def test_what_warp_groups_are_not_for_goes_the_other_way(rng, monkeypatch, kind, d, rows):
+def test_what_warp_groups_are_not_for_goes_the_other_way(rng, monkeypatch, kind, d, dv, rows):
     texts, write = [], attention_plan.text
     monkeypatch.setattr(attention_plan, "text", lambda *each: texts.append(write(*each)) or texts[-1])
-    agree(inputs(rng, kind, 1, 1, 1, rows, 40, d, d), orders=[0], warp_groups=True)
+    agree(inputs(rng, kind, 1, 1, 1, rows, 40, d, dv), orders=[0], warp_groups=True)
     assert ["attention_groups.cuh" in each for each in texts] == [False]
 
 
