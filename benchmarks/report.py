@@ -100,7 +100,7 @@ def attention() -> str:
 def conv() -> str:
     parts = []
     for result in results("conv"):
-        limits = f"{AVX2} " if result["isa"] == "avx2" else ""
+        limits = f"{AVX2} " if result.get("limited") else ""
         parts += [
             f"`{limits}python benchmarks/bench_conv.py` on {result['threads']} threads of an {result['processor']} "
             f"({result['isa']}); measured peak {result['peak_gflops']:.0f} GFLOP/s in float32.",
