@@ -12,7 +12,7 @@ static_assert(kLag + 2 <= kStages);
 constexpr u32 kGroup = 128;  // threads of a warp group
 constexpr int kDeep = 64, kBands = 2;
 constexpr int kSizeA = 256 * kDeep, kSizeB = 128 * kDeep;  // numbers of a step
-constexpr u32 kFewer = 56, kMore = 224;  // registers of those that bring and those that multiply
+constexpr u32 kFewer = 72, kMore = 216;  // registers of those that bring and those that multiply
 
 template <class T>
 constexpr bool kBrain = false;

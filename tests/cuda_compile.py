@@ -11,7 +11,9 @@ import ctypes
 import hashlib
 import json
 import os
+import re
 import shlex
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -25,6 +27,7 @@ from kxfast.backends.cuda import nvrtc
 from kxfast.errors import BackendError
 
 FLAGS = "-std=c++17 -O1 -fPIC -shared -ffp-contract=off -fvisibility=hidden -fno-gnu-unique -w"
+NVCC = "nvcc "  # before the target of what it compiles
 _BUILT = Path(os.environ.get("KXFAST_EMULATION_DIR") or Path(tempfile.gettempdir()) / f"kxfast-emulation-{os.getuid()}")
 _LIST = Path(__file__).with_name("cuda_texts.json")
 _LONGEST = 1000  # characters of a text worth listing: longer ones are generated, or have a bug planted in them
@@ -47,6 +50,33 @@ def compile_for_gpu(text: str, target: str) -> tuple[bytes, str]:
     return _compiled(text, target)
 
 
+@cache
+def nvcc_release() -> str | None:
+    """Return the release of nvcc, if it is installed and says so."""
+    if shutil.which("nvcc") is None:
+        return None
+    said = subprocess.run(["nvcc", "--version"], capture_output=True, text=True, check=True).stdout
+    found = re.search(r"release (\d+\.\d+)", said)
+    return found[1] if found else None
+
+
+def compile_by_nvcc(text: str, target: str) -> tuple[bytes, str]:
+    """Return the code of a source as nvcc makes it, without a warning, and what it said."""
+    _note(text, NVCC + target)
+    return _compiled(text, NVCC + target)
+
+
+def _by_nvcc(text: str, target: str) -> tuple[bytes, str]:
+    own = "-x cu -std=c++17 --fmad=false -Werror all-warnings -Xptxas -v -cubin"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        command = ["nvcc", *own.split(), f"-arch={target}", f"-I{nvrtc.source_folder()}", "-", "-o", file.name]
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+        log = done.stdout + done.stderr
+        if done.returncode:
+            raise BackendError(f"nvcc cannot compile a source for {target}: {log}")
+        return Path(file.name).read_bytes(), log
+
+
 def _note(text: str, flags: str) -> None:
     file = os.environ.get("PYTEST_CURRENT_TEST", "").partition("::")[0].rpartition("/")[2]
     if len(text) <= _LONGEST and file and (text, flags) not in _asked[file]:
@@ -56,7 +86,11 @@ def _note(text: str, flags: str) -> None:
 def _compiled(text: str, target: str) -> tuple[bytes, str]:
     with _locks[text, target]:
         if (text, target) not in _codes:
-            _codes[text, target] = _compile_text(text, target, "--ptxas-options=-v")
+            _codes[text, target] = (
+                _by_nvcc(text, target.removeprefix(NVCC))
+                if target.startswith(NVCC)
+                else _compile_text(text, target, "--ptxas-options=-v")
+            )
     return _codes[text, target]
 
 
@@ -94,8 +128,8 @@ def prepare(files: set[str]) -> None:
         for text, flags in texts:
             if _ended.is_set():
                 return
-            with suppress(subprocess.CalledProcessError, BackendError):  # whoever asks for it will say so
-                (_compiled if flags.startswith(("sm_", "compute_")) else _built)(text, flags)
+            with suppress(OSError, subprocess.CalledProcessError, BackendError):  # whoever asks for it will say so
+                (_compiled if flags.startswith(("sm_", "compute_", NVCC)) else _built)(text, flags)
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
