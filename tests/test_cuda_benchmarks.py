@@ -27,17 +27,23 @@ import json, os, sys, time
 for key in sys.argv[1:]:
     if key == "a check 1" and {crash}: os._exit(9)
     if key == "b check 0" and {hang}: time.sleep(60)
+    if key[0] == "a" and {slow}: time.sleep(1.2)
     print(json.dumps({{"key": key, "seed": 5, "value": 1.0}}), flush=True)
 """
 
 
-def play(tmp_path, budget=30.0, crash=False, hang=False):
+def play(tmp_path, budget=30.0, **faults):
     """Run the steps with processes that do as they are told; return failures, rows, and what was started."""
     started = []
 
     def fake(steps, seed):
         started.append([step.key for step in steps])
-        return [sys.executable, "-c", CHILD.format(crash=crash, hang=hang), *started[-1]]
+        return [
+            sys.executable,
+            "-c",
+            CHILD.format(**{"crash": False, "hang": False, "slow": False, **faults}),
+            *started[-1],
+        ]
 
     failed = runner.run(STEPS, tmp_path / "out.json", budget, 5, {"gpu": "none", "seed": 5}, fake)
     results = json.loads((tmp_path / "out.json").read_text())
@@ -80,6 +86,14 @@ def test_one_that_takes_too_long_is_ended(tmp_path, monkeypatch):
     assert "error" not in rows["b peers 1"]
 
 
+def test_a_limit_is_that_of_a_step_not_of_its_process(tmp_path, monkeypatch):
+    monkeypatch.setitem(runner._MOST, "check", 3.0)
+    failed, rows, started = play(tmp_path, slow=True)
+    assert failed == 0
+    assert started[0] == ["a check 0", "a check 1", "a check 2"]
+    assert len(rows) == len(STEPS)
+
+
 def test_steps_have_names_of_their_own_and_an_order():
     planned = plan.steps()
     assert len({step.key for step in planned}) == len(planned)
@@ -93,6 +107,16 @@ def test_a_step_that_raises_is_a_row():
 
     row = child.one({"a": plan.Step("a", "check", "x", wrong)}, "a", 3)
     assert row == {"key": "a", "seed": 3, "error": "AssertionError: not right: 3"}
+
+
+def test_a_peer_that_is_not_installed_is_no_failure():
+    def absent(seed):
+        import a_peer_that_nobody_has  # noqa: F401
+
+    steps = {kind: plan.Step("a", kind, "x", absent) for kind in ("peers", "check")}
+    said = "No module named 'a_peer_that_nobody_has'"
+    assert child.one(steps, "peers", 3) == {"key": "peers", "seed": 3, "missing": said}
+    assert child.one(steps, "check", 3) == {"key": "check", "seed": 3, "error": said}
 
 
 def test_without_a_gpu_it_says_so_and_writes_nothing(tmp_path, monkeypatch, capsys):

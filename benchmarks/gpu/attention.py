@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import kxfast as kx
-from benchmarks.gpu import machine
+from benchmarks.gpu import machine, with_jax
 from benchmarks.gpu.plan import Row, Step
 from benchmarks.gpu.timing import repeated
 from kxfast import masks
@@ -251,6 +251,20 @@ def _flex(case: Timed, leaves: list[Any], bias: Any, *, build: bool = False) -> 
     return lambda: call(*leaves, score_mod=added, block_mask=blocks() if build else kept)
 
 
+def _jax(name: str, backward: bool, seed: int) -> Row:
+    """Time JAX's own, by cuDNN, which is told of causal masks and windows; of others it gets booleans."""
+    with_jax.imported()
+    case = TIMED[name]
+    rule = case.rule(case.shape[2]) if case.rule else None
+    words: dict[str, Any] = {"allowed": rule} if rule else {}
+    if case.rule in (_causal, _window):
+        words = {"is_causal": True}
+    if case.rule is _window:
+        words["local_window_size"] = (1024, 0)
+    call = with_jax.attention(case.shape, backward, seed, bias=case.bias, **words)
+    return _told(case, with_jax.timed(call), backward)
+
+
 def steps() -> list[Step]:
     """Return the steps of this path."""
     names = list(_masks(9, 9, np.random.default_rng(0)))
@@ -273,4 +287,5 @@ def steps() -> list[Step]:
                 Step("attention", "peers", f"{label} {peer}", partial(_peer, name, backward, attend))
                 for peer, attend in peers.items()
             ]
+            found.append(Step("attention", "peers", f"{label} JAX", partial(_jax, name, backward)))
     return found

@@ -13,7 +13,10 @@ def one(step_of: dict[str, object], key: str, seed: int) -> Row:
     step = step_of[key]
     try:
         return {"key": key, "seed": seed, **step.run(seed)}  # type: ignore[attr-defined]  # steps are found by name
-    except Exception as error:  # a wrong result or a missing peer: the next step may do better
+    except ImportError as error:
+        why = " ".join(str(error).split())
+        return {"key": key, "seed": seed, "missing" if step.kind == "peers" else "error": why}  # type: ignore[attr-defined]
+    except Exception as error:  # a wrong result: the next step may do better
         return {"key": key, "seed": seed, "error": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import kxfast as kx
+from benchmarks.gpu import with_jax
 from benchmarks.gpu.attention import TYPES, ceiling, distance, host, on_gpu, poisoned, stream, without_warp_groups
 from benchmarks.gpu.plan import Row, Step
 from benchmarks.gpu.timing import repeated
@@ -194,13 +195,19 @@ def _peer_stack(mode: str, seed: int) -> Row:
         return _told(repeated(lambda: run(x), stream=stream()), _SMALL, len(STACK), False)
 
 
+def _jax(shape: tuple[int, int, int], dilations: tuple[int, ...], backward: bool, seed: int) -> Row:
+    with_jax.imported()
+    call = with_jax.convolutions(shape, dilations, backward, seed)
+    return _told(with_jax.timed(call), shape, len(dilations), backward)
+
+
 def steps() -> list[Step]:
     """Return the steps of this path."""
     found = [
         Step("conv", "check", f"{label}, {kind}", partial(check, label, kind)) for label in CHECKED for kind in TYPES
     ]
     found += [Step("conv", "check", f"stack, {kind}", partial(check_stack, kind)) for kind in TYPES]
-    for name in TIMED:
+    for name, shape in TIMED.items():
         for backward in False, True:
             label = f"{name} {'backward' if backward else 'forward'}"
             found.append(Step("conv", "bench", label, partial(_ours, name, backward)))
@@ -208,7 +215,9 @@ def steps() -> list[Step]:
                 Step("conv", "peers", f"{label} without warp groups", partial(_without_groups, name, backward))
             )
             found.append(Step("conv", "peers", f"{label} cuDNN, compiled", partial(_peer, name, backward)))
+            found.append(Step("conv", "peers", f"{label} JAX", partial(_jax, shape, (2,), backward)))
     found.append(Step("conv", "bench", "stack of 12", _our_stack))
+    found.append(Step("conv", "peers", "stack of 12 JAX", partial(_jax, _SMALL, STACK, False)))
     graphs = {"compiled": "", "compiled, as a graph": "reduce-overhead"}
     return found + [
         Step("conv", "peers", f"stack of 12 cuDNN, {how}", partial(_peer_stack, mode)) for how, mode in graphs.items()

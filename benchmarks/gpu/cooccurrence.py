@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import kxfast as kx
+from benchmarks.gpu import with_jax
 from benchmarks.gpu.plan import Row, Step
 from benchmarks.gpu.timing import on_the_clock
 from kxfast.backends.cuda import load
@@ -76,6 +77,14 @@ def _unique(words: int, seed: int) -> Row:
     return {**found, "pairs_per_second": 2 * WINDOW * tokens / found["seconds"], "tokens": tokens}
 
 
+def _jax(words: int, seed: int) -> Row:
+    """Time JAX's own unique on the same."""
+    jax, tokens = with_jax.imported(), 2**24
+    call = with_jax.counts_of_pairs(corpus(seed, tokens, words), words, WINDOW)
+    found = on_the_clock(lambda: jax.block_until_ready(call()))
+    return {**found, "pairs_per_second": 2 * WINDOW * tokens / found["seconds"], "tokens": tokens}
+
+
 def steps() -> list[Step]:
     """Return the steps of this path."""
     kinds = [(w, d) for w in ("uniform", "harmonic") for d in ("symmetric", "left", "right")]
@@ -90,5 +99,6 @@ def steps() -> list[Step]:
             Step("cooccurrence", "bench", f"{label} to the matrix", partial(_timed, words, "cuda")),
             Step("cooccurrence", "peers", f"{label} kxfast on the CPU", partial(_timed, words, "native")),
             Step("cooccurrence", "peers", f"{label} cupy.unique", partial(_unique, words)),
+            Step("cooccurrence", "peers", f"{label} jax.numpy.unique", partial(_jax, words)),
         ]
     return found

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import kxfast as kx
+from benchmarks.gpu import with_jax
 from benchmarks.gpu.plan import Row, Step
 from benchmarks.gpu.timing import on_the_clock
 from kxfast import cases
@@ -92,6 +93,21 @@ def _timed(name: str, backend: str, what: str, seed: int) -> Row:
     return {**found, "events_per_second": events / found["seconds"], "trajectories": n, "times": len(t)}
 
 
+def _with_jax(name: str, what: str, seed: int) -> Row:
+    """Time the direct method in JAX to the end, or crn-jax's with its samples; its events are those of its law."""
+    jax, net = with_jax.imported(), network(name)
+    points, few = 200 if what == "samples" else 2, 256
+    end = float(_times(net, 5000, points)[-1])
+    n = TIMED[name] // (8 if what == "samples" else 1)
+    mean = np.sum(kx.gillespie.moments(net, [0, end], n=few, seed=seed, method="direct").events) / few
+    if what == "samples":
+        call = with_jax.with_crn_jax(net, end, n, points, seed)
+    else:
+        call = with_jax.trajectories(net, end, n, seed)
+    found = on_the_clock(lambda: jax.block_until_ready(call()), 2)
+    return {**found, "events_per_second": mean * n / found["seconds"], "trajectories": n, "times": points}
+
+
 def steps() -> list[Step]:
     """Return the steps of this path."""
     found = [Step("gillespie", "check", f"{name} as on the CPU", partial(same_as_cpu, name)) for name in EXACT]
@@ -104,4 +120,8 @@ def steps() -> list[Step]:
             found.append(
                 Step("gillespie", "peers", f"{name} {what} kxfast on the CPU", partial(_timed, name, "native", what))
             )
+    for what, peer in ("moments", "JAX, ends"), ("samples", "crn-jax"):
+        for name in TIMED:
+            if name != RING:
+                found.append(Step("gillespie", "peers", f"{name} {what} {peer}", partial(_with_jax, name, what)))
     return found

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import kxfast as kx
+from benchmarks.gpu import with_jax
 from benchmarks.gpu.plan import Row, Step
 from benchmarks.gpu.timing import on_the_clock, repeated
 from kxfast.backends.cuda import load
@@ -99,6 +100,11 @@ def _torch(name: str, seed: int) -> Row:
     return repeated(step, stream=torch.cuda.current_stream().cuda_stream)
 
 
+def _jax(name: str, seed: int) -> Row:
+    with_jax.imported()
+    return with_jax.timed(with_jax.normalized(*_state(SETS[name], seed, "f")))
+
+
 # Kernel, side of the square input, and how it moves.
 CONVOLUTIONS: dict[str, tuple[Shape, int, dict[str, Any]]] = {
     "128 channels": ((128, 128, 3, 3), 32, {"padding": 1}),
@@ -155,6 +161,12 @@ def _torch_convolution(name: str, seed: int) -> Row:
             x = x / x.norm()
 
     return repeated(steps, stream=torch.cuda.current_stream().cuda_stream)
+
+
+def _jax_convolution(name: str, seed: int) -> Row:
+    with_jax.imported()
+    (weight, u, _), options = _convolution(name, seed, "f")
+    return with_jax.timed(with_jax.power_iteration(weight, u, options["padding"], 10))
 
 
 # Kernel, sides of the input, and how it moves.
@@ -218,6 +230,7 @@ def steps() -> list[Step]:
     timed, ten = [name for name in SETS if name != "odd shapes"], "convolution of 128 channels, 10 steps"
     found.append(Step("lipschitz", "bench", ten, partial(_our_convolution, "128 channels")))
     found.append(Step("lipschitz", "peers", f"{ten} torch", partial(_torch_convolution, "128 channels")))
+    found.append(Step("lipschitz", "peers", f"{ten} JAX", partial(_jax_convolution, "128 channels")))
     found += [
         Step("lipschitz", "check", f"circular norm of {name} {kind}", partial(check_circular, name, kind))
         for name in CIRCULAR
@@ -233,4 +246,5 @@ def steps() -> list[Step]:
                 Step("lipschitz", "peers", f"circular norm of {name} torch {how}", partial(_torch_circular, name, how))
             )
     found += [Step("lipschitz", "bench", name, partial(_ours, name)) for name in timed]
-    return found + [Step("lipschitz", "peers", f"{name} torch", partial(_torch, name)) for name in timed]
+    found += [Step("lipschitz", "peers", f"{name} torch", partial(_torch, name)) for name in timed]
+    return found + [Step("lipschitz", "peers", f"{name} JAX", partial(_jax, name)) for name in timed]

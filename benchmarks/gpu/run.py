@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import queue
 import subprocess
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.gpu.plan import TIME_IS_UP, Row, Step, in_processes, remaining
 
-_MOST = {"peers": 60.0}  # seconds of one process
+_MOST = {"peers": 60.0}  # seconds of one step
 Command = Callable[[Sequence[Step], int], list[str]]
 
 
@@ -56,8 +57,7 @@ def run(planned: list[Step], out: Path, budget: float, seed: int, machine: Row, 
     for each in in_processes(left):
         part = each
         while part:
-            seconds = min(end - time.monotonic(), _MOST.get(part[0].kind, budget))
-            done = _process(part, command(part, seed), seconds, keep) if seconds > 0 else 0
+            done = _process(part, command(part, seed), end, keep) if end > time.monotonic() else 0
             if done == len(part):
                 break
             if end - time.monotonic() <= 0:
@@ -69,9 +69,9 @@ def run(planned: list[Step], out: Path, budget: float, seed: int, machine: Row, 
     return sum("error" in row for row in results["rows"])
 
 
-def _process(part: list[Step], command: list[str], seconds: float, keep: Callable[[Row], None]) -> int:
+def _process(part: list[Step], command: list[str], end: float, keep: Callable[[Row], None]) -> int:
     """Return how many steps a process has finished; the one in which it ended or overran gets a row that says so."""
-    end, done = time.monotonic() + seconds, 0
+    most, done = _MOST.get(part[0].kind, math.inf), 0
     lines: queue.Queue[str | None] = queue.Queue()
 
     def listen() -> None:
@@ -85,13 +85,13 @@ def _process(part: list[Step], command: list[str], seconds: float, keep: Callabl
     ):
         threading.Thread(target=listen, daemon=True).start()
         try:
-            while (line := lines.get(timeout=max(0.0, end - time.monotonic()))) is not None:
+            while (line := lines.get(timeout=max(0.0, min(most, end - time.monotonic())))) is not None:
                 keep(json.loads(line))
                 done += 1
         except queue.Empty:
             process.kill()
-            if seconds == _MOST.get(part[0].kind):
-                keep({"key": part[done].key, "error": f"took more than {seconds:.0f} s"})
+            if done < len(part) and time.monotonic() < end:
+                keep({"key": part[done].key, "error": f"took more than {most:.0f} s"})
             return done
         code = process.wait()
         said.seek(0)

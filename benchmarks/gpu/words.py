@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.gpu import with_jax
 from benchmarks.gpu.plan import Row, Step
 from benchmarks.gpu.timing import on_the_clock
 from kxfast.backends.cuda import load
@@ -88,6 +89,13 @@ def _unique(letters: int, seed: int) -> Row:
     return _row(on_the_clock(run), characters)
 
 
+def _jax(letters: int, seed: int) -> Row:
+    """Time JAX's own unique on the same."""
+    jax, characters = with_jax.imported(), 2**24
+    call = with_jax.counts_of_grams(corpus(seed, characters, letters), ORDER)
+    return _row(on_the_clock(lambda: jax.block_until_ready(call())), characters)
+
+
 def steps() -> list[Step]:
     """Return the steps of this path."""
     found = [
@@ -102,5 +110,6 @@ def steps() -> list[Step]:
             Step("words", "bench", f"{label} to the tables", partial(_timed, letters, "cuda")),
             Step("words", "peers", f"{label} kxfast on the CPU", partial(_timed, letters, "native")),
             Step("words", "peers", f"{label} cupy.unique, counts only", partial(_unique, letters)),
+            Step("words", "peers", f"{label} jax.numpy.unique, counts only", partial(_jax, letters)),
         ]
     return found

@@ -6,7 +6,7 @@ Each function returns its call by name, with float32 weights and masks in the fo
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,14 +75,12 @@ def onnxruntime_forward(problem: Any, threads: int) -> Call:
     return lambda: session.run(None, {"x": x})[0]
 
 
-def jax_calls(problem: Any) -> tuple[Call, Call]:
-    """JAX on all cores of the process, which it takes no other number of: left out where others have fewer."""
+def jax_layers(dilations: Sequence[int], mask: Any = None) -> Callable[..., Any]:
+    """Return what layers make of x, all weights and all biases, in JAX's functions."""
     import jax
 
-    mask = None if problem.mask is None else jax.numpy.asarray(problem.mask[..., None].astype(np.float32))
-
     def run(x: Any, weights: Any, biases: Any) -> Any:
-        for weight, bias, r in zip(weights, biases, problem.dilations, strict=True):
+        for weight, bias, r in zip(weights, biases, dilations, strict=True):
             x = x if mask is None else x * mask
             made = jax.lax.conv_general_dilated(
                 x, weight, (1,), "SAME", rhs_dilation=(r,), dimension_numbers=("NWC", "WIO", "NWC")
@@ -91,6 +89,16 @@ def jax_calls(problem: Any) -> tuple[Call, Call]:
             x = x + jax.nn.sigmoid(gate) * (candidate - x)
             x = x if mask is None else x * mask
         return x
+
+    return run
+
+
+def jax_calls(problem: Any) -> tuple[Call, Call]:
+    """JAX on all cores of the process, which it takes no other number of: left out where others have fewer."""
+    import jax
+
+    mask = None if problem.mask is None else jax.numpy.asarray(problem.mask[..., None].astype(np.float32))
+    run = jax_layers(problem.dilations, mask)
 
     def both(grad: Any, *arrays: Any) -> Any:
         y, back = jax.vjp(run, *arrays)
