@@ -9,10 +9,22 @@ from functools import partial
 
 import numpy as np
 import pytest
-from cuda_emulation import GpuArray, emulated
+from cuda_emulation import GpuArray, emulated, play_gpu
 
+import kxfast as kx
 from benchmarks.gpu import __main__ as command
-from benchmarks.gpu import attention, child, conformance, conv, cooccurrence, gillespie, lipschitz, plan, timing
+from benchmarks.gpu import (
+    attention,
+    child,
+    conformance,
+    conv,
+    cooccurrence,
+    gillespie,
+    large,
+    lipschitz,
+    plan,
+    timing,
+)
 from benchmarks.gpu import run as runner
 from kxfast import cases
 from kxfast.gillespie import example
@@ -155,6 +167,24 @@ def test_checks_pass_on_the_emulated_device():
         assert lipschitz.check("odd shapes", "f", 3, put=lambda x: GpuArray(x.copy()))["error"] < 1e-4
         assert lipschitz.check_circular("odd sizes", "f", 3, put)["width"] < 1e-4
         assert lipschitz.check_circular("strides and groups", "d", 3, put)["width"] < 1e-4
+
+
+def test_ends_of_large_arrays_are_compared(monkeypatch):
+    play_gpu(monkeypatch)
+    with emulated(orders=[0]):
+        assert large.attention(3, (5, 2, 35, 64), "cpu")["error"] < 1e-3
+        assert large.conv(3, (5, 35, 20), "cpu", "float32")["error"] < 1e-5
+        assert large.lipschitz(3, (70, 130), "cpu")["error"] < 1e-5
+    serve = kx.attention.scaled_dot_product_attention_backward
+
+    def spoilt(grad, *arrays, **options):
+        found = serve(grad, *arrays, **options)
+        found[1][-1] *= 1.1 if len(grad) > large.ENDS else 1.0
+        return found
+
+    monkeypatch.setattr(kx.attention, "scaled_dot_product_attention_backward", spoilt)
+    with emulated(orders=[0]), pytest.raises(AssertionError, match=r"a difference of 0\.\d+, at most 0\.02 is right"):
+        large.attention(3, (5, 2, 35, 64), "cpu")
 
 
 VERIFIED = [case for stem in ("gillespie", "cooccurrence") for case in cases.random_cases(7, stem)]

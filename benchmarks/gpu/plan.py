@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any, NamedTuple
 
-PATHS = ("machine", "conformance", "gillespie", "lipschitz", "attention", "conv", "cooccurrence", "words")
+PATHS = ("machine", "conformance", "gillespie", "lipschitz", "attention", "conv", "cooccurrence", "words", "large")
 KINDS = {"ceilings": 0, "conformance": 1, "check": 2, "bench": 3, "peers": 4}  # in the order of their worth
 Row = dict[str, Any]
 
