@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -113,24 +114,44 @@ def test_any_layout_is_taken_and_results_may_be_given_a_place(rng):
     assert distance(out.memory, expected) < 1e-6
 
 
-def test_rows_of_heads_side_by_side_are_read_where_they_are(rng, monkeypatch):
-    """As projections leave them: (B, L, H, D), turned to (B, H, L, D) without a copy."""
+def turned(x):
+    """Lay (B, H, L, D) out as projections leave it: (B, L, H, D)."""
+    return GpuArray(np.ascontiguousarray(x.transpose(0, 2, 1, 3)).transpose(0, 2, 1, 3))
 
-    def turned(x):
-        return GpuArray(np.ascontiguousarray(x.transpose(0, 2, 1, 3)).transpose(0, 2, 1, 3))
 
+def far_apart(*steps):
+    """Lay arrays out with so many numbers from one to the next along each axis, in a file that is mostly a hole."""
+
+    def lay(x):
+        last = sum((size - 1) * step for size, step in zip(x.shape, steps, strict=True))
+        with tempfile.TemporaryFile() as file:
+            memory = np.memmap(file, x.dtype, "w+", shape=last + 1)
+        far = np.lib.stride_tricks.as_strided(memory, x.shape, [step * x.itemsize for step in steps])
+        far[...] = x
+        return GpuArray(far)
+
+    return lay
+
+
+# Rows of heads side by side; and sequences, then rows, with more than 2**31 numbers between the first and the last.
+LAYOUTS = turned, far_apart(2**31 + 2**18, 2**13, 64, 1), far_apart(256, 64, 2**25, 1)
+
+
+@pytest.mark.parametrize("warp_groups", [False, True])
+@pytest.mark.parametrize("lay", LAYOUTS, ids=["turned", "far sequences", "far rows"])
+def test_heads_are_read_where_they_are(rng, monkeypatch, lay, warp_groups):
     def refuse(x):
         raise AssertionError("copied")
 
-    arrays = inputs(rng, BRAIN, 2, 4, 2, 35, 46, 64, 64)
-    grad = rng.standard_normal((2, 4, 35, 64)).astype(BRAIN)
+    arrays = inputs(rng, BRAIN, 2, 4, 2, 70, 75, 64, 64)
+    grad = rng.standard_normal((2, 4, 70, 64)).astype(BRAIN)
     exact = [x.astype("d") for x in (grad, *arrays)]
     mask = masks.causal()
     out, lse = call(*exact[1:], mask=mask, return_lse=True)
     expected = kx.attention.scaled_dot_product_attention_backward(*exact, out, lse, mask=mask)
-    given = list(map(turned, arrays))
+    given = list(map(lay, arrays))
     monkeypatch.setattr(cuda_emulation, "ascontiguousarray", refuse)
-    with emulated(orders=[2]):
+    with emulated(orders=[2], warp_groups=warp_groups):
         found = call(*given, mask=mask, return_lse=True)
         gradients = kx.attention.scaled_dot_product_attention_backward(there(grad), *given, *found, mask=mask)
     for x, y in zip((*found, *gradients), (out, lse, *expected), strict=True):
