@@ -55,6 +55,7 @@ def test_a_child_of_fork_has_threads_of_its_own(inputs: tuple[np.ndarray, np.nda
     expected = run(inputs)  # the team has worked: in a child it would hang
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # forking a process of threads is what is tested
+        warnings.simplefilter("ignore", RuntimeWarning)  # where another test has brought JAX: the same
         child = os.fork()
     if child == 0:
         os._exit(0 if np.array_equal(run(inputs), expected) else 1)
