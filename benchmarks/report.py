@@ -14,6 +14,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from tables_gillespie import tables
+from tables_gpu import tables as tables_gpu
 
 ROOT = Path(__file__).parents[1]
 
@@ -257,6 +258,10 @@ def torch() -> str:
     return "\n".join(parts)
 
 
+def cuda() -> str:
+    return tables_gpu(results("nvidia")) + "\n"
+
+
 def put(path: Path, text: str) -> None:
     """Replace what stands between the marks of a file."""
     begin, end = "<!-- measured -->", "<!-- end -->"
@@ -270,6 +275,7 @@ def main() -> None:
     for make in attention, conv, cooccurrence, gillespie, lipschitz, words:
         put(ROOT / f"docs/kernels/{make.__name__}.md", make())
     put(ROOT / "docs/frameworks.md", torch())
+    put(ROOT / "docs/cuda.md", cuda())
 
 
 if __name__ == "__main__":

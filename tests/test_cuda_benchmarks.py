@@ -15,6 +15,7 @@ import kxfast as kx
 from benchmarks.gpu import __main__ as command
 from benchmarks.gpu import (
     attention,
+    beside,
     child,
     conformance,
     conv,
@@ -26,6 +27,7 @@ from benchmarks.gpu import (
     timing,
 )
 from benchmarks.gpu import run as runner
+from benchmarks.gpu.checks import HALVES
 from kxfast import cases
 from kxfast.gillespie import example
 
@@ -40,7 +42,7 @@ for key in sys.argv[1:]:
     if key == "a check 1" and {crash}: os._exit(9)
     if key == "b check 0" and {hang}: time.sleep(60)
     if key[0] == "a" and {slow}: time.sleep(1.2)
-    print(json.dumps({{"key": key, "seed": 5, "value": 1.0}}), flush=True)
+    print(json.dumps({{"key": key, "seed": 5, "value": 1.0, "error": 0.5}}), flush=True)
 """
 
 
@@ -74,9 +76,9 @@ def test_all_steps_have_rows_and_paths_have_processes_of_their_own(tmp_path):
 def test_a_process_that_ends_loses_one_step(tmp_path):
     failed, rows, started = play(tmp_path, crash=True)
     assert failed == 1
-    assert rows["a check 1"]["error"].startswith("its process ended with 9")
+    assert rows["a check 1"]["failed"].startswith("its process ended with 9")
     assert started[:2] == [["a check 0", "a check 1", "a check 2"], ["a check 2"]]
-    assert "error" not in rows["a check 2"]
+    assert "failed" not in rows["a check 2"]
     failed, rows, started = play(tmp_path)
     assert (failed, started) == (1, [])  # what has failed has failed
 
@@ -84,7 +86,7 @@ def test_a_process_that_ends_loses_one_step(tmp_path):
 def test_an_end_of_time_is_no_result(tmp_path):
     failed, rows, _ = play(tmp_path, budget=3.0, hang=True)
     assert failed == 2
-    assert {key for key, row in rows.items() if row.get("error") == plan.TIME_IS_UP} == {"b check 0", "b peers 1"}
+    assert {key for key, row in rows.items() if row.get("failed") == plan.TIME_IS_UP} == {"b check 0", "b peers 1"}
     failed, rows, started = play(tmp_path)
     assert (failed, started) == (0, [["b check 0"], ["b peers 1"]])
     assert len(rows) == len(STEPS)
@@ -94,8 +96,8 @@ def test_one_that_takes_too_long_is_ended(tmp_path, monkeypatch):
     monkeypatch.setitem(runner._MOST, "check", 3.0)
     failed, rows, _ = play(tmp_path, hang=True)
     assert failed == 1
-    assert rows["b check 0"]["error"] == "took more than 3 s"
-    assert "error" not in rows["b peers 1"]
+    assert rows["b check 0"]["failed"] == "took more than 3 s"
+    assert "failed" not in rows["b peers 1"]
 
 
 def test_a_limit_is_that_of_a_step_not_of_its_process(tmp_path, monkeypatch):
@@ -117,18 +119,18 @@ def test_a_step_that_raises_is_a_row():
     def wrong(seed):
         raise AssertionError(f"not\nright: {seed}")
 
-    row = child.one({"a": plan.Step("a", "check", "x", wrong)}, "a", 3)
-    assert row == {"key": "a", "seed": 3, "error": "AssertionError: not right: 3"}
+    row = child.one(plan.Step("a", "check", "x", wrong), 3)
+    assert row == {"key": "a check x", "seed": 3, "failed": "AssertionError: not right: 3"}
 
 
 def test_a_peer_that_is_not_installed_is_no_failure():
     def absent(seed):
         import a_peer_that_nobody_has  # noqa: F401
 
-    steps = {kind: plan.Step("a", kind, "x", absent) for kind in ("peers", "check")}
     said = "No module named 'a_peer_that_nobody_has'"
-    assert child.one(steps, "peers", 3) == {"key": "peers", "seed": 3, "missing": said}
-    assert child.one(steps, "check", 3) == {"key": "check", "seed": 3, "error": said}
+    row = child.one(plan.Step("a", "peers", "x", absent, "who"), 3)
+    assert row == {"key": "a peers x who", "seed": 3, "missing": said}
+    assert child.one(plan.Step("a", "check", "x", absent), 3) == {"key": "a check x", "seed": 3, "failed": said}
 
 
 def test_without_a_gpu_it_says_so_and_writes_nothing(tmp_path, monkeypatch, capsys):
@@ -146,7 +148,7 @@ def test_a_child_is_a_process_that_prints_rows():
     (row,) = map(json.loads, rows)
     assert row["key"] == "machine ceilings matrix product bf16"
     assert row["seed"] == 7
-    assert ("error" in row) != ("teraflops" in row)
+    assert ("failed" in row) != ("teraflops" in row)
 
 
 def test_checks_pass_on_the_emulated_device():
@@ -154,8 +156,8 @@ def test_checks_pass_on_the_emulated_device():
         found = gillespie.same_as_cpu("dimerisation", 3, n=60, events=100)
         assert found["trajectories"] == 60
         assert found["compared"] > 60
-        assert gillespie.in_law("immigration-death", 3)["largest_z"] > 0
-        assert gillespie.large_in_law(3, n=40)["largest_z"] > 0
+        assert gillespie.in_law("immigration-death", 3)["error"] > 0
+        assert gillespie.large_in_law(3, n=40)["error"] > 0
         assert cooccurrence.check(50, "harmonic", "symmetric", 3, tokens=500)["cells"] > 50
         put = lambda x: GpuArray(x.copy())
         assert attention.check("odd heads", "float64", "unilm", 3, put)["error"] < 1e-13
@@ -167,6 +169,17 @@ def test_checks_pass_on_the_emulated_device():
         assert lipschitz.check("odd shapes", "f", 3, put=lambda x: GpuArray(x.copy()))["error"] < 1e-4
         assert lipschitz.check_circular("odd sizes", "f", 3, put)["width"] < 1e-4
         assert lipschitz.check_circular("strides and groups", "d", 3, put)["width"] < 1e-4
+
+
+@pytest.mark.parametrize("kind", HALVES)
+def test_errors_in_half_types_are_held_against_torchs(kind, monkeypatch):
+    play_gpu(monkeypatch)
+    with emulated(orders=[0]):
+        for run, shape in (beside.attention, (1, 2, 70, 64)), (beside.conv, (2, 35, 24)):
+            assert 0 < run(kind, 3, shape, "cpu")["times_torchs"] < 2
+        monkeypatch.setattr(beside, "TIMES", 0.1)
+        with pytest.raises(AssertionError, match=r"times torch's error, at most 0\.1 is right; seed 3"):
+            beside.conv(kind, 3, (2, 35, 24), "cpu")
 
 
 def test_ends_of_large_arrays_are_compared(monkeypatch):
@@ -183,7 +196,7 @@ def test_ends_of_large_arrays_are_compared(monkeypatch):
         return found
 
     monkeypatch.setattr(kx.attention, "scaled_dot_product_attention_backward", spoilt)
-    with emulated(orders=[0]), pytest.raises(AssertionError, match=r"a difference of 0\.\d+, at most 0\.02 is right"):
+    with emulated(orders=[0]), pytest.raises(AssertionError, match=r"an error of 0\.\d+, at most 0\.02 is right"):
         large.attention(3, (5, 2, 35, 64), "cpu")
 
 

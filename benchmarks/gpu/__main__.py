@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.gpu import machine, plan
-from benchmarks.gpu.run import read, run
+from benchmarks.gpu.run import read, run, write
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,6 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     seed = chosen.seed if chosen.seed is not None else read(out)["machine"].get("seed", secrets.randbelow(2**32))
     print(f"{facts['gpu']}, seed {seed}, results in {out}", flush=True)
     failed = run(planned, out, chosen.budget, seed, {**facts, "seed": seed})
+    results = read(out)
+    results["machine"]["clocks at the end"] = machine.clocks()
+    write(out, results)
     if failed:
         print(f"{failed} steps have no result", file=sys.stderr)
     return int(failed > 0)

@@ -1,27 +1,26 @@
 """Attention: right beside the compiled CPU code in double, timed beside torch's own and FlexAttention.
 
 Every result lies in memory that held NaN before. Operations are those on allowed pairs, 4 D a pair forward and 10 D
-backward; they are also told in percent of the largest product of matrices that torch reaches in the same process.
+backward; a floor is the time of as large products of matrices in torch, or of copying what is read and written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import cache, partial
+from collections.abc import Callable
+from functools import partial
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import kxfast as kx
-from benchmarks.gpu import machine, with_jax
+from benchmarks.gpu import beside, with_jax
+from benchmarks.gpu.checks import HALVES, TYPES, distance, host, judged, on_gpu, poisoned, stream, without_warp_groups
+from benchmarks.gpu.floors import told
 from benchmarks.gpu.plan import Row, Step
 from benchmarks.gpu.timing import repeated
 from kxfast import masks
-from kxfast.backends.cuda import load
-from kxfast.checks import half_types
 
-TYPES = {np.dtype(kind).name: np.dtype(kind) for kind in (*half_types(), "f", "d")}
 MOST = {"bfloat16": 1e-2, "float16": 2e-3, "float32": 1e-5, "float64": 1e-12}  # relative error
 # Batch, heads, key heads, queries, keys, head sizes of queries and of values.
 CHECKED = {
@@ -46,39 +45,6 @@ def _masks(q_len: int, k_len: int, rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def poisoned() -> Iterator[None]:
-    """Give results memory that is full of NaN."""
-    made = load.empty_beside
-
-    def filled(*arguments: Any) -> Any:
-        result = made(*arguments)
-        result.fill(np.nan) if hasattr(result, "fill") else result.fill_(float("nan"))
-        return result
-
-    load.empty_beside = filled
-    try:
-        yield
-    finally:
-        load.empty_beside = made
-
-
-def on_gpu(x: Any) -> Any:
-    """Return an array as CuPy's, or as torch's where CuPy may lack its type."""
-    if x.dtype.name != "bfloat16":
-        return load.cupy().asarray(x)
-    import torch
-
-    return torch.from_numpy(x.view(np.int16)).view(torch.bfloat16).cuda()
-
-
-def host(x: Any) -> Any:
-    """Return an array of the GPU on the host, in double."""
-    if hasattr(x, "data_ptr") and hasattr(x, "float"):
-        return x.detach().double().cpu().numpy()
-    return load.device().download(x).astype(np.float64)
-
-
 def check(label: str, kind: str, name: str, seed: int, put: Callable[[Any], Any] = on_gpu) -> Row:
     """Compare forward and backward, with a bias where scores are not of whole tiles, with double on the CPU."""
     b, h, groups, q_len, k_len, d, dv = CHECKED[label]
@@ -96,18 +62,7 @@ def check(label: str, kind: str, name: str, seed: int, put: Callable[[Any], Any]
     with poisoned():
         found = run(*given[:3], mask=mask, bias=given[4], return_lse=True)
         found += back(given[3], *given[:3], *found, mask=mask, bias=given[4], need_dbias=need)
-    error = max(distance(host(x), y) for x, y in zip(found, expected, strict=True))
-    if not error <= MOST[kind]:
-        raise AssertionError(f"an error of {error:.3g}, at most {MOST[kind]:g} is right; seed {seed}")
-    return {"error": error, "tolerance": MOST[kind]}
-
-
-def distance(found: Any, expected: Any) -> float:
-    """Return the norm of the difference relative to what is expected, which counts as 1 at least."""
-    finite = np.isfinite(expected)
-    if not np.array_equal(found[~finite], expected[~finite]):
-        return float("inf")
-    return float(np.linalg.norm(found[finite] - expected[finite]) / max(np.linalg.norm(expected[finite]), 1.0))
+    return judged((distance(host(x), y) for x, y in zip(found, expected, strict=True)), MOST[kind], seed)
 
 
 class Timed(NamedTuple):
@@ -143,13 +98,6 @@ TIMED = {
 }
 
 
-@cache
-def ceiling() -> float:
-    """Return the teraflops of the largest product of bfloat16 matrices."""
-    found = machine.product("bf16")(0)
-    return float(found["teraflops"])
-
-
 def _inputs(case: Timed, seed: int) -> tuple[list[Any], Any, Any]:
     import torch
 
@@ -168,27 +116,8 @@ def _told(case: Timed, found: Row, backward: bool) -> Row:
         held = mask.key_intervals(1, 1, length, length)[0, 0].astype(np.int64)
         share = float((held[:, 1] - held[:, 0] + held[:, 3] - held[:, 2]).sum()) / length**2
     work = (10 if backward else 4) * b * h * length**2 * d * share
-    teraflops = work / found["seconds"] / 1e12
-    return {**found, "density": share, "teraflops": teraflops, "percent_of_ceiling": 100 * teraflops / ceiling()}
-
-
-def stream() -> int:
-    """Return torch's current stream."""
-    import torch
-
-    return int(torch.cuda.current_stream().cuda_stream)
-
-
-@contextmanager
-def without_warp_groups() -> Iterator[None]:
-    """Use the kernels of other chips on a Hopper, too."""
-    device = load.device()
-    before = device.warp_groups
-    device.warp_groups = False
-    try:
-        yield
-    finally:
-        device.warp_groups = before
+    moved = 2 * ((8 if backward else 4) * prod(case.shape) + case.bias * h * length**2)
+    return {**told(found, operations=work, moved=moved), "density": share}
 
 
 def _ours(name: str, backward: bool, seed: int) -> Row:
@@ -274,18 +203,19 @@ def steps() -> list[Step]:
         for kind in TYPES
         for name in (names if label in ("many heads", "odd heads") else names[1:3])
     ]
+    found += [Step("attention", "check", f"beside torch's, {kind}", partial(beside.attention, kind)) for kind in HALVES]
     for name, case in TIMED.items():
         for backward in False, True:
             label = f"{name} {'backward' if backward else 'forward'}"
             found.append(Step("attention", "bench", label, partial(_ours, name, backward)))
-            other = f"{label} without warp groups"
-            found.append(Step("attention", "peers", other, partial(_ours_without, name, backward)))
+            without = partial(_ours_without, name, backward)
+            found.append(Step("attention", "peers", label, without, "without warp groups"))
             peers = {"torch SDPA": _sdpa, "FlexAttention": _flex}
             if case.rule is not None and not backward:
                 peers["FlexAttention and its mask"] = partial(_flex, build=True)
             found += [
-                Step("attention", "peers", f"{label} {peer}", partial(_peer, name, backward, attend))
+                Step("attention", "peers", label, partial(_peer, name, backward, attend), peer)
                 for peer, attend in peers.items()
             ]
-            found.append(Step("attention", "peers", f"{label} JAX", partial(_jax, name, backward)))
+            found.append(Step("attention", "peers", label, partial(_jax, name, backward), "JAX"))
     return found

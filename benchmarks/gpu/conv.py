@@ -1,7 +1,7 @@
 """Gated convolutions: right beside the reference in double, timed beside cuDNN's through torch.compile.
 
 Every result lies in memory that held NaN before. Operations are 2 B L K D 2F forward and three times as many backward;
-they are also told in percent of the largest product of matrices that torch reaches in the same process.
+a floor is the time of as large products of matrices in torch, or of copying what is read and written.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import kxfast as kx
-from benchmarks.gpu import with_jax
-from benchmarks.gpu.attention import TYPES, ceiling, distance, host, on_gpu, poisoned, stream, without_warp_groups
+from benchmarks.gpu import beside, with_jax
+from benchmarks.gpu.checks import HALVES, TYPES, distance, host, judged, on_gpu, poisoned, stream, without_warp_groups
+from benchmarks.gpu.floors import told
 from benchmarks.gpu.plan import Row, Step
 from benchmarks.gpu.timing import repeated
 
@@ -69,8 +70,8 @@ def check(label: str, kind: str, seed: int, put: Callable[[Any], Any] = on_gpu) 
     with poisoned():
         found = [run(put(x), put(weight), **given)]
         found += back(put(grad), put(x), put(weight), **given)
-    error = max(distance(host(a), b) for a, b in zip(_flat(found), _flat(expected), strict=True))
-    return _judged(error, MOST[kind], seed)
+    pairs = zip(_flat(found), _flat(expected), strict=True)
+    return judged((distance(host(a), b) for a, b in pairs), MOST[kind], seed)
 
 
 def check_stack(kind: str, seed: int, put: Callable[[Any], Any] = on_gpu) -> Row:
@@ -84,13 +85,7 @@ def check_stack(kind: str, seed: int, put: Callable[[Any], Any] = on_gpu) -> Row
     layers = [kx.conv.GatedLayer(put(w), dilation=r, gate="first") for w, r in zip(weights, STACK, strict=True)]
     with poisoned():
         found = kx.conv.dgcnn(put(x), layers, mask=put(mask))
-    return _judged(distance(host(found), expected), 4 * MOST[kind], seed)
-
-
-def _judged(error: float, most: float, seed: int) -> Row:
-    if not error <= most:
-        raise AssertionError(f"an error of {error:.3g}, at most {most:g} is right; seed {seed}")
-    return {"error": error, "tolerance": most}
+    return judged([distance(host(found), expected)], 4 * MOST[kind], seed)
 
 
 def _each(change: Callable[[Any], Any], x: Any) -> Any:
@@ -112,9 +107,9 @@ TIMED = {"128 channels": (256, 512, 128), "256 channels": (64, 1024, 256)}
 
 def _told(found: Row, shape: tuple[int, int, int], layers: int, backward: bool) -> Row:
     b, length, channels = shape
-    work = (3 if backward else 1) * layers * 2 * b * length * 3 * channels * 2 * channels
-    teraflops = work / found["seconds"] / 1e12
-    return {**found, "teraflops": teraflops, "percent_of_ceiling": 100 * teraflops / ceiling()}
+    weights, side = layers * 3 * channels * 2 * channels, 3 if backward else 2  # dx, too; gradients of weights, too
+    work = (3 if backward else 1) * 2 * b * length * weights
+    return told(found, operations=work, moved=2 * (side * b * length * channels + (side - 1) * weights))
 
 
 def _inputs(shape: tuple[int, int, int], layers: int, seed: int) -> tuple[Any, Any, list[Any], list[Any]]:
@@ -207,18 +202,17 @@ def steps() -> list[Step]:
         Step("conv", "check", f"{label}, {kind}", partial(check, label, kind)) for label in CHECKED for kind in TYPES
     ]
     found += [Step("conv", "check", f"stack, {kind}", partial(check_stack, kind)) for kind in TYPES]
+    found += [Step("conv", "check", f"beside torch's, {kind}", partial(beside.conv, kind)) for kind in HALVES]
     for name, shape in TIMED.items():
         for backward in False, True:
             label = f"{name} {'backward' if backward else 'forward'}"
             found.append(Step("conv", "bench", label, partial(_ours, name, backward)))
-            found.append(
-                Step("conv", "peers", f"{label} without warp groups", partial(_without_groups, name, backward))
-            )
-            found.append(Step("conv", "peers", f"{label} cuDNN, compiled", partial(_peer, name, backward)))
-            found.append(Step("conv", "peers", f"{label} JAX", partial(_jax, shape, (2,), backward)))
+            without = partial(_without_groups, name, backward)
+            found.append(Step("conv", "peers", label, without, "without warp groups"))
+            found.append(Step("conv", "peers", label, partial(_peer, name, backward), "cuDNN, compiled"))
+            found.append(Step("conv", "peers", label, partial(_jax, shape, (2,), backward), "JAX"))
     found.append(Step("conv", "bench", "stack of 12", _our_stack))
-    found.append(Step("conv", "peers", "stack of 12 JAX", partial(_jax, _SMALL, STACK, False)))
-    graphs = {"compiled": "", "compiled, as a graph": "reduce-overhead"}
-    return found + [
-        Step("conv", "peers", f"stack of 12 cuDNN, {how}", partial(_peer_stack, mode)) for how, mode in graphs.items()
-    ]
+    found.append(Step("conv", "peers", "stack of 12", partial(_jax, _SMALL, STACK, False), "JAX"))
+    for how, mode in {"compiled": "", "compiled, as a graph": "reduce-overhead"}.items():
+        found.append(Step("conv", "peers", "stack of 12", partial(_peer_stack, mode), f"cuDNN, {how}"))
+    return found

@@ -95,10 +95,10 @@ def steps() -> list[Step]:
     ]
     for label, words in SIZES.items():
         found += [
-            Step("cooccurrence", "bench", f"{label} on the GPU alone", partial(_kernel, words)),
-            Step("cooccurrence", "bench", f"{label} to the matrix", partial(_timed, words, "cuda")),
-            Step("cooccurrence", "peers", f"{label} kxfast on the CPU", partial(_timed, words, "native")),
-            Step("cooccurrence", "peers", f"{label} cupy.unique", partial(_unique, words)),
-            Step("cooccurrence", "peers", f"{label} jax.numpy.unique", partial(_jax, words)),
+            Step("cooccurrence", "bench", label, partial(_kernel, words), "on the GPU alone"),
+            Step("cooccurrence", "bench", label, partial(_timed, words, "cuda"), "to the matrix"),
+            Step("cooccurrence", "peers", label, partial(_timed, words, "native"), "kxfast on the CPU"),
+            Step("cooccurrence", "peers", label, partial(_unique, words), "cupy.unique"),
+            Step("cooccurrence", "peers", label, partial(_jax, words), "jax.numpy.unique"),
         ]
     return found

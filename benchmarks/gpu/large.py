@@ -6,10 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 import kxfast as kx
-from benchmarks.gpu.attention import poisoned
+from benchmarks.gpu.checks import judged, poisoned
 from benchmarks.gpu.plan import Row, Step
 from kxfast import masks
 
@@ -28,13 +26,6 @@ def _normal(shape: tuple[int, ...], seed: int, where: str, kind: str) -> Any:
 def _apart(a: Any, b: Any) -> float:
     a, b = a.detach().double(), b.detach().double()
     return float((a - b).norm() / b.norm())
-
-
-def _judged(errors: list[float], kind: str, seed: int) -> Row:
-    worst = float(np.max(errors))  # of which NaN is the worst
-    if not worst <= MOST[kind]:
-        raise AssertionError(f"a difference of {worst:.3g}, at most {MOST[kind]:g} is right; seed {seed}")
-    return {"error": worst, "tolerance": MOST[kind]}
 
 
 def _at_the_ends(run: Callable[..., tuple[Any, ...]], arrays: list[Any], found: tuple[Any, ...]) -> list[float]:
@@ -59,7 +50,7 @@ def attention(
     arrays = [_normal(shape, seed + i, where, kind) for i in range(4)]
     with poisoned():
         found = both(*arrays)
-    return _judged(_at_the_ends(both, arrays, found), kind, seed)
+    return judged(_at_the_ends(both, arrays, found), MOST[kind], seed)
 
 
 def conv(seed: int, shape: tuple[int, ...] = SHAPES["conv"], where: str = "cuda", kind: str = "bfloat16") -> Row:
@@ -79,7 +70,7 @@ def conv(seed: int, shape: tuple[int, ...] = SHAPES["conv"], where: str = "cuda"
     half = shape[0] // 2
     halves = [both(*(x[part].clone() for x in arrays))[2:] for part in (slice(None, half), slice(half, None))]
     errors += [_apart(a, b.double() + c.double()) for a, b, c in zip(of_weights, *halves, strict=True)]
-    return _judged(errors, kind, seed)
+    return judged(errors, MOST[kind], seed)
 
 
 def lipschitz(seed: int, shape: tuple[int, ...] = SHAPES["lipschitz"], where: str = "cuda") -> Row:
@@ -93,7 +84,7 @@ def lipschitz(seed: int, shape: tuple[int, ...] = SHAPES["lipschitz"], where: st
     (scaled,), (found,) = kx.lipschitz.spectral_normalize([w], [u], [v])
     errors = [_apart(u, left), _apart(v, right), abs(float(found) / float(sigma) - 1)]
     errors += [_apart(scaled[end], w[end] * min(0.9 / float(sigma), 1.0)) for end in (slice(0, 2), slice(-2, None))]
-    return _judged(errors, "float32", seed)
+    return judged(errors, MOST["float32"], seed)
 
 
 def _with_room(run: Callable[[int], Row], gigabytes: int, seed: int) -> Row:

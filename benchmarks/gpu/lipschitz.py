@@ -13,11 +13,14 @@ import numpy as np
 
 import kxfast as kx
 from benchmarks.gpu import with_jax
+from benchmarks.gpu.checks import judged
+from benchmarks.gpu.floors import told
 from benchmarks.gpu.plan import Row, Step
 from benchmarks.gpu.timing import on_the_clock, repeated
 from kxfast.backends.cuda import load
 
 Shape = tuple[int, ...]
+MOST = {"f": 1e-4, "d": 1e-12}  # relative error
 _STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))
 ODD: list[Shape] = [(1, 1), (5, 7), (40, 3, 3, 2), (33, 130), (3, 70_000), (260, 129), (7, 1), (1, 300), (1030, 2)]
 
@@ -62,24 +65,22 @@ def check(name: str, dtype: str, seed: int, put: Callable[[Any], Any] | None = N
     host = load.device().download
     pairs = [(host(sigmas), theirs), *((host(a), b) for a, b in zip(scaled, expected, strict=True))]
     pairs += [(host(a), b) for k in (1, 2) for a, b in zip(given[k], exact[k], strict=True)]
-    error = max(float(np.linalg.norm(a.ravel() - b.ravel()) / np.linalg.norm(b)) for a, b in pairs)
-    return _judged(error, dtype, seed)
+    return judged((_apart(*each) for each in pairs), MOST[dtype], seed)
 
 
-def _judged(error: float, dtype: str, seed: int) -> Row:
-    most = 1e-4 if dtype == "f" else 1e-12
-    if not error <= most:
-        raise AssertionError(f"an error of {error:.3g}, at most {most:g} is right; seed {seed}")
-    return {"error": error, "tolerance": most}
+def _apart(a: Any, b: Any) -> float:
+    return float(np.linalg.norm(np.ravel(a) - np.ravel(b)) / np.linalg.norm(b))
 
 
 def _ours(name: str, seed: int) -> Row:
     cp = load.cupy()
     ws, us, vs = ([cp.asarray(x) for x in each] for each in _state(SETS[name], seed, "f"))
     out = [cp.empty_like(w) for w in ws]
-    found = repeated(lambda: kx.lipschitz.spectral_normalize(ws, us, vs, out=out))
-    read_and_written = 3 * 4 * sum(map(prod, SETS[name]))  # read for the step, read and written to scale
-    return {**found, "terabytes_per_second": read_and_written / found["seconds"] / 1e12}
+    return _told(repeated(lambda: kx.lipschitz.spectral_normalize(ws, us, vs, out=out)), name)
+
+
+def _told(found: Row, name: str) -> Row:
+    return told(found, moved=2 * 4 * sum(map(prod, SETS[name])))
 
 
 def _torch(name: str, seed: int) -> Row:
@@ -97,12 +98,12 @@ def _torch(name: str, seed: int) -> Row:
             sigma = torch.vdot(us[i], torch.mv(w, vs[i]))
             torch.mul(w, torch.clamp(0.9 / sigma, max=1.0))
 
-    return repeated(step, stream=torch.cuda.current_stream().cuda_stream)
+    return _told(repeated(step, stream=torch.cuda.current_stream().cuda_stream), name)
 
 
 def _jax(name: str, seed: int) -> Row:
     with_jax.imported()
-    return with_jax.timed(with_jax.normalized(*_state(SETS[name], seed, "f")))
+    return _told(with_jax.timed(with_jax.normalized(*_state(SETS[name], seed, "f"))), name)
 
 
 # Kernel, side of the square input, and how it moves.
@@ -136,13 +137,18 @@ def check_convolution(name: str, dtype: str, seed: int, put: Callable[[Any], Any
         (found[0], expected[0]),
         *((load.device().download(a), b) for a, b in zip(found[1:], expected[1:], strict=True)),
     ]
-    return _judged(max(float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in pairs), dtype, seed)
+    return judged((_apart(*each) for each in pairs), MOST[dtype], seed)
 
 
 def _our_convolution(name: str, seed: int) -> Row:
     arrays, options = _convolution(name, seed, "f")
     there = [load.cupy().asarray(x) for x in arrays]
-    return repeated(lambda: kx.lipschitz.conv_power_iteration(*there, 10, **options))
+    return _told_steps(repeated(lambda: kx.lipschitz.conv_power_iteration(*there, 10, **options)), name)
+
+
+def _told_steps(found: Row, name: str) -> Row:
+    shape, side, _ = CONVOLUTIONS[name]
+    return told(found, operations=10 * 2 * 2 * prod(shape) * side**2, moved=4 * prod(shape), kind="fp32")
 
 
 def _torch_convolution(name: str, seed: int) -> Row:
@@ -160,13 +166,13 @@ def _torch_convolution(name: str, seed: int) -> Row:
             x = torch.nn.functional.conv2d(y / y.norm(), weight, padding=pad)
             x = x / x.norm()
 
-    return repeated(steps, stream=torch.cuda.current_stream().cuda_stream)
+    return _told_steps(repeated(steps, stream=torch.cuda.current_stream().cuda_stream), name)
 
 
 def _jax_convolution(name: str, seed: int) -> Row:
     with_jax.imported()
     (weight, u, _), options = _convolution(name, seed, "f")
-    return with_jax.timed(with_jax.power_iteration(weight, u, options["padding"], 10))
+    return _told_steps(with_jax.timed(with_jax.power_iteration(weight, u, options["padding"], 10)), name)
 
 
 # Kernel, sides of the input, and how it moves.
@@ -229,22 +235,19 @@ def steps() -> list[Step]:
     ]
     timed, ten = [name for name in SETS if name != "odd shapes"], "convolution of 128 channels, 10 steps"
     found.append(Step("lipschitz", "bench", ten, partial(_our_convolution, "128 channels")))
-    found.append(Step("lipschitz", "peers", f"{ten} torch", partial(_torch_convolution, "128 channels")))
-    found.append(Step("lipschitz", "peers", f"{ten} JAX", partial(_jax_convolution, "128 channels")))
+    found.append(Step("lipschitz", "peers", ten, partial(_torch_convolution, "128 channels"), "torch"))
+    found.append(Step("lipschitz", "peers", ten, partial(_jax_convolution, "128 channels"), "JAX"))
     found += [
         Step("lipschitz", "check", f"circular norm of {name} {kind}", partial(check_circular, name, kind))
         for name in CIRCULAR
         for kind in "fd"
     ]
     for name in ("64 channels", "512 channels"):
+        job = f"circular norm of {name}"
         for tol in 1e-3, 1e-6:
-            found.append(
-                Step("lipschitz", "bench", f"circular norm of {name}, {tol:g}", partial(_our_circular, name, tol))
-            )
+            found.append(Step("lipschitz", "bench", job, partial(_our_circular, name, tol), f"to {tol:g}"))
         for how in "svdvals", "eigvalsh":
-            found.append(
-                Step("lipschitz", "peers", f"circular norm of {name} torch {how}", partial(_torch_circular, name, how))
-            )
+            found.append(Step("lipschitz", "peers", job, partial(_torch_circular, name, how), f"torch {how}"))
     found += [Step("lipschitz", "bench", name, partial(_ours, name)) for name in timed]
-    found += [Step("lipschitz", "peers", f"{name} torch", partial(_torch, name)) for name in timed]
-    return found + [Step("lipschitz", "peers", f"{name} JAX", partial(_jax, name)) for name in timed]
+    found += [Step("lipschitz", "peers", name, partial(_torch, name), "torch") for name in timed]
+    return found + [Step("lipschitz", "peers", name, partial(_jax, name), "JAX") for name in timed]

@@ -28,13 +28,19 @@ def facts() -> Row:
         "gpu": properties["name"].decode(),
         "multiprocessors": int(properties["multiProcessorCount"]),
         "driver": int(cp.cuda.runtime.driverGetVersion()),
-        "clocks": _said("nvidia-smi", "--query-gpu=driver_version,clocks.sm,clocks.mem", "--format=csv,noheader"),
+        "clocks": clocks(),
         "nvrtc": ".".join(map(str, nvrtc.version())),
         "cupy": cp.__version__,
         "kxfast": __version__,
         "commit": _said("git", "rev-parse", "HEAD"),
         "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+def clocks() -> str:
+    """Return the driver's version, the clocks of multiprocessors and memory, and the temperature, as they are now."""
+    asked = "driver_version,clocks.sm,clocks.mem,temperature.gpu"
+    return _said("nvidia-smi", f"--query-gpu={asked}", "--format=csv,noheader")
 
 
 def _said(*command: str) -> str:
@@ -50,9 +56,11 @@ def default_file(found: Row) -> Path:
     return Path(__file__).parents[1] / "results" / f"{name}-{found['date']}-{found['commit'][:9]}.json"
 
 
-def _copy(seed: int) -> Row:
+def copy(seed: int) -> Row:
+    """Time a copy of random numbers."""
     cp = load.cupy()
-    source, target = cp.zeros(_GIB, np.uint8), cp.empty(_GIB, np.uint8)
+    source = cp.asarray(np.random.default_rng(seed).integers(2**63, size=_GIB // 8))
+    target = cp.empty_like(source)
     times = repeated(lambda: cp.copyto(target, source))
     return {**times, "terabytes_per_second": 2 * _GIB / times["seconds"] / 1e12}
 
@@ -80,6 +88,6 @@ def product(kind: str) -> Any:
 
 def steps() -> list[Step]:
     """Return the ceilings."""
-    found = [Step("machine", "ceilings", "copy of 1 GiB", _copy), Step("machine", "ceilings", "empty launch", _launch)]
+    found = [Step("machine", "ceilings", "copy of 1 GiB", copy), Step("machine", "ceilings", "empty launch", _launch)]
     kinds = ("bf16", "tf32", "fp32", "fp64")
     return found + [Step("machine", "ceilings", f"matrix product {kind}", product(kind)) for kind in kinds]

@@ -12,16 +12,17 @@ Row = dict[str, Any]
 
 
 class Step(NamedTuple):
-    """One case; `run` gets a seed and returns what is to be kept of it."""
+    """One case; `run` gets a seed and returns what is to be kept of it; peers have the name of ours."""
 
     path: str
     kind: str
     name: str
     run: Callable[[int], Row]
+    who: str = ""
 
     @property
     def key(self) -> str:
-        return f"{self.path} {self.kind} {self.name}"
+        return f"{self.path} {self.kind} {self.name} {self.who}".rstrip()
 
 
 def steps(what: str = "all", only: str | None = None) -> list[Step]:
@@ -38,7 +39,7 @@ def steps(what: str = "all", only: str | None = None) -> list[Step]:
 
 def remaining(planned: Iterable[Step], rows: Iterable[Row]) -> list[Step]:
     """Return the steps without a row; one that only says that time was up is no row."""
-    done = {row["key"] for row in rows if row.get("error") != TIME_IS_UP}
+    done = {row["key"] for row in rows if row.get("failed") != TIME_IS_UP}
     return [step for step in planned if step.key not in done]
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks.gpu.plan import TIME_IS_UP, Row, Step, in_processes, remaining
 
 _MOST = {"peers": 60.0}  # seconds of one step
+_NAMES = ("key", "job", "who", "seed")  # a row's own
 Command = Callable[[Sequence[Step], int], list[str]]
 
 
@@ -62,11 +63,11 @@ def run(planned: list[Step], out: Path, budget: float, seed: int, machine: Row, 
                 break
             if end - time.monotonic() <= 0:
                 for step in part[done:]:
-                    keep({"key": step.key, "error": TIME_IS_UP})
+                    keep({"key": step.key, "failed": TIME_IS_UP})
                 break
             part = part[done + 1 :]  # the one that ended its process has its row
     write(out, results)
-    return sum("error" in row for row in results["rows"])
+    return sum("failed" in row for row in results["rows"])
 
 
 def _process(part: list[Step], command: list[str], end: float, keep: Callable[[Row], None]) -> int:
@@ -91,22 +92,24 @@ def _process(part: list[Step], command: list[str], end: float, keep: Callable[[R
         except queue.Empty:
             process.kill()
             if done < len(part) and time.monotonic() < end:
-                keep({"key": part[done].key, "error": f"took more than {most:.0f} s"})
+                keep({"key": part[done].key, "failed": f"took more than {most:.0f} s"})
             return done
         code = process.wait()
         said.seek(0)
         if done < len(part):
             last = " ".join(said.read().split())[-300:]
-            keep({"key": part[done].key, "error": f"its process ended with {code}: {last}"})
+            keep({"key": part[done].key, "failed": f"its process ended with {code}: {last}"})
     return done
 
 
 def _line(row: Row) -> str:
-    if "error" in row:
-        return f"{row['key']:<60} FAILED: {row['error']}"
-    facts = ", ".join(f"{name} {_number(value)}" for name, value in row.items() if name not in ("key", "seed"))
+    if "failed" in row:
+        return f"{row['key']:<60} FAILED: {row['failed']}"
+    facts = ", ".join(f"{name} {_number(value)}" for name, value in row.items() if name not in _NAMES)
     return f"{row['key']:<60} {facts}"
 
 
 def _number(value: object) -> str:
+    if isinstance(value, list):
+        return " ".join(map(_number, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)

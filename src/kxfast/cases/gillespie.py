@@ -38,12 +38,12 @@ def _largest_z(difference: Any, error: Any) -> float:
 
 def ensemble_distance(result: Any, expected: Any) -> float:
     """Return the largest z-score between the means and the variances of two ensembles, counts and firings."""
-    worst = 0.0
+    all_z = [0.0]
     for x, y in (result.counts, expected.counts), (result.fired, expected.fired):
         if x.shape[1:] != y.shape[1:] or x.dtype != y.dtype:
             return np.inf
-        worst = max(worst, *(_largest_z(a.mean(0) - b.mean(0), _error(a, b)) for a, b in _centred(x, y)))
-    return worst
+        all_z += [_largest_z(a.mean(0) - b.mean(0), _error(a, b)) for a, b in _centred(x, y)]
+    return float(np.max(all_z))  # NaN, if there is one
 
 
 def _centred(x: Any, y: Any) -> Iterator[tuple[Any, Any]]:
@@ -63,7 +63,8 @@ def moments_distance(result: Any, expected: Any) -> float:
         return np.inf
     spread, parts = (result.variance + expected.variance) / 2, 1 / result.n + 1 / expected.n
     means = _largest_z(result.mean - expected.mean, np.sqrt(spread * parts))
-    return max(means, _largest_z(result.variance - expected.variance, np.sqrt((2 * spread**2 + spread) * parts)))
+    variances = _largest_z(result.variance - expected.variance, np.sqrt((2 * spread**2 + spread) * parts))
+    return float(np.max([means, variances]))
 
 
 def log_distance(result: Any, expected: Any) -> float:
