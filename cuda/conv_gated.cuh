@@ -2,13 +2,13 @@
 // and convolutions without gates, which its gradients and shortcuts are made of.
 //
 // A block owns 128 positions and 64 channels (64 and 32 where there would be few blocks), whose candidates
-// and gates come out of one product (conv_tiles.cuh), and ends with them in registers: bias, dropout,
-// sigmoid, skip connection and mask are done there, and each result is written once. The innermost loop is
-// over the columns of a matrix instruction's second factor, for all bands of the warp. Positions of all
-// sequences stand in one line, so short sequences leave no tile half empty; a block whose positions are all
-// masked writes zeros. With a warp's 64 x 64 sums four ldmatrix serve sixteen instructions: on paper the
-// matrix units are the limit, not shared memory. On Hopper large half types go by conv_groups.cuh. Not
-// measured on a GPU.
+// and gates come out of one product (conv_tiles.cuh), and hands them over to lanes that stand side by side
+// along the channels: bias, dropout, sigmoid, skip connection and mask are done there, and each result is
+// written once. The innermost loop is over the columns of a matrix instruction's second factor, for all bands
+// of the warp. Positions of all sequences stand in one line, so short sequences leave no tile half empty; a
+// block whose positions are all masked writes zeros. With a warp's 64 x 64 sums four ldmatrix serve sixteen
+// instructions: on paper the matrix units are the limit, not shared memory. On Hopper large half types go by
+// conv_groups.cuh. Not measured on a GPU.
 #pragma once
 
 #include "conv_gates.cuh"
@@ -20,11 +20,13 @@ namespace kx::conv {
 template <class T>
 constexpr int kTiles = kStages * (kRows * padded<T>(kDeep<T>) + kDeep<T> * padded<T>(kColumns));
 
+// Blocks of a multiprocessor that registers must have room for: more of them where a lane's sums are few.
+constexpr int kGatedBlocks = kOwn <= 4 ? 4 : 2;
+
 // Tile `tile` of one layer; tiles with the same rows are neighbours.
 template <class T>
 __device__ __forceinline__ void gated_tile(T* memory, const Input<T>& in, const T* weight,
                                            const Gate<T>& gate, i64 tile) {
-  using Sum = SumOf<T>;
   const i64 channels = gate.skipped.channels, across = (channels + kN - 1) / kN;
   const i64 first = tile / across * kRows, begin = tile % across * kN;
   bool some = !gate.counted;
@@ -38,9 +40,7 @@ __device__ __forceinline__ void gated_tile(T* memory, const Input<T>& in, const 
   } else {
     sums.clear();
   }
-  for_each_pair(sums, first, in.rows, [&](i64 row, int column, const Sum(&one)[2], const Sum(&other)[2]) {
-    gate.finish(row, begin + column, one, other);
-  });
+  hand_over_tile<GateColumns<T, kN, false>, kTiles<T>>(sums, memory, first, in.rows, gate, begin);
 }
 
 }  // namespace kx::conv

@@ -82,8 +82,11 @@ struct Gate {
   template <bool kEven>
   __device__ __forceinline__ void biases(SumOf<T> (&c)[2], SumOf<T> (&g)[2], i64 f) const {
     const Groups columns = groups(f);
-    for (int j = 0; j < count_at<kEven>(f) && bias; ++j)
-      c[j] += widen(bias[columns.begin[0] + j]), g[j] += widen(bias[columns.begin[1] + j]);
+    if (!bias) return;
+#pragma unroll
+    for (int j = 0; j < 2; ++j)
+      if (j < count_at<kEven>(f))
+        c[j] += widen(bias[columns.begin[0] + j]), g[j] += widen(bias[columns.begin[1] + j]);
   }
   // What results are mixed with, as it lies in memory: nothing waits for it until it is used.
   struct Beside {
@@ -129,21 +132,55 @@ struct Gate {
     store_pair<Sum>(parts + of_parts, candidate, count, pair);
     store_pair<Sum>(parts + of_parts + channels, opens, count, pair);
   }
-  // All of that, but nothing for channels beyond the last one.
-  __device__ __forceinline__ void finish(i64 row, i64 f, const SumOf<T> (&of_c)[2],
-                                         const SumOf<T> (&of_g)[2]) const {
-    if (f >= skipped.channels) return;
-    SumOf<T> c[2] = {of_c[0], of_c[1]}, g[2] = {of_g[0], of_g[1]}, factor[2];
-    biases<false>(c, g, f);
-    dropout.factors(factor, row, f);
-    write<false>(row, f, c, g, factor, beside<false>(row, f), true);
-  }
 
  private:
   template <bool kEven>
   __device__ __forceinline__ int count_at(i64 f) const {
     return kEven || f + 1 < skipped.channels ? 2 : 1;
   }
+};
+
+// Two neighbouring channels of a lane; kEven says that their number is even.
+template <class T, int kN, bool kEven>
+class GateColumns {
+ public:
+  using Sum = SumOf<T>;
+  static constexpr int kAcross = kN;
+  using Beside = typename Gate<T>::Beside;
+
+  __device__ __forceinline__ GateColumns(const Gate<T>& gate, i64 f)
+      : gate_(gate), within_(f < gate.skipped.channels), f_(within_ ? f : 0) {
+    gate.template biases<kEven>(of_c_, of_g_, f_);
+  }
+  __device__ __forceinline__ static Groups groups(const Gate<T>& gate, i64 begin) {
+    return gate.groups(begin);
+  }
+
+  __device__ __forceinline__ Beside read(i64 row) const { return gate_.template beside<kEven>(row, f_); }
+  // Of rows kStep apart, from `top` on, behind which there are `left`.
+  template <int kStep, int kCount>
+  __device__ __forceinline__ void write(i64 top, i64 left, const Pair<Sum> (&c)[kCount],
+                                        const Pair<Sum> (&g)[kCount], const Beside (&beside)[kCount]) const {
+    Sum factor[kCount][2];
+#pragma unroll
+    for (int r = 0; r < kCount; ++r) factor[r][0] = factor[r][1] = static_cast<Sum>(gate_.dropout.sign);
+    if (gate_.dropout.threshold)
+#pragma unroll
+      for (int r = 0; r < kCount; ++r) gate_.dropout.factors(factor[r], top + r * kStep, f_);
+#pragma unroll
+    for (int r = 0; r < kCount; ++r) {
+      const Sum with_c[2] = {c[r].at[0] + of_c_[0], c[r].at[1] + of_c_[1]};
+      const Sum with_g[2] = {g[r].at[0] + of_g_[0], g[r].at[1] + of_g_[1]};
+      const bool wanted = within_ && r * kStep < left;
+      gate_.template write<kEven>(top + r * kStep, f_, with_c, with_g, factor[r], beside[r], wanted);
+    }
+  }
+
+ private:
+  const Gate<T> gate_;  // a reference would keep it in memory
+  bool within_;
+  i64 f_;  // where one must be read
+  Sum of_c_[2] = {0, 0}, of_g_[2] = {0, 0};
 };
 
 }  // namespace kx::conv

@@ -16,11 +16,12 @@
 #pragma once
 
 #include "conv_groups_ring.cuh"
+#include "conv_out.cuh"
 
 namespace kx::conv {
 
 constexpr int kN = 64, kRows = 2 * kBands * 64;  // columns of a group; rows
-constexpr int kPitch = 2 * kN + 8;  // from row to row of sums: lanes of eight rows write to different banks
+constexpr int kLanes = kWarp;                    // of a row, where sums are handed over
 
 // Steps of depth of a tile.
 template <class T>
@@ -96,54 +97,6 @@ __device__ __forceinline__ bool any_counts(const Input<T>& in, const u8* counted
   return __any_sync(kAllLanes, some);
 }
 
-// Hands sums over to a lane's columns: a warp takes eight rows at a time through shared memory, so that its
-// lanes stand side by side along the columns, and each has two of either group. What results are mixed with
-// is on its way for four rows while those before are written: the compiler could not know that it may be.
-template <class Columns>
-__device__ __forceinline__ void hand_over(const GroupSums& sums, float* rows_of_warps, i64 first, i64 rows,
-                                          const Columns& columns) {
-  constexpr int kAhead = 4, kBatches = kBands * 16 / kAhead;
-  const int lane = lane_id(), warp = static_cast<int>(threadIdx.x / kWarp % 4);
-  float* const own = rows_of_warps + (threadIdx.x / kWarp - 4) * 8 * kPitch;
-  float* const to = own + lane / 4 * kPitch + lane % 4 * 2;
-  const auto top = [&](int batch) {
-    return first + own_rows() + batch * kAhead / 16 * 64 + warp * 16 + batch * kAhead % 16;
-  };
-  typename Columns::Beside now[kAhead], next[kAhead];
-  const auto read = [&](int batch) {
-#pragma unroll
-    for (int r = 0; r < kAhead; ++r) {
-      const i64 row = top(batch) + r;
-      next[r] = columns.read(row < rows ? row : rows - 1);
-    }
-  };
-  read(0);
-  for (int batch = 0; batch < kBatches && top(batch) < rows; ++batch) {
-#pragma unroll
-    for (int r = 0; r < kAhead; ++r) now[r] = next[r];
-    if (batch + 1 < kBatches) read(batch + 1);
-    if (batch * kAhead % 8 == 0) {
-      __syncwarp();
-#pragma unroll
-      for (int eight = 0; eight < 2 * kBands; ++eight) {
-        if (batch * kAhead != 8 * eight) continue;
-#pragma unroll
-        for (int n = 0; n < kTiles; ++n)
-          *reinterpret_cast<Pair<float>*>(to + 8 * n) = {sums[eight / 2][n][2 * (eight % 2)],
-                                                         sums[eight / 2][n][2 * (eight % 2) + 1]};
-      }
-      __syncwarp();
-    }
-    Pair<float> one[kAhead], other[kAhead];
-#pragma unroll
-    for (int r = 0; r < kAhead; ++r) {
-      const float* const from = own + (batch * kAhead % 8 + r) * kPitch + 2 * lane;
-      one[r] = pair_at(from, 2, true), other[r] = pair_at(from + kN, 2, true);
-    }
-    columns.write(top(batch), rows - top(batch), one, other, now);
-  }
-}
-
 // All tiles of a convolution; those with the same rows are neighbours. `Columns` are made of a target and the
 // first of a lane's columns, and kAcross is a tile's. A tile whose rows are all not `counted` has sums of 0.
 template <class T, bool kTurned, class Columns, class Target>
@@ -151,7 +104,7 @@ __device__ __forceinline__ void convolve(const Input<T>& in, const T* weight, i6
                                          i64 wide, const Target& target) {
   Shared shared;
   Ring<T> ring(shared);
-  float* const rows_of_warps = shared.take<float>(2 * kGroup / kWarp * 8 * kPitch);
+  float* const rows_of_warps = shared.take<float>(2 * kGroup / kWarp * 8 * kHandedOver<kLanes>);
   const i64 across = (wide + Columns::kAcross - 1) / Columns::kAcross;
   const i64 tiles = (in.rows + kRows - 1) / kRows * across;
   if (threadIdx.x < kGroup) {
@@ -179,7 +132,10 @@ __device__ __forceinline__ void convolve(const Input<T>& in, const T* weight, i6
                                                          right);
             }
           });
-      hand_over(sums, rows_of_warps, first, in.rows, Columns(target, begin + 2 * lane_id()));
+      const int warp = static_cast<int>(threadIdx.x / kWarp);
+      hand_over<kLanes>(sums, rows_of_warps + (warp - 4) * 8 * kHandedOver<kLanes>, in.rows,
+                        Columns(target, begin + 2 * lane_id()),
+                        [&](int band) { return first + own_rows() + band * 64 + warp % 4 * 16; });
     }
   }
 }

@@ -7,32 +7,31 @@
 
 namespace kx::conv {
 
+// Blocks of a multiprocessor that registers must have room for: more of them where a lane's sums are few.
+constexpr int kPlainBlocks = kOwn <= 4 ? 4 : kOwn <= 8 ? 3 : 2;
+
 template <class T, bool kTurned>
 __device__ __forceinline__ void plain_tile(const Input<T>& in, const T* weight, const Plain<T>& plain) {
-  using Sum = SumOf<T>;
   Shared shared;
-  T* const memory =
-      shared.take<T>(kStages * (kRows * padded<T>(kDeep<T>) +
-                                (kTurned ? kColumns * padded<T>(kDeep<T>) : kDeep<T> * padded<T>(kColumns))));
+  constexpr int kRoom = kStages * (kRows * padded<T>(kDeep<T>) + (kTurned ? kColumns * padded<T>(kDeep<T>)
+                                                                          : kDeep<T> * padded<T>(kColumns)));
+  T* const memory = shared.take<T>(kRoom);
   const i64 columns = plain.columns, across = (columns + kColumns - 1) / kColumns;
   const i64 first = blockIdx.x / across * kRows, begin = blockIdx.x % across * kColumns;
   Sums<T, kBands, kN> sums;
   const Groups groups = {{begin, begin + kN}, {columns, columns}};
   convolve<T, kTurned>(sums, memory, in, weight, columns, groups, first);
-  for_each_pair(sums, first, in.rows, [&](i64 row, int column, const Sum(&one)[2], const Sum(&other)[2]) {
-#pragma unroll
-    for (int g = 0; g < 2; ++g) plain.finish(row, begin + g * kN + column, g ? other : one);
-  });
+  hand_over_tile<PlainColumns<T, kN, false>, kRoom>(sums, memory, first, in.rows, plain, begin);
 }
 
 }  // namespace kx::conv
 
-extern "C" __global__ void __launch_bounds__(128, 2) conv_plain(KX_PLAIN_PARAMETERS) {
+extern "C" __global__ void __launch_bounds__(128, kx::conv::kPlainBlocks) conv_plain(KX_PLAIN_PARAMETERS) {
   kx::conv::plain_tile<KX_T, false>(KX_INPUT, weight, KX_PLAIN);
 }
 KX_ENTRY(conv_plain)
 
-extern "C" __global__ void __launch_bounds__(128, 2) conv_turned(KX_PLAIN_PARAMETERS) {
+extern "C" __global__ void __launch_bounds__(128, kx::conv::kPlainBlocks) conv_turned(KX_PLAIN_PARAMETERS) {
   kx::conv::plain_tile<KX_T, true>(KX_INPUT, weight, KX_PLAIN);
 }
 KX_ENTRY(conv_turned)

@@ -86,7 +86,10 @@ struct Plain {
   // Adds the bias.
   template <bool kEven>
   __device__ __forceinline__ void biases(SumOf<T> (&x)[2], i64 at) const {
-    for (int j = 0; j < count_at<kEven>(at) && bias; ++j) x[j] += widen(bias[at + j]);
+    if (!bias) return;
+#pragma unroll
+    for (int j = 0; j < 2; ++j)
+      if (j < count_at<kEven>(at)) x[j] += widen(bias[at + j]);
   }
   // What is added to the results, as it lies in memory: nothing waits for it until it is used.
   struct Beside {
@@ -111,13 +114,6 @@ struct Plain {
     for (int j = 0; j < 2; ++j) x[j] = beside.kept ? sums[j] + number_of<SumOf<T>>(beside.added, j) : 0;
     if (out && wanted) store_pair<T>(out + place, x, count, pairs<kEven>());
     if (sums_out && wanted) store_pair<SumOf<T>>(sums_out + place, x, count, pairs<kEven>());
-  }
-  // All of that, but nothing for columns beyond the last one.
-  __device__ __forceinline__ void finish(i64 row, i64 at, const SumOf<T> (&sums)[2]) const {
-    if (at >= columns) return;
-    SumOf<T> x[2] = {sums[0], sums[1]};
-    biases<false>(x, at);
-    write<false>(row, at, x, beside<false>(row, at), true);
   }
 
  private:

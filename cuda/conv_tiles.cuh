@@ -10,13 +10,15 @@
 // barrier a step.
 #pragma once
 
-#include "conv_problem.cuh"
+#include "conv_out.cuh"
 
 namespace kx::conv {
 
 constexpr int kBands = KX_BANDS, kN = KX_N, kStages = KX_STAGES;
 constexpr int kThreads = 128, kRows = 2 * kBands * 16, kColumns = 2 * kN;
 constexpr int kPairs = kN / 16;  // tiles of 8 columns that a warp has in each group
+constexpr int kOwn =
+    kBands * kPairs * static_cast<int>(sizeof(SumOf<KX_T>)) / 4;  // registers: an eighth of its sums
 
 template <class T>
 constexpr int kDeep = 64 / static_cast<int>(sizeof(T));
@@ -38,9 +40,9 @@ __device__ __forceinline__ int column_of(int n) {
   return own_column() + (n < kPairs ? n * 8 : kN + (n - kPairs) * 8);
 }
 
-// Starts to bring kDown rows of kAcross numbers; row(j, r) says where the r-th of the tile begins, the j-th
-// of this thread; null: zeros. Of each row, `left` numbers are there. Asynchronous where rows are `whole`
-// chunks.
+// Starts to bring kDown rows of kAcross numbers; row(j, r) says where the r-th of
+// the tile begins, the j-th of this thread; null: zeros. Of each row, `left`
+// numbers are there. Asynchronous where rows are `whole` chunks.
 template <class T, int kDown, int kAcross, int kPitch, class Row>
 __device__ __forceinline__ void fetch(T* tile, i64 left, bool whole, Row row) {
   constexpr int kCount = Chunk<T>::kCount, kChunks = kAcross / kCount;
@@ -64,8 +66,8 @@ __device__ __forceinline__ void fetch(T* tile, i64 left, bool whole, Row row) {
   }
 }
 
-// sums += a b over kDeep. `a` has a row for each of the block's or, turned, for each depth; `b` a row for
-// each depth or, turned, for each column.
+// sums += a b over kDeep. `a` has a row for each of the block's or, turned, for
+// each depth; `b` a row for each depth or, turned, for each column.
 template <class T, bool kTurnedA, bool kTurnedB>
 __device__ __forceinline__ void multiply_tiles(Sums<T, kBands, kN>& sums, const T* a, const T* b) {
   constexpr int kPitchA = padded<T>(kTurnedA ? kRows : kDeep<T>);
@@ -124,8 +126,9 @@ __device__ __forceinline__ void multiply_tiles(Sums<T, kBands, kN>& sums, const 
   }
 }
 
-// sums = rows first .. of the convolution, of the columns of `groups`. A tap of the weight is (deep,
-// columns), or (columns, deep) if turned. `memory` holds kStages tiles of both factors.
+// sums = rows first .. of the convolution, of the columns of `groups`. A tap of the
+// weight is (deep, columns), or (columns, deep) if turned. `memory` holds kStages
+// tiles of both factors.
 template <class T, bool kTurned>
 __device__ __forceinline__ void convolve(Sums<T, kBands, kN>& sums, T* memory, const Input<T>& in,
                                          const T* weight, i64 columns, const Groups& groups, i64 first) {
@@ -139,7 +142,8 @@ __device__ __forceinline__ void convolve(Sums<T, kBands, kN>& sums, T* memory, c
   i64 place[kMine];
 #pragma unroll
   for (int j = 0; j < kMine; ++j) place[j] = (first + threadIdx.x / 4 + 32 * j) % in.length;
-  u32 live[kMine];  // bit a: tap a of the 32 now at hand reads something in that row
+  u32 live[kMine];  // bit a: tap a of the 32 now at hand reads something in that
+                    // row
   i64 tap = in.first_tap, chunk = 0;
   const auto look = [&] {
     const i64 some = in.end_tap - tap;
@@ -147,6 +151,7 @@ __device__ __forceinline__ void convolve(Sums<T, kBands, kN>& sums, T* memory, c
     for (int j = 0; j < kMine; ++j) {
       const i64 row = first + threadIdx.x / 4 + 32 * j;
       live[j] = 0;
+#pragma unroll 1
       for (int a = 0; a < 32 && a < some && row < in.rows; ++a) {
         const i64 at = place[j] + in.shift(tap + a);
         const bool there =
@@ -182,7 +187,9 @@ __device__ __forceinline__ void convolve(Sums<T, kBands, kN>& sums, T* memory, c
     copy_async_commit();
   };
   sums.clear();
+#pragma unroll 1  // copies of what brings factors had 10,000 instructions
   for (int s = 0; s < kStages - 1; ++s) bring(s);
+#pragma unroll 1
   for (i64 i = 0; i < steps; ++i) {
     copy_async_wait<kStages - 2>();
     __syncthreads();
@@ -192,23 +199,19 @@ __device__ __forceinline__ void convolve(Sums<T, kBands, kN>& sums, T* memory, c
   }
 }
 
-// Calls use(row, column in the group, sums of the two groups) for each two neighbouring columns of a lane.
-template <class T, class Use>
-__device__ __forceinline__ void for_each_pair(const Sums<T, kBands, kN>& sums, i64 first, i64 rows, Use use) {
-  const int lane = lane_id();
-#pragma unroll
-  for (int t = 0; t < kBands; ++t)
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const i64 row = first + own_row() + t * 16 + 8 * i + lane / 4;
-      if (row >= rows) continue;
-#pragma unroll
-      for (int n = 0; n < kPairs; ++n) {
-        const SumOf<T> one[2] = {sums.at[t][n][2 * i], sums.at[t][n][2 * i + 1]};
-        const SumOf<T> other[2] = {sums.at[t][n + kPairs][2 * i], sums.at[t][n + kPairs][2 * i + 1]};
-        use(row, own_column() + n * 8 + lane % 4 * 2, one, other);
-      }
-    }
+constexpr int kLanes = kN / 4;  // of a row, where sums are handed over: a warp has
+                                // half of a group's columns
+
+// Hands sums over to their columns; the factors' memory is that of the sums now.
+template <class Columns, int kRoom, class T, class Target>
+__device__ __forceinline__ void hand_over_tile(const Sums<T, kBands, kN>& sums, T* memory, i64 first,
+                                               i64 rows, const Target& target, i64 begin) {
+  constexpr int kOne = 8 * kHandedOver<kLanes>;
+  static_assert(kThreads / kWarp * kOne * sizeof(SumOf<T>) <= kRoom * sizeof(T));
+  SumOf<T>* const own = reinterpret_cast<SumOf<T>*>(memory) + threadIdx.x / kWarp * kOne;
+  __syncthreads();
+  hand_over<kLanes>(sums.at, own, rows, Columns(target, begin + own_column() + lane_id() % kLanes * 2),
+                    [&](int band) { return first + own_row() + band * 16; });
 }
 
 }  // namespace kx::conv

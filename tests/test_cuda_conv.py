@@ -167,6 +167,7 @@ PLANTED = {
     "a wait too short": ("conv_tiles.cuh", "copy_async_wait<kStages - 2>();", "copy_async_wait<kStages - 1>();"),
     "no barrier": ("conv_tiles.cuh", "();\n    __syncthreads();\n    bring", "();\n    bring"),
     "a stage overwritten": ("conv_tiles.cuh", "bring((i + kStages - 1) % kStages)", "bring((i + 1) % kStages)"),
+    "sums where factors are": ("conv_tiles.cuh", "  __syncthreads();\n  hand_over<", "  hand_over<"),
     "the next sequence read": ("conv_tiles.cuh", "at >= 0 && at < in.length &&", "at >= 0 &&"),
 }
 

@@ -122,7 +122,7 @@ def planted(monkeypatch, file, old, new):
     def expanded(name):
         text = (FOLDER / name).read_text().replace("#pragma once", "")
         text = text.replace(old, new) if name == file else text
-        for each in "conv_groups_tiles.cuh", "conv_groups_ring.cuh":
+        for each in "conv_groups_tiles.cuh", "conv_groups_ring.cuh", "conv_out.cuh":
             if f'#include "{each}"' in text:
                 text = text.replace(f'#include "{each}"', expanded(each))
         return text
@@ -134,6 +134,7 @@ def planted(monkeypatch, file, old, new):
 
 
 RING, TILES, BACKWARD = "conv_groups_ring.cuh", "conv_groups_tiles.cuh", "conv_groups_backward.cuh"
+OUT = "conv_out.cuh"
 PLANTED = {
     "a stage used before it is there": (RING, "ring.wait_until_full();", ""),
     "a stage filled before it is read": (TILES, "ring.wait_until_empty();", ""),
@@ -141,10 +142,10 @@ PLANTED = {
     "given back while products run": (RING, "if (i) ring.read(2);", "ring.read(1);"),
     "swizzled otherwise": (RING, "(chunk ^ row % 8)", "(chunk ^ row % 4)"),
     "the other rows": (TILES, "(own + m * 64)", "(own + (1 - m) * 64)"),
-    "gates where candidates are": (TILES, "pair_at(from + kN, 2, true)", "pair_at(from, 2, true)"),
-    "rows handed over too early": (TILES, "      __syncwarp();\n    }\n", "    }\n"),
-    "rows written before the last are read": (TILES, "== 0) {\n      __syncwarp();\n", "== 0) {\n"),
-    "what lies beside the row before": (TILES, "now[r] = next[r]", "now[r] = next[0]"),
+    "gates where candidates are": (OUT, "pair_at(at + 2 * kLanes, 2, true)", "pair_at(at, 2, true)"),
+    "rows handed over too early": (OUT, "      __syncwarp();\n    }\n", "    }\n"),
+    "rows written before the last are read": (OUT, "== 0) {\n      __syncwarp();\n", "== 0) {\n"),
+    "what lies beside the row before": (OUT, "now[r] = next[r]", "now[r] = next[0]"),
     "the next sequence read": (TILES, "at >= 0 && at < in.length", "at >= 0"),
     "weights: a stage filled before it is read": (BACKWARD, "ring.wait_until_empty();", ""),
     "weights: the other channels": (BACKWARD, "b + group * kPanel", "b + (1 - group) * kPanel"),
