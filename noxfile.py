@@ -29,6 +29,7 @@ nox.options.sessions = [
     "package",
     "pythons",
     "bench",
+    "tests",
 ]
 nox.options.error_on_missing_interpreters = False
 nox.options.stop_on_first_error = True
@@ -146,7 +147,7 @@ def cross(session: nox.Session) -> None:
 
 
 def at_once() -> list[str]:
-    """Return the words that let pytest use the machine's cores: sanitizers are slow, and their tests time nothing."""
+    """Return the words that let pytest use the machine's cores."""
     return ["-n", str(min(8, os.cpu_count() or 1))]
 
 
@@ -223,6 +224,13 @@ def pythons(session: nox.Session) -> None:
     session.install(".")
     session.chdir(session.create_tmp())
     session.run("kxfast", "verify", "--seed", "1")
+
+
+@nox.session(python=False)
+def tests(session: nox.Session) -> None:
+    """All tests and doctests: as many at once as there are cores, but those that measure time."""
+    session.run("python", "-m", "pytest", *at_once(), "--dist", "worksteal", "-m", "not alone", *session.posargs)
+    session.run("python", "-m", "pytest", "-m", "alone", *session.posargs)
 
 
 @nox.session(python=False)

@@ -37,6 +37,8 @@ def products(request: pytest.FixtureRequest) -> Iterator[str]:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Let what whole files of tests need be compiled while they run."""
     options = session.config.option
+    if "PYTEST_XDIST_WORKER" in os.environ:  # every core has tests of its own
+        return
     if not (options.collectonly or options.keyword or any("::" in each for each in session.config.args)):
         cuda_compile.prepare({item.path.name for item in session.items})
 

@@ -202,6 +202,7 @@ def test_executor_changes_nothing(kind):
 @pytest.mark.parametrize(
     "call", ["simulate(net, [1e9], n=1)", "simulate(net, [1e6], n=64)", "simulate_events(net, 1e5)"]
 )
+@pytest.mark.alone
 def test_control_c_is_heard(call):
     setup = """
 import kxfast as kx

@@ -140,6 +140,7 @@ def test_a_weight_far_below_the_others_is_found(method):
 
 
 @pytest.mark.parametrize("method", [*native.METHODS, "tau_leaping"])
+@pytest.mark.alone
 def test_control_c_is_heard(method):
     setup = """
 import kxfast as kx

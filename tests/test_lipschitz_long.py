@@ -32,6 +32,7 @@ CONV = "[L.Conv2d(normal(48, 48, 3, 3) / 60, padding=1)]"
         ("[normal(3000, 3000)]", "L.spectral_normalize(x, [np.ones(3000)], [np.ones(3000)], n_iter=3000)"),
     ],
 )
+@pytest.mark.alone
 def test_long_calls_hear_ctrl_c(given, call):
     setup = f"""
 import numpy as np, kxfast as kx

@@ -156,6 +156,7 @@ def test_sums_over_blocks_of_rows_are_the_same_on_any_number_of_threads(rows, rn
         ("normal(128, 128, 3, 3).astype('f4')", "conv_singular_values(x, (224, 224))"),
     ],
 )
+@pytest.mark.alone
 def test_long_calls_hear_ctrl_c(given, call):
     setup = f"""
 import numpy as np, kxfast as kx

@@ -157,6 +157,7 @@ text = codes.tobytes().decode("utf-32-le")
 """
 
 
+@pytest.mark.alone
 def test_ctrl_c_stops_counting():
     took = seconds_to_interrupt(COUNTING, "kx.words.count_ngrams([text], max_order=8, min_count=2, threads=1)", 0.5)
     assert took < SOON

@@ -224,7 +224,7 @@ def test_logdet_gradient_is_unbiased() -> None:
 
     exact = torch.linalg.slogdet(torch.eye(2) + torch.diag(1 - g(x)[0] ** 2) @ weight.T)[1]
     (expected,) = torch.autograd.grad(exact, weight)
-    _, logdet = kt.logdet_series(g, x, terms=60, probes=4000, generator=torch.Generator().manual_seed(1))
+    _, logdet = kt.logdet_series(g, x, terms=20, probes=4000, generator=torch.Generator().manual_seed(1))
     (found,) = torch.autograd.grad(logdet.sum(), weight)
     close(logdet[0], exact, 2e-2)
     close(found, expected, 3e-2)

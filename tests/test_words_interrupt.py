@@ -38,6 +38,7 @@ def counted():
 
 
 @pytest.mark.parametrize("name", CALLS)
+@pytest.mark.alone
 def test_a_call_ends_early(counted, name):
     call, interrupted = CALLS[name], []
     begin = time.monotonic()
