@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 _OF_SIZE = 4  # the form with bytes behind
 _RESERVED = 1024  # bytes of a block that the driver takes; from compute capability 9.0 on the file counts them
+_INSTRUCTION = 16  # bytes
 _FRAME, _STACK, _REGISTERS, _THREADS = 0x11, 0x12, 0x2F, 0x05  # kinds
 
 
@@ -21,6 +22,7 @@ class Resources(NamedTuple):
     local: int
     shared: int  # bytes of a block that are not asked for at the launch
     threads: int  # of a block, at most
+    instructions: int
 
 
 def resources(cubin: bytes) -> dict[str, Resources]:
@@ -47,7 +49,8 @@ def resources(cubin: bytes) -> dict[str, Resources]:
         shared = max(0, sections.get(f".nv.shared.{name}", (0,) * 8)[5] - reserved)
         local = max(found[name].get(_FRAME, 0), found[name].get(_STACK, 0))
         threads = own[_THREADS][0] * own[_THREADS][1] * own[_THREADS][2] if _THREADS in own else 1024
-        result[name] = Resources(found[name][_REGISTERS], local, shared, threads)
+        instructions = sections[section][5] // _INSTRUCTION
+        result[name] = Resources(found[name][_REGISTERS], local, shared, threads, instructions)
     return result
 
 

@@ -27,6 +27,7 @@ ALL = [(name, target) for name, variant in VARIANTS.items() for target in varian
 SHARED = {"sm_90a": 228 * 1024, "sm_80": 164 * 1024}  # bytes of a multiprocessor; a block takes 1024 more
 REGISTERS, THREADS, BLOCKS = 2**16, 2048, 32
 AGAIN = 4  # compilations beyond the first, at most
+LONGEST = 9000  # instructions of a kernel, some 140 KB: a copy too many of what is inlined shows here first
 
 
 def resident(found: Resources, shared: int, target: str) -> int:
@@ -80,6 +81,7 @@ def judge_code(name: str, target: str, code: bytes, log: str, *, shipped: bool =
         budget, shared = BUDGET[name][kernel], VARIANTS[name].bytes_of(kernel)
         assert found.local == 0, f"{kernel}: {found.local} bytes of a thread's own memory"
         assert found.shared == 0, f"{kernel}: shared memory that the emulation does not know of"
+        assert found.instructions <= LONGEST, f"{kernel}: {found.instructions} instructions"
         assert found.registers <= budget[target] or not shipped, f"{kernel}: {found.registers} registers"
         assert shared <= budget["shared"], f"{kernel}: {shared} bytes of shared memory"
         assert resident(found, shared, target) >= budget[f"blocks {target}"], kernel
@@ -110,7 +112,7 @@ def test_the_budget_is_of_kernels_that_are_there():
     for kind, columns in ("E", 64), ("f", 64), ("d", 32):
         for file, kernel in ("conv", "conv_gated"), ("conv_plain", "conv_turned"), ("conv_backward", "conv_weights"):
             row = BUDGET[f"{file} {kind} {columns}"][kernel]
-            assert resident(Resources(row["sm_90a"], 0, 0, 128), row["shared"], "sm_80") >= 2  # on an A100
+            assert resident(Resources(row["sm_90a"], 0, 0, 128, 0), row["shared"], "sm_80") >= 2  # on an A100
 
 
 GREEDY = """#include "common.cuh"
@@ -162,3 +164,12 @@ def test_spills_and_greed_are_found(monkeypatch, words):
     monkeypatch.delenv("KXFAST_BUDGET_RECORD", raising=False)
     with pytest.raises(AssertionError, match=words):
         judge("cooccurrence", "sm_90a", FOUND[words])
+
+
+def test_long_kernels_are_found(monkeypatch):
+    text = STATIC.replace("__shared__ int all[300];", "int* const all = x + 96;")
+    monkeypatch.setitem(BUDGET, "cooccurrence", {"static_memory": {"sm_90a": 64, "shared": 0, "blocks sm_90a": 1}})
+    judge("cooccurrence", "sm_90a", text)
+    monkeypatch.setitem(globals(), "LONGEST", 10)
+    with pytest.raises(AssertionError, match=r"static_memory: \d+ instructions"):
+        judge("cooccurrence", "sm_90a", text)
