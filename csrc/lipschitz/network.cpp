@@ -148,6 +148,8 @@ Buffer<T> Network<T>::jacobian(const T* x, int64_t batch, Job& job) const {
     slopes = std::move(repeated);
   }
   Buffer<T> result = of_size<T>(batch * m * n), units = of_size<T>(most * batch * n);
+  const int64_t piece =
+      std::clamp<int64_t>((1 << 22) / std::max<int64_t>(1, m * n), 1, std::max<int64_t>(1, batch));
   for (int64_t begin = 0; begin < n && job.advance(0); begin += most) {
     const int64_t count = std::min(most, n - begin);
     std::fill(units.begin(), units.end(), T{0});
@@ -159,7 +161,11 @@ Buffer<T> Network<T>::jacobian(const T* x, int64_t batch, Job& job) const {
       for (int64_t i = 0; i < m; ++i)
         for (int64_t k = 0; k < count; ++k) to[(b * m + i) * n + begin + k] = from[(k * batch + b) * m + i];
     };
-    parallel_for(batch, sample, count * batch * m < (1 << 15) ? 1 : 0);
+    // The first columns touch every page of the result, gigabytes of them: Ctrl-C is heard between samples.
+    for (int64_t b = 0; b < batch && job.advance(0); b += piece)
+      parallel_for(
+          std::min(piece, batch - b), [&](int64_t i) { sample(b + i); },
+          count * piece * m < (1 << 15) ? 1 : 0);
   }
   return result;
 }
