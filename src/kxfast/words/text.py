@@ -6,7 +6,6 @@ import os
 import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -20,6 +19,7 @@ from kxfast import checks
 from kxfast.corpus import bad_byte, chunks
 from kxfast.dispatch import implementation
 from kxfast.shards import Documents, Lines, shards
+from kxfast.threads import shared
 
 MAX_ORDER = 8
 CHARACTERS = {
@@ -142,18 +142,13 @@ class Reading:
                         return reader
             return reader
 
+        def tell() -> None:
+            while step and amounts:
+                step(amounts.popleft())
+
         bounds = [len(pieces) * part // threads for part in range(threads + 1)]
-        with ThreadPoolExecutor(threads) as pool:
-            try:
-                futures = [pool.submit(read, pieces[a:b]) for a, b in pairwise(bounds)]
-                waiting = True
-                while waiting:
-                    waiting = bool(wait(futures, 0.05).not_done)
-                    while step and amounts:
-                        step(amounts.popleft())
-            finally:
-                ended.set()
-        first, *others = [future.result() for future in futures]  # of several errors, the first in the text
+        parts = [pieces[a:b] for a, b in pairwise(bounds)]
+        first, *others = shared(read, parts, threads, meanwhile=tell, interrupted=ended.set)
         for other in others:
             first.append(other)
         codes: Codes = first.take_all()
