@@ -45,6 +45,9 @@ def _table(result: dict[str, Any]) -> str:
             share = f"{row['percent_of_floor']:.0f} ({row['bound']})" if "floor" in row else ""
             ratio = f"{_faster(ours, row):.2f}" if ours and not mine else ""
             lines.append(f"| {job} | {who} | {1e3 * row['seconds']:.4g} | {_rate(row)} | {share} | {ratio} |")
+    over = [f"{row['job']} {row['over_density']:.2f}" for row in rows if "over_density" in row and not row["who"]]
+    if over:
+        lines += ["", "Time with a mask, over its share of pairs of the time without one: " + "; ".join(over) + "."]
     return "\n".join([*lines, ""])
 
 

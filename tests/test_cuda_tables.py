@@ -25,6 +25,8 @@ ROWS = [
     {"key": "words bench x to tables", "job": "words, x", "who": "to tables", "seconds": 8.0,
      "characters_per_second": 4e9},
     {"key": "words bench x alone", "job": "words, x", "who": "alone", "seconds": 4.0, "characters_per_second": 8e9},
+    {"key": "attention bench m", "job": "attention, m", "who": "", "seconds": 1.1, "over_density": 1.1},
+    {"key": "attention peers m plain", "job": "attention, m", "who": "plain", "seconds": 2.2, "over_density": 1.3},
     {"key": "words peers x CPU", "job": "words, x", "who": "CPU", "seconds": 2.0, "characters_per_second": 1e9},
 ]  # fmt: skip
 
@@ -39,7 +41,10 @@ def test_the_table_compares_by_work_and_says_what_failed():
         "| words, x | **kxfast to tables** | 8000 | 4 G characters/s |  |  |",
         "| words, x | **kxfast alone** | 4000 | 8 G characters/s |  |  |",
         "| words, x | CPU | 2000 | 1 G characters/s |  | 4.00 |",
+        "| attention, m | **kxfast** | 1100 |  |  |  |",
+        "| attention, m | plain | 2200 |  |  | 2.00 |",
     ]
+    assert lines[-1] == "Time with a mask, over its share of pairs of the time without one: attention, m 1.10."
 
 
 def test_without_results_nothing_is_claimed():
@@ -56,6 +61,15 @@ def test_a_floor_is_the_later_of_products_and_memory(monkeypatch):
     }  # fmt: skip
     row = floors.told({"seconds": 5.0}, operations=25e12, moved=1e12, kind="fp32")
     assert (row["floor"], row["bound"], row["percent_of_floor"]) == (2.5, "products", 50.0)
+
+
+def test_a_mask_is_told_beside_its_share_of_all_pairs(monkeypatch):
+    def timed(case, backward, seed):
+        return {"seconds": 6.6, "density": 0.6} if case.mask(8) is not None else {"seconds": 10.0, "density": 1.0}
+
+    monkeypatch.setattr(attention, "_timed", timed)
+    assert attention._ours("64 causal", True, 3)["over_density"] == pytest.approx(1.1)
+    assert "over_density" not in attention._ours("64 full", True, 3)
 
 
 class Clock:
