@@ -123,9 +123,9 @@ def stubs(session: nox.Session) -> None:
 def symbols(session: nox.Session) -> None:
     """Objects compiled for one instruction set leak no weak symbols: such a copy could be linked in for all."""
     leaks = []
-    objects = sorted(Path("build/dev").rglob("kxfast_kernels_*.dir/**/*.o"))
+    objects = sorted(Path("build/cmake/dev").rglob("kxfast_kernels_*.dir/**/*.o"))
     if not objects:
-        session.error("no objects below build/dev: run nox -s native first")
+        session.error("no objects below build/cmake/dev: run nox -s native first")
     for path in objects:
         listed = subprocess.run(["nm", "-C", str(path)], capture_output=True, text=True, check=True).stdout
         leaks += [
@@ -179,7 +179,7 @@ def sanitize(session: nox.Session) -> None:
     which += " and not [reference and not -reference and not same_law and not (any_layout and gillespie)"
     which += " and not control_c and not ctrl_c"
     long = "tests/test_attention_kernels.py::test_results_do_not_depend_on_the_number_of_threads[(40, 40)"
-    site = Path("build/sanitize/site")
+    site = Path("build/cmake/sanitize/site")
     shutil.copytree("src/kxfast", site / "kxfast", dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.so"))
     environment = sanitized() | {"PYTHONPATH": str(site.resolve()), "KXFAST_AGREEMENT_SEEDS": "1"}
     names = "agreement contract words segment isa native half conv_native conv_bfloat16 conv_filtered conv_packed"
@@ -210,7 +210,10 @@ def package(session: nox.Session) -> None:
     """Source archive to wheel to installation to use from another folder."""
     session.install("build")
     folder = Path(session.create_tmp()).resolve()
-    session.run("python", "-m", "build", "--outdir", str(folder / "dist"), silent=True)
+    near = Path("build").resolve()  # where a compiler's cache sees what other builds have in common
+    near.mkdir(exist_ok=True)
+    build = ("python", "-m", "build", "--outdir", str(folder / "dist"))
+    session.run(*build, silent=True, env={"TMPDIR": str(near)})
     wheel = next((folder / "dist").glob("*.whl"))
     session.install("--force-reinstall", str(wheel))
     session.chdir(folder)

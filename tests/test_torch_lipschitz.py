@@ -188,8 +188,7 @@ def test_block_forward_inverse_and_certificate(kind: str) -> None:
     assert logdet.requires_grad
 
 
-@pytest.mark.parametrize("kind", ["dense", "conv"])
-@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(("kind", "training"), [("dense", False), ("conv", True)])
 def test_compiled_block_is_one_graph(kind: str, training: bool) -> None:
     net = block(kind).train(training)
     other = copy.deepcopy(net)
