@@ -86,10 +86,10 @@ __device__ __forceinline__ double log_of_2(double x) {
 
 // Writes the results of a band of rows from `first` on, columns `part` .., and with the first columns the
 // logarithms of the rows' sums.
-template <class T, int kDepth, int kValues, int kPart, int kBands, int kN>
+template <class T, int kDepth, int kValues, int kPart, int kBands, int kN, class Out>
 __device__ __forceinline__ void write_band(const Head<T, kDepth, kValues>& head,
                                            const Running<T, kBands>& running, int band,
-                                           SumOf<T> (&sums)[kN][4], i64 first, int part, T* out,
+                                           SumOf<T> (&sums)[kN][4], i64 first, int part, Out* out,
                                            SumOf<T>* lse) {
   using Sum = SumOf<T>;
 #pragma unroll
@@ -103,7 +103,7 @@ __device__ __forceinline__ void write_band(const Head<T, kDepth, kValues>& head,
           total == 0 ? minus_infinity<T>()
                      : (running.most[band][i] + log_of_2(total)) * static_cast<Sum>(kLn2);
   }
-  store<kValues, kPart, T>(sums, out + head.row * kValues, first, head.q_len, head.order, part);
+  store<kValues, kPart, Out>(sums, out + head.row * kValues, first, head.q_len, head.order, part);
 }
 
 }  // namespace kx::attention

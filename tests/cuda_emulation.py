@@ -47,9 +47,9 @@ def memory_of(x):
 class EmulatedDevice:
     """Memory is NumPy's; `blocks` run at a time and `free` bytes can be had; it is a Hopper if told so."""
 
-    def __init__(self, blocks=2, free=2**30, flags="", orders=range(ORDERS), warp_groups=False):
+    def __init__(self, blocks=2, free=2**30, flags="", orders=range(ORDERS), warp_groups=False, multiprocessors=1):
         self.blocks, self.free, self.flags, self.orders = blocks, free, flags, orders
-        self.warp_groups = warp_groups
+        self.warp_groups, self.multiprocessors = warp_groups, multiprocessors
         self.launches = 0
         self._cp = SimpleNamespace(
             **{name: getattr(np, name) for name in ("ones", "flatnonzero", "append", "take", "lexsort")},

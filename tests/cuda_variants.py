@@ -37,6 +37,13 @@ def _attention() -> Iterator[tuple[str, Variant]]:
         plan = attention_plan.forward(kind, d, d)
         text = attention_plan.text(kind, d, d, plan, "attention.cuh")
         yield f"attention {kind} {d}", Variant(text, HOPPER, plan.shared)
+    for kind, d in ("E", 64), ("E", 128), ("f", 64), ("d", 64):
+        plan = attention_plan.split(kind, d, d)
+        text = attention_plan.text(kind, d, d, plan, "attention_split.cuh")
+        yield (
+            f"attention_split {kind} {d}",
+            Variant(text, BOTH if kind == "E" else HOPPER, {"attention_split": plan.shared}),
+        )
     of_groups = {
         "forward": ("attention_groups.cuh", attention_plan.forward_of_groups, 0),
         "queries": ("attention_groups_queries.cuh", attention_plan.queries_of_groups, 0),

@@ -42,11 +42,14 @@ def test_jax_without_a_gpu_is_no_peer():
         ({"is_causal": True}, masks.causal()),
         ({"is_causal": True, "local_window_size": (16, 0)}, masks.sliding_window(16)),
         ({"allowed": attention._prefix(64)}, masks.prefix_lm(32)),
+        ({"queries": 5}, None),
     ],
 )
 def test_attention(words, mask, backward):
     call = with_jax.attention((2, 3, 64, 32), backward, 5, how=None, dtype="float32", **words)
-    q, k, v, grad = (host(with_jax.normal((2, 64, 3, 32), 5 + i, "float32")).transpose(0, 2, 1, 3) for i in range(4))
+    rows = words.get("queries", 64)
+    shapes = [(2, each, 3, 32) for each in (rows, 64, 64, rows)]
+    q, k, v, grad = (host(with_jax.normal(x, 5 + i, "float32")).transpose(0, 2, 1, 3) for i, x in enumerate(shapes))
     out, lse = kx.attention.scaled_dot_product_attention(q, k, v, mask=mask, return_lse=True)
     expected = (out,)
     if backward:

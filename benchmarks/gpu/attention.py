@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +27,7 @@ CHECKED = {
     "wide heads": (1, 2, 1, 200, 457, 128, 96),
     "widest heads": (1, 2, 2, 150, 150, 256, 256),
     "few queries": (3, 8, 2, 40, 333, 64, 64),
+    "many keys": (1, 2, 1, 5, 3000, 128, 96),
     "odd heads": (2, 2, 1, 65, 130, 20, 7),
 }
 
@@ -66,12 +66,16 @@ def check(label: str, kind: str, name: str, seed: int, put: Callable[[Any], Any]
 
 
 class Timed(NamedTuple):
-    """A case: (batch, heads, length, head size), a mask of ours and the rule that FlexAttention is given."""
+    """A case: (batch, heads, length, head size), a mask of ours and the rule that FlexAttention is given.
+
+    There are as many queries as keys, or so many.
+    """
 
     shape: tuple[int, int, int, int]
     mask: Callable[[int], Any]
     rule: Callable[[int], Callable[..., Any]] | None
     bias: bool = False
+    queries: int = 0
 
 
 def _window(length: int) -> Callable[..., Any]:
@@ -95,17 +99,19 @@ TIMED = {
     "64 window of 1024": Timed((4, 16, 16384, 64), lambda n: masks.sliding_window(1024), _window),
     "64 short, prefix of a half": Timed((32, 12, 512, 64), lambda n: masks.prefix_lm(n // 2), _prefix),
     "64 bias of all batch rows": Timed((4, 16, 4096, 64), lambda n: None, None, True),
+    "128 one query": Timed((1, 32, 65536, 128), lambda n: None, None, queries=1),
 }
 
 
 def _inputs(case: Timed, seed: int) -> tuple[list[Any], Any, Any]:
     import torch
 
-    h, length = case.shape[1:3]
+    b, h, length, d = case.shape
     torch.manual_seed(seed)
     new = partial(torch.randn, device="cuda", dtype=torch.bfloat16)
     bias = new((1, h, length, length)) if case.bias else None
-    return [new(case.shape) for _ in range(4)], case.mask(length), bias
+    rows = case.queries or length
+    return [new((b, h, each, d)) for each in (rows, length, length, rows)], case.mask(length), bias
 
 
 def _told(case: Timed, found: Row, backward: bool) -> Row:
@@ -115,8 +121,9 @@ def _told(case: Timed, found: Row, backward: bool) -> Row:
     if mask is not None:
         held = mask.key_intervals(1, 1, length, length)[0, 0].astype(np.int64)
         share = float((held[:, 1] - held[:, 0] + held[:, 3] - held[:, 2]).sum()) / length**2
-    work = (10 if backward else 4) * b * h * length**2 * d * share
-    moved = 2 * ((8 if backward else 4) * prod(case.shape) + case.bias * h * length**2)
+    rows = case.queries or length
+    work = (10 if backward else 4) * b * h * rows * length * d * share
+    moved = 2 * ((4 if backward else 2) * b * h * (rows + length) * d + case.bias * h * length**2)
     return {**told(found, operations=work, moved=moved), "density": share}
 
 
@@ -198,7 +205,7 @@ def _jax(name: str, backward: bool, seed: int) -> Row:
         words = {"is_causal": True}
     if case.rule is _window:
         words["local_window_size"] = (1024, 0)
-    call = with_jax.attention(case.shape, backward, seed, bias=case.bias, **words)
+    call = with_jax.attention(case.shape, backward, seed, queries=case.queries, bias=case.bias, **words)
     return _told(case, with_jax.timed(call), backward)
 
 
@@ -213,11 +220,12 @@ def steps() -> list[Step]:
     ]
     found += [Step("attention", "check", f"beside torch's, {kind}", partial(beside.attention, kind)) for kind in HALVES]
     for name, case in TIMED.items():
-        for backward in False, True:
+        for backward in (False,) if case.queries else (False, True):
             label = f"{name} {'backward' if backward else 'forward'}"
             found.append(Step("attention", "bench", label, partial(_ours, name, backward)))
-            without = partial(_ours_without, name, backward)
-            found.append(Step("attention", "peers", label, without, "without warp groups"))
+            if not case.queries:
+                without = partial(_ours_without, name, backward)
+                found.append(Step("attention", "peers", label, without, "without warp groups"))
             peers = {"torch SDPA": _sdpa, "FlexAttention": _flex}
             if case.rule is not None and not backward:
                 peers["FlexAttention and its mask"] = partial(_flex, build=True)

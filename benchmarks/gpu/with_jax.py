@@ -55,14 +55,15 @@ def of_gradients(run: Callable[..., Any], arrays: Sequence[Any], grad: Any) -> C
 
 
 def attention(
-    shape: tuple[int, int, int, int], backward: bool, seed: int, *, how: str | None = "cudnn", bias: bool = False,
-    dtype: str = "bfloat16", **options: Any,
+    shape: tuple[int, int, int, int], backward: bool, seed: int, *, how: str | None = "cudnn", queries: int = 0,
+    bias: bool = False, dtype: str = "bfloat16", **options: Any,
 ) -> Call:  # fmt: skip
     """Return JAX's own attention of (batch, heads, length, head size) with its own words for masks."""
     import jax
 
     b, h, length, d = shape
-    q, k, v, grad = (normal((b, length, h, d), seed + i, dtype) for i in range(4))
+    rows = queries or length
+    q, k, v, grad = (normal((b, each, h, d), seed + i, dtype) for i, each in enumerate((rows, length, length, rows)))
     if bias:
         options["bias"] = normal((1, h, length, length), seed, dtype) * d**-0.5
     if "allowed" in options:

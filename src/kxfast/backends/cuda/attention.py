@@ -36,6 +36,11 @@ class _Call:
             return of_groups
         return otherwise(self.kind, self.d, self.dv)
 
+    def blocks(self, plan: Plan) -> int:
+        """Return how many blocks the results of all queries take."""
+        tiles: int = -(-self.dv // plan.part) * -(-self.q_len // plan.rows)
+        return int(self.batch * self.heads) * tiles
+
     def launch(
         self, file: str, kernel: str, plan: Plan, blocks: int, others: list[Any], outputs: list[Any],
         tiles: tuple[int, int], makes: int = 0,
@@ -79,11 +84,28 @@ def scaled_dot_product_attention(
         file = "attention_groups.cuh" if plan.groups else "attention.cuh"
         result = load.empty_beside(q.owner, (*q.shape[:3], call.dv), q.dtype) if out is None else out.owner
         lse = load.empty_beside(q.owner, q.shape[:3], call.lse)
-        parts = -(-call.dv // plan.part)
-        blocks = call.batch * call.heads * parts * -(-call.q_len // plan.rows)
+        if not plan.groups and _split(call, attention_plan.split(*sizes), result, lse):
+            return result, lse
         others, outputs = [_at(result), _at(lse)], [result, lse]
-        call.launch(file, "attention_forward", plan, blocks, others, outputs, (plan.rows, plan.other))
+        call.launch(file, "attention_forward", plan, call.blocks(plan), others, outputs, (plan.rows, plan.other))
         return result, lse
+
+
+def _split(call: _Call, plan: Plan, result: Any, lse: Any) -> bool:
+    """Split the keys among blocks where tiles of queries are too few for all multiprocessors, or return False."""
+    blocks = call.blocks(plan)
+    splits = attention_plan.splits(plan, blocks, call.k_len, call.device.multiprocessors)
+    if splits == 1:
+        return False
+    rows = call.batch * call.heads * call.q_len
+    outs, lses = (call.device.empty((splits, rows, columns), call.lse) for columns in (call.dv, 1))
+    sizes = [np.int64(rows), np.int32(splits)]
+    file, tiles = "attention_split.cuh", (plan.rows, plan.other)
+    call.launch(file, "attention_split", plan, blocks * splits, [outs, lses, *sizes], [], tiles)
+    text = attention_plan.text(call.kind, call.d, call.dv, plan, file)
+    arguments = [outs, lses, _at(result), _at(lse), *sizes]
+    call.device.kernel(text, "attention_join")(-(-rows // 4), 128, 0, arguments, [result, lse])
+    return True
 
 
 def scaled_dot_product_attention_backward(

@@ -59,6 +59,21 @@ def forward(kind: str, d: int, dv: int) -> Plan:
     raise _too_large(d, dv)
 
 
+_LEAST_TILES = 4  # of keys, for a block to be worth it
+
+
+@cache
+def split(kind: str, d: int, dv: int) -> Plan:
+    """Return the tiles of the forward pass where keys are split among blocks."""
+    plan = forward(kind, d, dv)
+    return plan if plan.bands == 1 else plan._replace(bands=1, shared=plan.shared - _tile(kind, plan.warps * 16, d))
+
+
+def splits(plan: Plan, blocks: int, k_len: int, multiprocessors: int) -> int:
+    """Return among how many blocks the keys of each of `blocks` tiles of queries are split; two run at a time."""
+    return max(1, min(2 * multiprocessors // blocks, -(-k_len // plan.other) // _LEAST_TILES)) if blocks else 1
+
+
 _GROUPS, _STAGE = 2, 40  # warp groups that multiply; bytes of what is known of tiles on their way
 
 

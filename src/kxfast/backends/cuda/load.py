@@ -36,6 +36,7 @@ class Device(Protocol):
     """Where kernels run. Arguments of kernels are arrays of the device and NumPy scalars of the exact type."""
 
     warp_groups: bool  # whether kernels may use the instructions of cuda/ptx_hopper.cuh
+    multiprocessors: int
 
     def empty(self, shape: Any, dtype: Any) -> Any:
         """Return an array with anything in it."""
@@ -126,6 +127,7 @@ class CuPyDevice:
         self._cp = cp
         with cp.cuda.Device(number):
             self._capability = int(cp.cuda.Device().compute_capability)
+            self.multiprocessors = int(cp.cuda.Device().attributes["MultiProcessorCount"])
         self.warp_groups = self._capability == 90
         self._kernels: dict[tuple[str, str], Any] = {}
 
@@ -185,7 +187,7 @@ class CuPyDevice:
         assert isinstance(kernel, _Kernel)
         kernel.grant(shared)
         most = self._cp.cuda.driver.occupancyMaxActiveBlocksPerMultiprocessor(kernel.function.ptr, threads, shared)
-        return int(most) * int(self._cp.cuda.Device().attributes["MultiProcessorCount"])
+        return int(most) * self.multiprocessors
 
     def kernel(self, text: str, name: str) -> Kernel:
         """See `Device`."""
