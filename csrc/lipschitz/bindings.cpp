@@ -59,7 +59,7 @@ py::tuple digit_gram(const Array<T>& a, int exponent, double largest, int64_t di
 }
 
 template <class T>
-void bind(py::module_& m) {
+void bind_matrices(py::module_& m) {
   m.def("power_iteration", &power_iteration<T>, py::arg("weight").noconvert(), py::arg("u").noconvert(),
         py::arg("v").noconvert(), py::arg("n_iter"), py::arg("eps"),
         "n_iter steps v = normalize(W'u), u = normalize(W v); returns (u'Wv, u, v).");
@@ -75,8 +75,8 @@ void bind(py::module_& m) {
 }  // namespace kxfast::lipschitz
 
 KXFAST_BINDINGS(lipschitz) {
-  kxfast::lipschitz::bind<float>(m);
-  kxfast::lipschitz::bind<double>(m);
+  kxfast::lipschitz::bind_matrices<float>(m);
+  kxfast::lipschitz::bind_matrices<double>(m);
   kxfast::lipschitz::bind_conv(m);
   kxfast::lipschitz::bind_training(m);
   kxfast::lipschitz::bind_memory(m);

@@ -73,8 +73,8 @@ Array<double> values(const Array<double>& matrices, const Array<int64_t>& places
 }
 
 template <class T>
-py::tuple power_iteration(const Array<T>& weight, const py::tuple& geometry, const Array<T>& u0,
-                          const Array<T>& v0, int64_t n_iter, T eps) {
+py::tuple conv_power_iteration(const Array<T>& weight, const py::tuple& geometry, const Array<T>& u0,
+                               const Array<T>& v0, int64_t n_iter, T eps) {
   const Moves moves = moves_of(weight, geometry);
   Array<T> u = new_array<T>({moves.out_pixels(), moves.groups * moves.outputs});
   Array<T> v = new_array<T>({moves.pixels(), moves.groups * moves.inputs});
@@ -105,8 +105,8 @@ py::tuple power_iteration(const Array<T>& weight, const py::tuple& geometry, con
 }
 
 template <class T>
-void bind(py::module_& m) {
-  m.def("conv_power_iteration", &power_iteration<T>, py::arg("weight").noconvert(), py::arg("geometry"),
+void bind_power_iteration(py::module_& m) {
+  m.def("conv_power_iteration", &conv_power_iteration<T>, py::arg("weight").noconvert(), py::arg("geometry"),
         py::arg("u").noconvert(), py::arg("v").noconvert(), py::arg("n_iter"), py::arg("eps"),
         "Power iteration with a convolution; vectors have channels last.");
 }
@@ -125,8 +125,8 @@ void bind_conv(py::module_& m) {
         "Proven upper end; frequency, group and vector of the largest norm seen.");
   m.def("circular_values", &values, py::arg("matrices").noconvert(), py::arg("places").noconvert(),
         py::arg("sides"), "All singular values, descending.");
-  bind<float>(m);
-  bind<double>(m);
+  bind_power_iteration<float>(m);
+  bind_power_iteration<double>(m);
 }
 
 }  // namespace kxfast::lipschitz
