@@ -41,7 +41,9 @@ __device__ __forceinline__ u64 moved(u64 descriptor, u32 bytes) {
 }
 
 __device__ __forceinline__ void warp_group_publish() {
-#if !KX_HOST
+#if KX_HOST
+  kx_emu::publish_copies();
+#else
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 #endif
 }

@@ -42,6 +42,7 @@ struct Product {
   unsigned tiles;
   float* sums = nullptr;
   unsigned group = 0;
+  uint16_t seen[2][16] = {};  // what this thread watches of the factors, as it was when the product began
 };
 struct Pending {
   float* sums;
@@ -54,7 +55,8 @@ struct Thread {
   bool live = false;
   const char* waits_for = nullptr;
   std::vector<Copy> copies;
-  bool begun = false;  // a group of products
+  std::vector<unsigned> unpublished;  // what it has copied to, in 16 bytes of shared memory
+  bool begun = false;                 // a group of products
   unsigned product_group = 0;
   std::vector<Product> products;
   std::vector<Pending> pending;
@@ -90,6 +92,7 @@ struct Block {
   std::vector<Thread> thread;
   std::vector<Warp> warp;
   std::vector<unsigned char> shared;
+  std::vector<uint16_t> copied_by;  // of 16 bytes each: who has not published what it copied there, and one
   void (*body)(void*) = nullptr;
   void* arguments = nullptr;
   Context scheduler;
@@ -188,6 +191,20 @@ inline unsigned char* shared_bytes(size_t used) {
 // How far into the block's shared memory an address is.
 inline unsigned shared_offset(const void* place) {
   return static_cast<unsigned>(static_cast<const unsigned char*>(place) - shared_bytes(0));
+}
+
+// What a thread copies to shared memory is not for products of warp groups until it has published it.
+inline void note_unpublished(const void* to) {
+  const unsigned place = shared_offset(to) / 16;
+  const auto mine = static_cast<uint16_t>(thread->linear + 1);
+  if (place < block->copied_by.size() && std::exchange(block->copied_by[place], mine) != mine)
+    thread->unpublished.push_back(place);
+}
+inline void publish_copies() {
+  for (const unsigned place : thread->unpublished)
+    if (block->copied_by[place] == thread->linear + 1) block->copied_by[place] = 0;
+  thread->unpublished.clear();
+  for (const Copy& each : thread->copies) note_unpublished(each.to);
 }
 
 // Carries out the copies of all but the last `most` groups.

@@ -9,6 +9,7 @@ inline void copy_async(void* to, const void* from, unsigned bytes) {
   if (reinterpret_cast<uintptr_t>(to) % bytes || reinterpret_cast<uintptr_t>(from) % bytes)
     fatal("an asynchronous copy of %u bytes from %p to %p is misaligned", bytes, from, to);
   std::memset(to, kPoison, bytes);
+  note_unpublished(to);
   thread->copies.push_back({to, from, bytes, thread->group});
 }
 
@@ -95,8 +96,8 @@ inline void collect_warp() {
   done(collect(Collective::group, ~0u, &nothing, 1));
 }
 
-// Products of a warp group: a thread carries out its share when it waits, from what the tiles hold then; what
-// a factor has in registers is what it had at the start.
+// Products of a warp group: a thread carries out its share when it waits. What a factor has in registers is
+// what it had at the start; tiles must be there from then on, and stay as they are.
 inline void begin_products() {
   collect_warp();
   thread->begun = true;
@@ -105,6 +106,38 @@ inline void commit_products() {
   collect_warp();
   thread->begun = false, ++thread->product_group;
 }
+// Where number k of depth of row (or, turned, column) `at` of a factor lies in shared memory.
+inline unsigned place_of(const Product& product, unsigned which, unsigned at, unsigned k) {
+  const uint64_t descriptor = product.factor[which];
+  const unsigned begin = (descriptor & 0x3FFF) * 16, panels = (descriptor >> 16 & 0x3FFF) * 16;
+  const unsigned eight_rows = (descriptor >> 32 & 0x3FFF) * 16;
+  const unsigned place = product.turned[which]
+                             ? begin + at / 64 * panels + at % 64 * 2 + k / 8 * eight_rows + k % 8 * 128
+                             : begin + at / 8 * eight_rows + at % 8 * 128 + 2 * k;
+  return place ^ (place >> 7 & 7) << 4;
+}
+inline uint16_t bits_at(unsigned place) {
+  uint16_t bits;
+  std::memcpy(&bits, shared_bytes(place + 2) + place, 2);
+  return bits;
+}
+// Its 16 numbers of depth.
+inline void read_tile(double (&to)[16], const Product& product, unsigned which, unsigned at) {
+  for (unsigned k = 0; k < 16; ++k) {
+    const uint16_t bits = bits_at(place_of(product, which, at, k));
+    to[k] = static_cast<double>(product.brain ? from_bf16(bits) : from_f16(bits));
+  }
+}
+
+// Calls watch(which, k, place) for a row of each factor in shared memory; a warp group sees to all of them.
+template <class Watch>
+void for_watched(const Product& product, Watch watch) {
+  const unsigned own = thread->warp % 4 * kWarp + thread->lane;
+  for (unsigned which = product.in_registers; which < 2; ++which)
+    for (unsigned k = 0; k < 16; ++k)
+      watch(which, k, place_of(product, which, own % (which ? 8 * product.tiles : 64), k));
+}
+
 inline void multiply_group(float* c, Product product) {
   if (!thread->begun) fatal("a product of a warp group does not come after its begin");
   for (unsigned i = product.in_registers; i < 2; ++i)
@@ -112,6 +145,11 @@ inline void multiply_group(float* c, Product product) {
       fatal("a tile of a warp group's product is misaligned");
   collect_warp();
   product.sums = c, product.group = thread->product_group;
+  for_watched(product, [&](unsigned which, unsigned k, unsigned place) {
+    product.seen[which][k] = bits_at(place);
+    if (const unsigned by = block->copied_by[place / 16])
+      fatal("a warp group's product begins with what thread %u has copied and not published", by - 1);
+  });
   const unsigned count = 4 * product.tiles;
   const auto held = [&](const Pending& each) { return each.sums == c; };
   std::vector<Pending>& pending = thread->pending;
@@ -120,24 +158,12 @@ inline void multiply_group(float* c, Product product) {
   thread->products.push_back(product);
 }
 
-// 16 numbers of depth of row (or, turned, column) `at` of a factor in shared memory.
-inline void read_tile(double (&to)[16], const Product& product, unsigned which, unsigned at) {
-  const uint64_t descriptor = product.factor[which];
-  const unsigned begin = (descriptor & 0x3FFF) * 16, panels = (descriptor >> 16 & 0x3FFF) * 16;
-  const unsigned eight_rows = (descriptor >> 32 & 0x3FFF) * 16;
-  for (unsigned k = 0; k < 16; ++k) {
-    const unsigned place = product.turned[which]
-                               ? begin + at / 64 * panels + at % 64 * 2 + k / 8 * eight_rows + k % 8 * 128
-                               : begin + at / 8 * eight_rows + at % 8 * 128 + 2 * k;
-    const unsigned swizzled = place ^ (place >> 7 & 7) << 4;
-    uint16_t bits;
-    std::memcpy(&bits, shared_bytes(swizzled + 2) + swizzled, 2);
-    to[k] = static_cast<double>(product.brain ? from_bf16(bits) : from_f16(bits));
-  }
-}
-
 // A thread's share of a product, added to what it goes to.
 inline void carry_out(const Product& product, float* sums) {
+  for_watched(product, [&](unsigned which, unsigned k, unsigned place) {
+    if (bits_at(place) != product.seen[which][k])
+      fatal("a tile changes while a warp group's product is on its way");
+  });
   double left[2][16], right[16];
   for (unsigned i = 0; i < 2; ++i) {
     if (!product.in_registers) {

@@ -29,13 +29,14 @@ inline void prepare(Block& b, unsigned kind, size_t shared_bytes) {
   b.thread.resize(b.threads > b.thread.size() ? b.threads : b.thread.size());
   b.warp.assign((b.threads + kWarp - 1) / kWarp, Warp());
   b.shared.assign(shared_bytes + 1024, kPoison);
+  b.copied_by.assign(shared_bytes / 16, 0);
   b.live = b.threads, b.arrived = 0, b.sum = 0, b.error[0] = 0, b.late = kind > 1;
   for (unsigned i = 0; i < b.threads; ++i) {
     Thread& each = b.thread[i];
     each.index = dim3(i % b.size.x, i / b.size.x % b.size.y, i / (b.size.x * b.size.y));
     each.linear = i, each.lane = i % kWarp, each.warp = i / kWarp, each.group = 0;
     each.live = true, each.waits_for = nullptr;
-    each.copies.clear(), each.products.clear(), each.pending.clear();
+    each.copies.clear(), each.unpublished.clear(), each.products.clear(), each.pending.clear();
     each.begun = false, each.product_group = 0;
     each.fiber.begin(&run_thread);
     b.warp[each.warp].live |= 1u << each.lane;
