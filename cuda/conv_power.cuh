@@ -53,17 +53,6 @@ __device__ inline double sum_of_block(double value, double* of_warp) {
   return (of_warp[0] + of_warp[1]) + (of_warp[2] + of_warp[3]);
 }
 
-__device__ inline void wait_for_all(u32* arrived, u32& rounds) {
-  __syncthreads();
-  ++rounds;
-  if (threadIdx.x == 0) {
-    __threadfence();  // what the block has written is there before it counts as arrived
-    atomicAdd(arrived, 1u);
-    wait_for_blocks(arrived, rounds * gridDim.x);
-  }
-  __syncthreads();
-}
-
 // to = the product with `from` times `by`, of the operator or its adjoint; parts: each tile's sum of squares,
 // or of products with `beside`. `weights` is (groups, taps, channels in, channels out made whole).
 template <class T, bool kAdjoint>
@@ -172,10 +161,10 @@ __device__ inline void iterate(const i64* table, const T* weight, const T* u, co
     return sum_of_block(sum, of_warp);
   };
   copy_weights(op, weight, forward, adjoint);
-  wait_for_all(arrived, rounds);
+  wait_for_all_blocks(arrived, ++rounds);
   if (!n_iter) {
     product<T, false>(op, v, 1, forward, new_u, u, parts, of_warp);
-    wait_for_all(arrived, rounds);
+    wait_for_all_blocks(arrived, ++rounds);
     const double value = total(parts, of_u);
     if (blockIdx.x == 0 && threadIdx.x == 0) *sigma = value;
     return;
@@ -183,11 +172,11 @@ __device__ inline void iterate(const i64* table, const T* weight, const T* u, co
   double by_u = 1, by_v = 1, length = 0;
   for (i64 i = 0; i < n_iter; ++i) {
     product<T, true>(op, i ? new_u : u, by_u, adjoint, new_v, nullptr, parts + of_u, of_warp);
-    wait_for_all(arrived, rounds);
+    wait_for_all_blocks(arrived, ++rounds);
     length = sqrt(total(parts + of_u, of_v));
     by_v = 1 / (length < eps ? eps : length);
     product<T, false>(op, new_v, by_v, forward, new_u, nullptr, parts, of_warp);
-    wait_for_all(arrived, rounds);
+    wait_for_all_blocks(arrived, ++rounds);
     length = sqrt(total(parts, of_u));
     by_u = 1 / (length < eps ? eps : length);
   }

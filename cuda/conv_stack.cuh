@@ -55,12 +55,7 @@ extern "C" __global__ void __launch_bounds__(128, 2)
       gated_tile<T>(memory, in, place<T>(at.weight), gate, tile);
     from = to;
     if (i == layers - 1) return;
-    if (threadIdx.x == 0) {
-      __threadfence();  // what the block has written is there before it counts as arrived
-      atomicAdd(arrived, 1u);
-      wait_for_blocks(arrived, static_cast<u32>(i + 1) * gridDim.x);
-    }
-    __syncthreads();
+    wait_for_all_blocks(arrived, static_cast<u32>(i + 1));
   }
 }
 KX_ENTRY(conv_stack)

@@ -106,6 +106,17 @@ __device__ __forceinline__ void wait_for_blocks(const u32* counter, u32 least) {
 #endif
 }
 
+// The same until all blocks of the launch have come here so many times, each with all its threads.
+__device__ inline void wait_for_all_blocks(u32* arrived, u32 times) {
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    __threadfence();  // what the block has written is there before it counts as arrived
+    atomicAdd(arrived, 1u);
+    wait_for_blocks(arrived, times * gridDim.x);
+  }
+  __syncthreads();
+}
+
 // Two numbers rounded to the nearest of 16 bits, the first in the lower half.
 __device__ __forceinline__ u32 pack_bf16(float low, float high) {
 #if KX_HOST

@@ -128,7 +128,7 @@ def test_the_parametrization_of_a_convolution(monkeypatch):
 PLANTED = {
     "no barrier between products": (
         "    length = sqrt(total(parts + of_u, of_v));",
-        "  wait_for_all(arrived, rounds);\n",
+        "  wait_for_all_blocks(arrived, ++rounds);\n",
     ),
     "a part left out": ("for (i64 i = threadIdx.x; i < count; i += kPlaces)", None),
     "a barrier in the block too few": ("  if (threadIdx.x % kWarp == 0) of_warp", "  __syncthreads();\n"),
