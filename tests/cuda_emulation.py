@@ -1,6 +1,7 @@
 """A device that is no GPU: kernels are compiled for the host over cuda/emu and run thread by thread.
 
-Each launch runs three times from the same memory, with threads in order, in reverse and shuffled; unless all of it
+Each launch runs three times from the same memory, with threads in order, in reverse and shuffled, when a warp of each
+block starves; one whose blocks wait for each other so often that each of a block's warps starves. Unless all of memory
 but scratch comes out the same each time, the launch fails. What `empty` returns is filled with a pattern, and
 no kernel may write beside an array.
 """
@@ -18,7 +19,7 @@ from cuda_compile import compile_for_host
 from kxfast import devices, dispatch
 from kxfast.backends.cuda import load
 
-ORDERS = 3
+ORDERS = range(int(os.environ.get("KXFAST_EMULATION_ORDERS", "3")))
 _MARGIN = 0 if "address" in os.environ.get("KXFAST_EMULATION_FLAGS", "") else 64  # the sanitizer has its own
 
 
@@ -47,7 +48,7 @@ def memory_of(x):
 class EmulatedDevice:
     """Memory is NumPy's; `blocks` run at a time and `free` bytes can be had; it is a Hopper if told so."""
 
-    def __init__(self, blocks=2, free=2**30, flags="", orders=range(ORDERS), warp_groups=False, multiprocessors=1):
+    def __init__(self, blocks=2, free=2**30, flags="", orders=ORDERS, warp_groups=False, multiprocessors=1):
         self.blocks, self.free, self.flags, self.orders = blocks, free, flags, orders
         self.warp_groups, self.multiprocessors = warp_groups, multiprocessors
         self.launches = 0
@@ -109,7 +110,8 @@ class EmulatedDevice:
             arrays += map(memory_of, behind)
             before = [x.copy() for x in arrays]
             results = []
-            for order in self.orders:
+            starve = together and self.orders is ORDERS
+            for order in range(2 + threads // 32) if starve else self.orders:
                 for x, old in zip(arrays, before, strict=True):
                     x[...] = old
                 run_once(function, blocks, threads, shared, arguments, order, together)

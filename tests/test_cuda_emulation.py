@@ -160,6 +160,37 @@ def test_tiles_must_be_there_before_a_product_of_a_warp_group_and_until_it_ends(
     assert words or (out == 16).all()
 
 
+NEIGHBOURS = """
+#include "ptx.cuh"
+extern "C" __global__ void neighbours(kx::u32* values, kx::u32* arrived) {{
+  const kx::u32 next = (blockIdx.x + 1) % gridDim.x * 64 + threadIdx.x;
+  values[blockIdx.x * 64 + threadIdx.x] = threadIdx.x + 1;
+  {wait}
+  values[(gridDim.x + blockIdx.x) * 64 + threadIdx.x] = values[next];
+}}
+KX_ENTRY(neighbours)
+"""
+EARLY = "if (threadIdx.x == 0) {{ atomicAdd(arrived, 1u); kx::wait_for_blocks(arrived, {times}); }} __syncthreads();"
+
+
+@pytest.mark.parametrize(
+    ("wait", "words"),
+    [
+        ("kx::wait_for_all_blocks(arrived, 1);", None),
+        (EARLY.format(times=2), "the result depends on the order in which threads run"),
+        (EARLY.format(times=3), "deadlock: thread .* waits for other blocks"),
+    ],
+    ids=["right", "a block arrives before its threads", "nobody comes"],
+)
+def test_blocks_that_wait_for_each_other_see_what_all_threads_have_written(wait, words):
+    device = EmulatedDevice()
+    values, arrived = device.zeros(256, np.uint32), device.scratch(1, np.uint32)
+    launch = device.kernel(NEIGHBOURS.format(wait=wait), "neighbours")
+    with nullcontext() if words is None else pytest.raises(LaunchError, match=words):
+        launch(2, 64, 0, [values, arrived], together=True)
+    assert words or (values.reshape(4, 64) == np.arange(1, 65)).all()
+
+
 def test_a_wrong_mask_is_found():
     with pytest.raises(LaunchError, match=r"the mask ffff0000 leaves out lane 15, .*block 0,0,0, thread 15"):
         planted("lanes", "half = lane < 16", "half = lane < 15")

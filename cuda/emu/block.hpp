@@ -1,8 +1,9 @@
 // A block of threads: who has arrived where, what a warp exchanges, and everything that is fatal.
 //
 // A thread runs until it waits; then the next one runs, in the order of the launch. Whatever a thread reads
-// that another has yet to write is therefore seen as missing in one order or another: shared memory starts as
-// 0xCD, and asynchronous copies are carried out as late as the program allows. An error ends the launch: its
+// that another has yet to write is therefore seen as missing in one order or another: where threads are
+// shuffled, one warp of each block starves, shared memory starts as 0xCD, and asynchronous copies are carried
+// out as late as the program allows. An error ends the launch: its
 // fibers are abandoned, and the launch returns a line that says what, in which block and thread.
 #pragma once
 
@@ -87,8 +88,10 @@ struct Block {
   dim3 index, size, grid;
   unsigned threads = 0, live = 0, arrived = 0;
   int sum = 0, last_sum = 0;  // what was given to the barrier now waited for, and to the last one
-  uint64_t barriers = 0, progress = 0;
-  bool late = false;  // who arrives at a barrier in shared memory goes on when nobody else can
+  uint64_t barriers = 0;
+  uint64_t progress = 0, steps = 0;  // waits that are over; threads that have gone on behind one
+  unsigned starved = ~0u;            // the warp that runs when no other can go on
+  bool late = false;                 // who arrives at a barrier in shared memory goes on when nobody else can
   std::vector<Thread> thread;
   std::vector<Warp> warp;
   std::vector<unsigned char> shared;
@@ -104,6 +107,14 @@ inline Thread* thread = nullptr;
 
 inline void yield() {
   thread->fiber.context().switch_to(block->scheduler);
+}
+
+template <class Ready>
+void wait_until(const char* what, Ready ready) {
+  thread->waits_for = what;
+  while (!ready()) yield();
+  thread->waits_for = nullptr;
+  ++block->steps;
 }
 
 // Ends the launch; never returns to the thread.
@@ -135,9 +146,7 @@ inline int barrier(int value) {
     block->sum = 0;
     ++block->barriers, ++block->progress;
   }
-  thread->waits_for = "a barrier";
-  while (block->barriers == mine) yield();
-  thread->waits_for = nullptr;
+  wait_until("a barrier", [&] { return block->barriers != mine; });
   return block->last_sum;
 }
 
@@ -171,9 +180,7 @@ inline Exchange* collect(Collective kind, unsigned mask, const void* data, size_
     }
     ++block->progress;
   }
-  thread->waits_for = "the lanes of its warp";
-  while (own.waiting) yield();
-  thread->waits_for = nullptr;
+  wait_until("the lanes of its warp", [&] { return !own.waiting; });
   return own.result;
 }
 inline void done(Exchange* exchange) {
@@ -235,6 +242,7 @@ inline void leave() {
 }
 
 inline void run_thread() {
+  ++block->steps;
   block->body(block->arguments);
   leave();
   for (;;) yield();
@@ -269,22 +277,18 @@ inline void arrive_at_barrier(void* place) {
     before = block->progress;
     yield();
   }
+  ++block->steps;
 }
 inline bool barrier_is_over(const void* place, unsigned parity) {
   return state_of(place).parity != parity;
 }
 inline void wait_for_barrier(const void* place, unsigned parity) {
-  thread->waits_for = "a barrier in shared memory";
-  while (!barrier_is_over(place, parity)) yield();
-  thread->waits_for = nullptr;
+  wait_until("a barrier in shared memory", [&] { return barrier_is_over(place, parity); });
 }
 
 // Waits until other blocks have brought a counter to a number.
 inline void wait_for_blocks(const unsigned* counter, unsigned least) {
-  thread->waits_for = "other blocks";
-  while (*counter < least) yield();
-  thread->waits_for = nullptr;
-  ++block->progress;
+  wait_until("other blocks", [&] { return *counter >= least; });
 }
 
 }  // namespace kx_emu

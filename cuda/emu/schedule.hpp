@@ -31,6 +31,8 @@ inline void prepare(Block& b, unsigned kind, size_t shared_bytes) {
   b.shared.assign(shared_bytes + 1024, kPoison);
   b.copied_by.assign(shared_bytes / 16, 0);
   b.live = b.threads, b.arrived = 0, b.sum = 0, b.error[0] = 0, b.late = kind > 1;
+  const size_t which = kind + b.index.x + 3 * b.index.y + 7 * b.index.z;
+  b.starved = kind > 1 && b.warp.size() > 1 ? static_cast<unsigned>(which % b.warp.size()) : ~0u;
   for (unsigned i = 0; i < b.threads; ++i) {
     Thread& each = b.thread[i];
     each.index = dim3(i % b.size.x, i / b.size.x % b.size.y, i / (b.size.x * b.size.y));
@@ -43,11 +45,11 @@ inline void prepare(Block& b, unsigned kind, size_t shared_bytes) {
   }
 }
 
-// Lets the threads of a block run until all of them wait; false if that is where they were, or an error is in
-// it.
-inline bool run_round(Block& b, Order& order, unsigned kind) {
+// Lets the threads of a block run until all of them wait, those of the starved warp or the others; false if
+// that is where they were, or an error is in it.
+inline bool run_round(Block& b, Order& order, unsigned kind, bool starved) {
   block = &b;
-  const uint64_t before = b.progress;
+  const uint64_t before = b.steps;
   const std::vector<unsigned>& places = order.next();
   for (size_t first = 0, end; first < places.size(); first = end) {
     end = first + 1;  // in order and in reverse, a warp goes on until it waits for another
@@ -57,17 +59,18 @@ inline bool run_round(Block& b, Order& order, unsigned kind) {
       start = b.progress;
       for (size_t at = first; at < end; ++at) {
         thread = &b.thread[places[at]];
-        if (thread->live) b.scheduler.switch_to(thread->fiber.context());
+        if (thread->live && (thread->warp == b.starved) == starved)
+          b.scheduler.switch_to(thread->fiber.context());
         if (b.error[0]) return false;
       }
     } while (kind < 2 && b.progress != start);
   }
-  return b.progress != before;
+  return b.steps != before;
 }
 
 // The same until nobody goes on: who goes on late sees in one round that nobody did in the one before.
-inline bool run_rounds(Block& b, Order& order, unsigned kind) {
-  return run_round(b, order, kind) || (!b.error[0] && run_round(b, order, kind));
+inline bool run_rounds(Block& b, Order& order, unsigned kind, bool starved = false) {
+  return run_round(b, order, kind, starved) || (!b.error[0] && run_round(b, order, kind, starved));
 }
 
 // Says of a block that rests unfinished who waits for what.
@@ -85,7 +88,7 @@ inline bool run_block(Block& b, unsigned kind, size_t shared_bytes) {
   prepare(b, kind, shared_bytes);
   Order order(kind, b.threads);
   while (b.live) {
-    if (run_rounds(b, order, kind)) continue;
+    if (run_rounds(b, order, kind) || (!b.error[0] && run_rounds(b, order, kind, true))) continue;
     say_deadlock(b);
     return false;
   }
@@ -102,20 +105,22 @@ inline Block* run_together(std::vector<Block>& all, const std::vector<unsigned>&
     prepare(each, kind, shared_bytes);
     orders.emplace_back(kind, each.threads);
   }
-  for (bool some = true, live = true; live;) {
-    if (!some) {
-      for (Block& each : all)
-        if (each.live) {
-          say_deadlock(each);
-          return &each;
-        }
-    }
-    some = live = false;
-    for (const unsigned i : places) {
+  const auto first_of = [&](auto goes_on) -> Block* {
+    for (const unsigned i : places)
+      if (all[i].live && goes_on(i)) return &all[i];
+    return nullptr;
+  };
+  const auto live = [&](unsigned i) { return all[i].live > 0; };
+  const auto wrong = [&](unsigned i) { return all[i].error[0] != 0; };
+  while (Block* any = first_of(live)) {
+    bool some = false;
+    for (const unsigned i : places)
       while (all[i].live && run_rounds(all[i], orders[i], kind)) some = true;
-      if (all[i].error[0]) return &all[i];
-      live = live || all[i].live;
-    }
+    if (!some) some = first_of([&](unsigned i) { return run_rounds(all[i], orders[i], kind, true); });
+    if (Block* const found = first_of(wrong)) return found;
+    if (some) continue;
+    say_deadlock(*any);
+    return any;
   }
   return nullptr;
 }
