@@ -169,3 +169,14 @@ def test_planted_bugs_are_found(rng, monkeypatch, old, new):
     monkeypatch.setattr(lipschitz, "_TEXT", text.replace(old, new))
     with pytest.raises(LaunchError):
         both(*state(rng, [(40, 70)]))
+
+
+def test_a_block_that_counts_as_arrived_before_its_threads_have_written_is_found(rng, monkeypatch):
+    text = (nvrtc.source_folder() / "lipschitz.cuh").read_text()
+    barrier = (
+        "  __threadfence();  // what the block has written is there before it counts as arrived\n  __syncthreads();\n"
+    )
+    assert text.count(barrier) == 1
+    monkeypatch.setattr(lipschitz, "_TEXT", text.replace(barrier, ""))
+    with pytest.raises(LaunchError, match="the result depends on the order in which threads run"):
+        both(*state(rng, [(3, 70_000)]))

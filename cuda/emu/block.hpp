@@ -2,9 +2,9 @@
 //
 // A thread runs until it waits; then the next one runs, in the order of the launch. Whatever a thread reads
 // that another has yet to write is therefore seen as missing in one order or another: where threads are
-// shuffled, one warp of each block starves, shared memory starts as 0xCD, and asynchronous copies are carried
-// out as late as the program allows. An error ends the launch: its
-// fibers are abandoned, and the launch returns a line that says what, in which block and thread.
+// shuffled, half of one warp of each block starves, shared memory starts as 0xCD, and asynchronous copies are
+// carried out as late as the program allows. An error ends the launch: its fibers are abandoned, and the
+// launch returns a line that says what, in which block and thread.
 #pragma once
 
 #include <cstdarg>
@@ -90,8 +90,11 @@ struct Block {
   int sum = 0, last_sum = 0;  // what was given to the barrier now waited for, and to the last one
   uint64_t barriers = 0;
   uint64_t progress = 0, steps = 0;  // waits that are over; threads that have gone on behind one
-  unsigned starved = ~0u;            // the warp that runs when no other can go on
-  bool late = false;                 // who arrives at a barrier in shared memory goes on when nobody else can
+  bool starves = false;              // lanes of a warp, the odd or the even ones, run when no other can go on
+  unsigned starved_warp = 0, starved_lane = 0;
+  bool alone = true;    // no other block is there at the time
+  unsigned paused = 0;  // 0, or how many have been before it
+  bool late = false;    // who arrives at a barrier in shared memory goes on when nobody else can
   std::vector<Thread> thread;
   std::vector<Warp> warp;
   std::vector<unsigned char> shared;
@@ -100,6 +103,10 @@ struct Block {
   void* arguments = nullptr;
   Context scheduler;
   char error[256] = "";
+
+  bool starves_now(const Thread& each) const {
+    return starves && each.warp == starved_warp && each.lane % 2 == starved_lane;
+  }
 };
 
 inline Block* block = nullptr;  // the one that runs, and its thread
@@ -107,6 +114,14 @@ inline Thread* thread = nullptr;
 
 inline void yield() {
   thread->fiber.context().switch_to(block->scheduler);
+}
+
+// Lets other blocks go on as far as they can after this one may have told them something.
+inline void pause_block() {
+  static unsigned count = 0;
+  if (!block->starves || block->alone) return;
+  block->paused = ++count;
+  yield();
 }
 
 template <class Ready>
@@ -246,49 +261,6 @@ inline void run_thread() {
   block->body(block->arguments);
   leave();
   for (;;) yield();
-}
-
-// A barrier in shared memory: arrivals that a round takes, those yet to come, the parity of the round, a
-// mark.
-struct BarrierState {
-  uint16_t arrivals, missing, parity, mark;
-};
-constexpr uint16_t kBarrierMark = 0x5AFE;
-
-inline void make_barrier(void* place, unsigned arrivals) {
-  const auto all = static_cast<uint16_t>(arrivals);
-  const BarrierState made{all, all, 0, kBarrierMark};
-  std::memcpy(place, &made, sizeof made);
-}
-inline BarrierState state_of(const void* place) {
-  BarrierState found;
-  std::memcpy(&found, place, sizeof found);
-  if (found.mark != kBarrierMark) fatal("a barrier in shared memory is used before it is made");
-  return found;
-}
-inline void arrive_at_barrier(void* place) {
-  BarrierState now = state_of(place);
-  if (!--now.missing) {
-    now.missing = now.arrivals, now.parity ^= 1;
-    ++block->progress;
-  }
-  std::memcpy(place, &now, sizeof now);
-  for (uint64_t before = block->progress + 1; block->late && block->progress != before;) {
-    before = block->progress;
-    yield();
-  }
-  ++block->steps;
-}
-inline bool barrier_is_over(const void* place, unsigned parity) {
-  return state_of(place).parity != parity;
-}
-inline void wait_for_barrier(const void* place, unsigned parity) {
-  wait_until("a barrier in shared memory", [&] { return barrier_is_over(place, parity); });
-}
-
-// Waits until other blocks have brought a counter to a number.
-inline void wait_for_blocks(const unsigned* counter, unsigned least) {
-  wait_until("other blocks", [&] { return *counter >= least; });
 }
 
 }  // namespace kx_emu

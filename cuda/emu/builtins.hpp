@@ -92,11 +92,15 @@ inline unsigned __match_any_sync(unsigned mask, unsigned value) {
 
 template <class T>
 T atomicAdd(T* place, T value) {
-  return std::exchange(*place, static_cast<T>(*place + value));
+  const T before = std::exchange(*place, static_cast<T>(*place + value));
+  kx_emu::pause_block();
+  return before;
 }
 template <class T>
 T atomicMin(T* place, T value) {
-  return std::exchange(*place, std::min(*place, value));
+  const T before = std::exchange(*place, std::min(*place, value));
+  kx_emu::pause_block();
+  return before;
 }
 
 inline int __popc(unsigned x) {

@@ -2,8 +2,8 @@
 //
 // KX_ENTRY(name) after a kernel exports `kx_launch_name`, which launches it as cuLaunchKernel would: sizes of
 // grid and block, bytes of shared memory, and an array of pointers to the arguments. Blocks run one after
-// another, in the order of their threads (forward, reverse, shuffled), or all at a time where the launch says
-// `together`; one launch at a time.
+// another, in the order of their threads (forward, reverse), or shuffled two at a time, or all at a time
+// where the launch says `together`; one launch at a time.
 #pragma once
 
 #include <tuple>
@@ -33,54 +33,46 @@ std::tuple<Arguments...> unpack(void** arguments, std::index_sequence<I...>) {
   return {*static_cast<Arguments*>(arguments[I])...};
 }
 
+constexpr unsigned kAtATime = 4;        // blocks, where they are shuffled
 constexpr unsigned kThreadsKept = 128;  // threads whose stacks stay from launch to launch
 
-inline Block state;  // one launch at a time
-inline std::vector<Block> resident;
+inline std::vector<Block> resident;  // one launch at a time
 
 // 0, or 1 with a line in launch.error.
 template <class... Arguments>
 int run(void (*kernel)(Arguments...), Launch& launch, void** arguments) {
   Call<Arguments...> call{kernel, unpack<Arguments...>(arguments, std::index_sequence_for<Arguments...>())};
-  state.grid = dim3(launch.grid[0], launch.grid[1], launch.grid[2]);
-  state.size = dim3(launch.size[0], launch.size[1], launch.size[2]);
-  state.threads = state.size.x * state.size.y * state.size.z;
-  state.body = &Call<Arguments...>::run, state.arguments = &call;
-  const unsigned blocks = state.grid.x * state.grid.y * state.grid.z;
-  if (!state.threads || state.threads > 1024 || !blocks || launch.shared_bytes > kMostShared) {
+  const dim3 grid(launch.grid[0], launch.grid[1], launch.grid[2]);
+  const dim3 size(launch.size[0], launch.size[1], launch.size[2]);
+  const unsigned threads = size.x * size.y * size.z, blocks = grid.x * grid.y * grid.z;
+  if (!threads || threads > 1024 || !blocks || launch.shared_bytes > kMostShared) {
     std::snprintf(launch.error, sizeof launch.error,
-                  "a launch of %u blocks of %u threads with %u bytes of shared memory", blocks, state.threads,
+                  "a launch of %u blocks of %u threads with %u bytes of shared memory", blocks, threads,
                   launch.shared_bytes);
     return 1;
   }
-  Order order(launch.order, blocks);
-  const std::vector<unsigned>& places = order.next();
-  const auto place = [&](unsigned i) {
-    return dim3(i % state.grid.x, i / state.grid.x % state.grid.y, i / (state.grid.x * state.grid.y));
-  };
-  const auto failed = [&](const Block& b) {
-    std::memcpy(launch.error, b.error, sizeof launch.error);
-    return 1;
-  };
-  if (launch.together) {
-    if (resident.size() < blocks) resident = std::vector<Block>(blocks);
-    resident.resize(blocks);
-    for (unsigned i = 0; i < blocks; ++i) {
+  const unsigned at_a_time = std::min(blocks, launch.together ? blocks : launch.order < 2 ? 1 : kAtATime);
+  if (resident.size() < at_a_time) resident = std::vector<Block>(at_a_time);
+  Order order(launch.order, (blocks + at_a_time - 1) / at_a_time);
+  Block* wrong = nullptr;
+  for (const unsigned group : order.next()) {
+    const unsigned first = group * at_a_time, count = std::min(at_a_time, blocks - first);
+    Order within(launch.order, count);
+    const std::vector<unsigned>& places = within.next();
+    for (unsigned i = 0; i < count; ++i) {
+      const unsigned at = first + places[i];
       Block& each = resident[i];
-      each.index = place(i), each.size = state.size, each.grid = state.grid, each.threads = state.threads;
-      each.body = state.body, each.arguments = state.arguments;
+      each.index = dim3(at % grid.x, at / grid.x % grid.y, at / (grid.x * grid.y));
+      each.size = size, each.grid = grid, each.threads = threads;
+      each.body = &Call<Arguments...>::run, each.arguments = &call;
     }
-    const Block* const wrong = run_together(resident, places, launch.order, launch.shared_bytes);
-    return wrong ? failed(*wrong) : 0;
+    wrong = run_together(resident.data(), count, launch.order, launch.shared_bytes);
+    if (wrong) break;
   }
-  bool good = true;
-  for (const unsigned i : places) {
-    state.index = place(i);
-    good = good && run_block(state, launch.order, launch.shared_bytes);
-  }
+  if (wrong) std::memcpy(launch.error, wrong->error, sizeof launch.error);
   // A process has room for so many pages with guards, and every text that is loaded has stacks of its own.
-  if (state.threads > kThreadsKept) state.thread = std::vector<Thread>();
-  return good ? 0 : failed(state);
+  resident.resize(threads > kThreadsKept ? 0 : 1);
+  return wrong != nullptr;
 }
 
 }  // namespace kx_emu

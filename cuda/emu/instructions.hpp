@@ -1,6 +1,7 @@
 // Host bodies of the instructions in ptx.cuh.
 #pragma once
 
+#include "barriers.hpp"
 #include "builtins.hpp"
 
 namespace kx_emu {

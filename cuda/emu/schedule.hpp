@@ -1,5 +1,7 @@
-// Runs the threads of a block in one order or another, and blocks one after another or together.
+// Runs the threads of blocks that are there at a time in one order or another.
 #pragma once
+
+#include <algorithm>
 
 #include "block.hpp"
 
@@ -31,8 +33,9 @@ inline void prepare(Block& b, unsigned kind, size_t shared_bytes) {
   b.shared.assign(shared_bytes + 1024, kPoison);
   b.copied_by.assign(shared_bytes / 16, 0);
   b.live = b.threads, b.arrived = 0, b.sum = 0, b.error[0] = 0, b.late = kind > 1;
-  const size_t which = kind + b.index.x + 3 * b.index.y + 7 * b.index.z;
-  b.starved = kind > 1 && b.warp.size() > 1 ? static_cast<unsigned>(which % b.warp.size()) : ~0u;
+  b.starves = kind > 1, b.paused = 0;
+  b.starved_warp = (kind + b.index.x + 3 * b.index.y + 7 * b.index.z) % static_cast<unsigned>(b.warp.size());
+  b.starved_lane = (kind + 1) % 2;
   for (unsigned i = 0; i < b.threads; ++i) {
     Thread& each = b.thread[i];
     each.index = dim3(i % b.size.x, i / b.size.x % b.size.y, i / (b.size.x * b.size.y));
@@ -45,8 +48,8 @@ inline void prepare(Block& b, unsigned kind, size_t shared_bytes) {
   }
 }
 
-// Lets the threads of a block run until all of them wait, those of the starved warp or the others; false if
-// that is where they were, or an error is in it.
+// Lets the threads of a block run until all of them wait, those that starve or the others; false if that is
+// where they were, or an error is in it.
 inline bool run_round(Block& b, Order& order, unsigned kind, bool starved) {
   block = &b;
   const uint64_t before = b.steps;
@@ -59,9 +62,8 @@ inline bool run_round(Block& b, Order& order, unsigned kind, bool starved) {
       start = b.progress;
       for (size_t at = first; at < end; ++at) {
         thread = &b.thread[places[at]];
-        if (thread->live && (thread->warp == b.starved) == starved)
-          b.scheduler.switch_to(thread->fiber.context());
-        if (b.error[0]) return false;
+        if (thread->live && b.starves_now(*thread) == starved) b.scheduler.switch_to(thread->fiber.context());
+        if (b.error[0] || b.paused) return !b.error[0];
       }
     } while (kind < 2 && b.progress != start);
   }
@@ -82,45 +84,39 @@ inline void say_deadlock(Block& b) {
                     b.index.z);
 }
 
-// Runs one block to its end; false with a line in b.error if that is impossible.
-inline bool run_block(Block& b, unsigned kind, size_t shared_bytes) {
-  block = &b;
-  prepare(b, kind, shared_bytes);
-  Order order(kind, b.threads);
-  while (b.live) {
-    if (run_rounds(b, order, kind) || (!b.error[0] && run_rounds(b, order, kind, true))) continue;
-    say_deadlock(b);
-    return false;
-  }
-  return true;
-}
-
-// Runs blocks that are all there at a time and may wait for each other, in the order given; null, or the one
-// with a line in its error.
-inline Block* run_together(std::vector<Block>& all, const std::vector<unsigned>& places, unsigned kind,
-                           size_t shared_bytes) {
+// Runs blocks that are there at a time and may wait for each other; null, or one with a line in its error.
+// Threads that starve go on when no others can, a block that has paused when that does not help either, the
+// last one first.
+inline Block* run_together(Block* all, unsigned count, unsigned kind, size_t shared_bytes) {
+  Block* const end = all + count;
+  Order blocks(kind, count);
   std::vector<Order> orders;
-  for (Block& each : all) {
-    block = &each;
-    prepare(each, kind, shared_bytes);
-    orders.emplace_back(kind, each.threads);
+  for (Block* each = all; each != end; ++each) {
+    prepare(*each, kind, shared_bytes);
+    each->alone = count == 1;
+    orders.emplace_back(kind, each->threads);
   }
-  const auto first_of = [&](auto goes_on) -> Block* {
-    for (const unsigned i : places)
-      if (all[i].live && goes_on(i)) return &all[i];
-    return nullptr;
+  const auto first_that = [&](auto is) { return std::find_if(all, end, is); };
+  const auto goes_on = [&](Block& each, bool starved) {
+    return each.live && !each.paused &&
+           run_rounds(each, orders[static_cast<size_t>(&each - all)], kind, starved);
   };
-  const auto live = [&](unsigned i) { return all[i].live > 0; };
-  const auto wrong = [&](unsigned i) { return all[i].error[0] != 0; };
-  while (Block* any = first_of(live)) {
+  const auto wrong = [](const Block& each) { return each.error[0] != 0; };
+  const auto less_paused = [](const Block& a, const Block& b) { return a.paused < b.paused; };
+  const auto live = [](const Block& each) { return each.live > 0; };
+  for (Block* next; (next = first_that(live)) != end;) {
     bool some = false;
-    for (const unsigned i : places)
-      while (all[i].live && run_rounds(all[i], orders[i], kind)) some = true;
-    if (!some) some = first_of([&](unsigned i) { return run_rounds(all[i], orders[i], kind, true); });
-    if (Block* const found = first_of(wrong)) return found;
-    if (some) continue;
-    say_deadlock(*any);
-    return any;
+    for (Block* each = all; each != end; ++each)
+      while (goes_on(*each, false)) some = true;
+    if (!some)  // those that starve go on in one of the blocks, in another one each time
+      for (const unsigned i : blocks.next())
+        if (first_that(wrong) == end && (some = goes_on(all[i], true))) break;
+    if (!some) {
+      Block* const last = std::max_element(all, end, less_paused);
+      if (last->paused) last->paused = 0, some = true;
+    }
+    if (!some && first_that(wrong) == end) say_deadlock(*next);
+    if (Block* const found = first_that(wrong); found != end) return found;
   }
   return nullptr;
 }
