@@ -30,7 +30,7 @@ inline void arrive_at_barrier(void* place) {
     ++block->progress;
   }
   std::memcpy(place, &now, sizeof now);
-  for (uint64_t before = block->progress + 1; block->late && block->progress != before;) {
+  for (uint64_t before = block->progress + 1; block->unkind && block->progress != before;) {
     before = block->progress;
     yield();
   }

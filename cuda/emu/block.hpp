@@ -90,11 +90,12 @@ struct Block {
   int sum = 0, last_sum = 0;  // what was given to the barrier now waited for, and to the last one
   uint64_t barriers = 0;
   uint64_t progress = 0, steps = 0;  // waits that are over; threads that have gone on behind one
-  bool starves = false;              // lanes of a warp, the odd or the even ones, run when no other can go on
+  // Where threads are shuffled: lanes of a warp, the odd or the even ones, run when no other thread can go
+  // on, and so does who arrives at a barrier in shared memory; after an atomic a block pauses.
+  bool unkind = false;
   unsigned starved_warp = 0, starved_lane = 0;
   bool alone = true;    // no other block is there at the time
   unsigned paused = 0;  // 0, or how many have been before it
-  bool late = false;    // who arrives at a barrier in shared memory goes on when nobody else can
   std::vector<Thread> thread;
   std::vector<Warp> warp;
   std::vector<unsigned char> shared;
@@ -105,7 +106,7 @@ struct Block {
   char error[256] = "";
 
   bool starves_now(const Thread& each) const {
-    return starves && each.warp == starved_warp && each.lane % 2 == starved_lane;
+    return unkind && each.warp == starved_warp && each.lane % 2 == starved_lane;
   }
 };
 
@@ -119,7 +120,7 @@ inline void yield() {
 // Lets other blocks go on as far as they can after this one may have told them something.
 inline void pause_block() {
   static unsigned count = 0;
-  if (!block->starves || block->alone) return;
+  if (!block->unkind || block->alone) return;
   block->paused = ++count;
   yield();
 }

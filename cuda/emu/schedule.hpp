@@ -32,8 +32,8 @@ inline void prepare(Block& b, unsigned kind, size_t shared_bytes) {
   b.warp.assign((b.threads + kWarp - 1) / kWarp, Warp());
   b.shared.assign(shared_bytes + 1024, kPoison);
   b.copied_by.assign(shared_bytes / 16, 0);
-  b.live = b.threads, b.arrived = 0, b.sum = 0, b.error[0] = 0, b.late = kind > 1;
-  b.starves = kind > 1, b.paused = 0;
+  b.live = b.threads, b.arrived = 0, b.sum = 0, b.error[0] = 0;
+  b.unkind = kind > 1, b.paused = 0;
   b.starved_warp = (kind + b.index.x + 3 * b.index.y + 7 * b.index.z) % static_cast<unsigned>(b.warp.size());
   b.starved_lane = (kind + 1) % 2;
   for (unsigned i = 0; i < b.threads; ++i) {
